@@ -1,0 +1,61 @@
+# Needs Python 3.11 or newer, make and the package index; everything else is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# One worker per core, each with a database of its own. `make test PYTEST="tests/tenants -x"` narrows it down.
+PYTEST ?= --numprocesses auto
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-annotate
+# What a production machine would set, for the checks that look at it. None of it is secret.
+PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
+	STOA_KEY_PEPPERS=only-for-the-check-of-the-production-settings \
+	STOA_ENCRYPTION_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= \
+	STOA_ALLOWED_HOSTS=api.example.com STOA_OIDC_ISSUER=https://auth.example.com/realms/stoa \
+	DATABASE_URL=postgres://stoa:secret@127.0.0.1:5432/stoa
+
+.PHONY: install run test check format lock openapi
+
+install: .venv/.run-installed
+
+# Start everything in the foreground; Ctrl-C stops it.
+run: install
+	@$(BIN)/python manage.py up
+
+# Run the suite on a real PostgreSQL: DATABASE_URL, or a scratch server of its own.
+test: .venv/.dev-installed
+	$(BIN)/python -m pytest $(PYTEST)
+
+# Lint, types, layers, migrations, production settings, OpenAPI document.
+check: .venv/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python manage.py openapi --check
+
+format: .venv/.dev-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Write the OpenAPI document anew from the views.
+openapi: .venv/.dev-installed
+	$(BIN)/python manage.py openapi
+
+# Compile the lock files from pyproject.toml; `make lock UPGRADE=--upgrade` takes newer versions.
+lock: .venv/.dev-installed
+	$(COMPILE) $(UPGRADE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+.venv/.run-installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "Installing into .venv ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --requirement requirements.lock
+	@touch $@
+
+.venv/.dev-installed: .venv/.run-installed requirements-dev.lock
+	@$(PIP) --requirement requirements-dev.lock
+	@touch $@

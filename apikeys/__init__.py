@@ -1,0 +1,1 @@
+"""API keys: the secrets that applications call with, and the decision whether a call may pass."""

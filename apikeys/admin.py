@@ -1,0 +1,137 @@
+"""API keys in the console: what is known of them, which is never their secrets; rotated and revoked."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.enums import ActionVariant
+
+from apikeys import services
+from apikeys.models import ApiKey, KeySecret, Mode, Status
+from stoa_cp.actors import Actor
+from stoa_cp.desk import ReadOnlyAdmin, column, deleted_filter, heading, shown_moment
+from stoa_cp.dialogs import Dialog, DialogForm, Done, ask, flag_field, number_field
+
+STATUS_COLOURS = {
+    Status.ACTIVE: "success",
+    Status.ROTATING: "info",
+    Status.EXPIRED: "warning",
+    Status.REVOKED: "danger",
+}
+HOUR_SECONDS = 3600
+# An ApiKey and what ``with_status`` adds to it, which no type can tell.
+AnnotatedKey = Any
+
+
+class RotationForm(DialogForm):
+    """Asks how long the old secret goes on working."""
+
+    overlap_hours = number_field(
+        label=_("Overlap"),
+        help_text=_("hours during which the old secret still works"),
+        min_value=0,
+        max_value=services.MAX_OVERLAP_SECONDS // HOUR_SECONDS,
+        initial=services.DEFAULT_OVERLAP_SECONDS // HOUR_SECONDS,
+    )
+    force = flag_field(label=_("End a rotation that is under way"))
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    list_display = ("named", "application", "shown_status", "shown_mode", "used_at", "expires_at", "created_at")
+    list_filter = (deleted_filter("tenant__deleted_at"), "mode")
+    list_select_related = ("subscription__tenant",)
+    search_fields = ("id__exact", "name", "start__startswith", "subscription__application", "tenant__name")
+    actions_row = actions_detail = ("rotate", "finish_rotation", "revoke")
+    fieldsets = (
+        (None, {"fields": (("id", "name"), ("start", "current_status"), ("mode", "subscription"))}),
+        (_("Rotation"), {"fields": ("old_secret_until",)}),
+        (_("Dates"), {"fields": (("created_at", "used_at"), ("expires_at", "revoked_at"))}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        rows: QuerySet[ApiKey] = super().get_queryset(request).with_status()
+        return rows
+
+    @column(_("Key"), ordering="name", header=True)
+    def named(self, key: ApiKey) -> list[str]:
+        return heading(key.name, key.start)
+
+    @column(_("Application"), ordering="subscription__application")
+    def application(self, key: ApiKey) -> str:
+        return f"{key.subscription.tenant.name}/{key.subscription.application}"
+
+    @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
+    def shown_status(self, key: AnnotatedKey) -> tuple[str, str]:
+        status = Status(key.status)
+        return status, str(status.label)
+
+    @column(_("Status"))
+    def current_status(self, key: AnnotatedKey) -> str:
+        return str(Status(key.status).label)
+
+    @column(_("Mode"), ordering="mode", colours={Mode.LIVE: "primary", Mode.TEST: ""})
+    def shown_mode(self, key: ApiKey) -> tuple[str, str]:
+        return key.mode, key.get_mode_display()
+
+    @column(_("Last used"), ordering="last_used_at")
+    def used_at(self, key: AnnotatedKey) -> str | None:
+        return shown_moment(key.last_used_at)
+
+    @column(_("Old secret valid until"))
+    def old_secret_until(self, key: AnnotatedKey) -> str | None:
+        return shown_moment(key.previous_valid_until)
+
+    @ask(
+        Dialog(
+            label=_("Rotate"),
+            title=_("Rotate API key"),
+            icon="autorenew",
+            description=_("The key gets a new secret, which is shown once."),
+            form=RotationForm,
+            offered=lambda key: key.status in (Status.ACTIVE, Status.ROTATING),
+        )
+    )
+    def rotate(self, key: ApiKey, form: RotationForm, by: Actor) -> Done:
+        wish = form.cleaned_data
+        overlap_seconds = wish["overlap_hours"] * HOUR_SECONDS
+        key, secret = services.rotate_key(key, overlap_seconds, force=wish["force"], by=by)
+        return Done(_("%(name)s has a new secret:") % {"name": key.name}, secret)
+
+    @ask(
+        Dialog(
+            label=_("Finish rotation"),
+            title=_("Finish the rotation"),
+            icon="done_all",
+            description=_("The old secret is refused at once."),
+            offered=lambda key: key.status == Status.ROTATING,
+        )
+    )
+    def finish_rotation(self, key: ApiKey, _form: DialogForm, by: Actor) -> Done:
+        services.finish_rotation(key, by=by)
+        return Done(_("The old secret of %(name)s is retired.") % {"name": key.name})
+
+    @ask(
+        Dialog(
+            label=_("Revoke"),
+            title=_("Revoke API key"),
+            icon="block",
+            description=_("It is refused at once and for good."),
+            variant=ActionVariant.DANGER,
+            offered=lambda key: key.status != Status.REVOKED,
+        )
+    )
+    def revoke(self, key: ApiKey, _form: DialogForm, by: Actor) -> Done:
+        services.revoke_key(key, by=by)
+        return Done(_("%(name)s is revoked.") % {"name": key.name})
+
+
+@admin.register(KeySecret)
+class KeySecretAdmin(ReadOnlyAdmin):
+    list_display = ("key", "created_at", "last_used_at", "valid_until")
+    list_select_related = ("key",)
+    search_fields = ("key__id__exact", "key__name")
+    ordering = ("-created_at",)
+    fields = ("key", ("created_at", "valid_until"), "last_used_at")  # the digest is nobody's business

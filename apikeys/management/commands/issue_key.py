@@ -1,0 +1,34 @@
+"""The command that issues an API key."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+
+from apikeys.models import Mode
+from apikeys.serializers import NewKeySerializer
+from apikeys.services import NewKey, issue_key
+from stoa_cp.actors import Actor
+from stoa_cp.commands import OperatorCommand, add_field, body_of, checked
+from subscriptions.management.lookup import subscription_called
+
+
+class Command(OperatorCommand):
+    """Issues a key and prints its secret, this once."""
+
+    help = "Issue an API key of an active subscription."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("subscription", help="id")
+        parser.add_argument("--name", required=True, help="what the key is called")
+        add_field(parser, "mode", help=f"one of {', '.join(Mode.values)}")
+        add_field(parser, "expires_at", metavar="TIME", help="RFC 3339: 2030-12-31T00:00:00Z")
+        super().add_arguments(parser)
+
+    def act(self, by: Actor, options: Mapping[str, Any]) -> None:
+        subscription = subscription_called(options["subscription"])
+        body = body_of(options, ("name", "mode", "expires_at")) | {"subscription_id": subscription.id}
+        fields = checked(NewKeySerializer, body)
+        fields.pop("subscription_id")
+        key, secret = issue_key(subscription, NewKey(**fields), by=by)
+        self.stdout.write(f"Key {key.name} ({key.id}) has this secret, which is not shown again:")
+        self.stdout.write(secret)

@@ -1,0 +1,120 @@
+"""An API key, and the one or two secrets that open it.
+
+::
+
+    active ──rotate──► rotating ──overlap ends──► active
+       └───────────────────┴──► expired | revoked
+
+The status is not stored: it follows from the dates, on the database's clock, and from the end of the subscription.
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.fields import VersionField
+from stoa_cp.ids import IdField
+from subscriptions.models import Status as SubscriptionStatus
+from subscriptions.models import Subscription
+from tenants.models import Tenant
+
+
+class Mode(models.TextChoices):
+    """Whether calls with the key count. A test key verifies as such, and is never metered."""
+
+    LIVE = "live", _("Live")
+    TEST = "test", _("Test")
+
+
+class Status(models.TextChoices):
+    """What the dates of a key and its secrets add up to."""
+
+    ACTIVE = "active", _("Active")
+    ROTATING = "rotating", _("Rotating")
+    EXPIRED = "expired", _("Expired")
+    REVOKED = "revoked", _("Revoked")
+
+
+# The statuses in which a key opens something.
+LIVE_STATUSES = (Status.ACTIVE, Status.ROTATING)
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """Questions about many keys."""
+
+    def with_status(self) -> "ApiKeyQuerySet":
+        """Add ``status`` and what is known of the secret that a rotation replaced."""
+        old = KeySecret.objects.filter(key=OuterRef("pk"), valid_until__gt=Now())
+        is_revoked = Q(revoked_at__isnull=False) | Q(subscription__status=SubscriptionStatus.REVOKED)
+        is_expired = Q(expires_at__lte=Now()) | Q(subscription__expires_at__lte=Now())
+        return self.annotate(
+            status=Case(
+                When(is_revoked, then=Value(Status.REVOKED)),
+                When(is_expired, then=Value(Status.EXPIRED)),
+                When(Exists(old), then=Value(Status.ROTATING)),
+                default=Value(Status.ACTIVE),
+                output_field=models.CharField(choices=Status.choices),
+            ),
+            previous_valid_until=old.values("valid_until")[:1],
+            previous_last_used_at=old.values("last_used_at")[:1],
+            last_used_at=KeySecret.objects.filter(key=OuterRef("pk"))
+            .order_by(F("last_used_at").desc(nulls_last=True))
+            .values("last_used_at")[:1],
+        )
+
+    def unrevoked(self) -> "ApiKeyQuerySet":
+        return self.filter(revoked_at=None)
+
+
+class ApiKey(models.Model):
+    """What an application shows to the gateway. ``start`` is as much of its newest secret as may be read again."""
+
+    id = IdField(prefix="key")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="api_keys")
+    subscription = models.ForeignKey(Subscription, on_delete=models.PROTECT, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    mode = models.CharField(max_length=8, choices=Mode, default=Mode.LIVE)
+    start = models.CharField(max_length=20)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The last warning that was given, in days before the expiry; 0 once the expiry itself was announced.
+    announced_days = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    version = VersionField()
+
+    objects: ClassVar = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["tenant", "-created_at", "-id"], name="apikey_newest_first"),
+            models.Index(
+                fields=["expires_at"], name="apikey_expiring", condition=Q(revoked_at=None, expires_at__isnull=False)
+            ),
+        ]
+        constraints = [models.CheckConstraint(condition=Q(mode__in=Mode.values), name="apikey_mode_known")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.start})"
+
+
+class KeySecret(models.Model):
+    """A secret of a key, known by its digest. Without ``valid_until`` it is the current one."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
+    digest = models.BinaryField(max_length=32, unique=True)
+    valid_until = models.DateTimeField(null=True, blank=True)
+    # Written once a minute at most, and on purpose in no index: PostgreSQL then updates the row in place (HOT).
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["key"], condition=Q(valid_until=None), name="one_current_secret_per_key"),
+        ]

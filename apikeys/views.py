@@ -1,0 +1,92 @@
+"""API keys over REST."""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.response import Response
+
+from apikeys import services
+from apikeys.models import ApiKey
+from apikeys.serializers import ApiKeySerializer, IssuedKeySerializer, KeyRotationSerializer, NewKeySerializer
+from stoa_cp.errors import InvalidField
+from stoa_cp.serializers import NothingSerializer
+from subscriptions.models import Subscription
+from tenants.scoping import TenantScopedViewSet
+
+
+@extend_schema(tags=["API keys"])
+@extend_schema_view(
+    list=extend_schema(summary="List API keys"),
+    create=extend_schema(summary="Create an API key", request=NewKeySerializer, responses={201: IssuedKeySerializer}),
+    retrieve=extend_schema(summary="Get an API key"),
+    destroy=extend_schema(summary="Revoke an API key"),
+)
+class ApiKeyViewSet(TenantScopedViewSet):
+    """The keys to one tenant's APIs."""
+
+    serializer_class = ApiKeySerializer
+    lookup_url_kwarg = "key_id"
+    rights: ClassVar = {
+        "list": "apikeys:read",
+        "create": "apikeys:write",
+        "retrieve": "apikeys:read",
+        "destroy": "apikeys:write",
+        "rotate": "apikeys:write",
+        "finish_rotation": "apikeys:write",
+    }
+    filters = {"status": "status", "subscription_id": "subscription_id", "mode": "mode"}
+    search_fields = ("name",)
+    sort_fields = ("name", "created_at", "expires_at")
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        return ApiKey.objects.with_status().filter(tenant=self.tenant).select_related("subscription")
+
+    def create(self, request: Any, tenant_id: str) -> HttpResponse:
+        fields = self.parse(NewKeySerializer)
+        subscription = self._find_subscription(fields.pop("subscription_id"))
+        return self.write(services.issue_key, subscription, services.NewKey(**fields), render=self.render_issued)
+
+    def destroy(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
+        key = self.get_object()
+        return self.write(services.revoke_key, key, on=key, render=self.render_nothing)
+
+    @extend_schema(summary="Rotate an API key", request=KeyRotationSerializer, responses={200: IssuedKeySerializer})
+    def rotate(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
+        key = self.get_object()
+        wish = self.parse(KeyRotationSerializer)
+        return self.write(
+            services.rotate_key,
+            key,
+            wish["overlap_seconds"],
+            force=wish["force"],
+            on=key,
+            render=self.render_rotated,
+        )
+
+    @extend_schema(summary="End the overlap of a rotation", request=None)
+    def finish_rotation(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
+        key = self.get_object()
+        self.parse(NothingSerializer)
+        return self.write(services.finish_rotation, key, on=key)
+
+    def render(self, resource: Any, *, status: int = HTTPStatus.OK, once: Any = None) -> Response:
+        """Answer with the key as a read shows it: the database tells its status."""
+        return super().render(self.get_queryset().get(pk=resource.pk), status=status, once=once)
+
+    def render_issued(self, issued: tuple[ApiKey, str]) -> Response:
+        """Answer 201 with the secret, which is shown this once."""
+        return self.render_created(issued[0], once={"key": issued[1]})
+
+    def render_rotated(self, rotated: tuple[ApiKey, str]) -> Response:
+        """Answer with the new secret, which is shown this once."""
+        return self.render(rotated[0], once={"key": rotated[1]})
+
+    def _find_subscription(self, subscription_id: str) -> Subscription:
+        subscription = Subscription.objects.filter(tenant=self.tenant, id=subscription_id).first()
+        if subscription is None:
+            raise InvalidField("subscription_id", _("There is no such subscription."))
+        return subscription

@@ -1,0 +1,1 @@
+"""The catalogue: which APIs a tenant offers, and which gateways carry their traffic."""

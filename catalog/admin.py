@@ -1,0 +1,158 @@
+"""APIs and gateways in the console: APIs switched on, off and deleted; gateways given their tokens."""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+from unfold.enums import ActionVariant
+
+from catalog import gateways
+from catalog.models import Api, Gateway, Status
+from catalog.services import update_api
+from stoa_cp.actors import Actor
+from stoa_cp.desk import DeletedFilter, ReadOnlyAdmin, column, deleted_filter, heading
+from stoa_cp.dialogs import Dialog, DialogForm, Done, ask, flag_field, text_field
+from subscriptions.services import retire_api
+
+STATUS_COLOURS = {Status.ACTIVE: "success", Status.INACTIVE: "", Status.DEPRECATED: "warning"}
+
+
+def is_live(row: Api | Gateway) -> bool:
+    """Tell whether there is anything left to change."""
+    return row.deleted_at is None
+
+
+class RetireForm(DialogForm):
+    """Asks whether consumers may be cut off."""
+
+    cascade = flag_field(
+        label=_("Revoke its live subscriptions"),
+        help_text=_("Without this, an API that somebody still uses stays."),
+    )
+
+
+@admin.register(Api)
+class ApiAdmin(ReadOnlyAdmin):
+    list_display = ("named", "tenant", "path", "upstream_url", "shown_status", "created_at")
+    list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "status", "auth_required")
+    list_select_related = ("tenant",)
+    search_fields = ("id__exact", "name", "path", "tenant__name")
+    actions_row = actions_detail = ("activate", "deactivate", "retire")
+    fieldsets = (
+        (None, {"fields": (("id", "tenant"), ("name", "api_version"), ("status", "description"))}),
+        (_("Addresses"), {"fields": (("path", "public_url"), ("upstream_url", "openapi_url"))}),
+        (_("Access"), {"fields": (("auth_required", "requests_per_hour"),)}),
+        (_("Dates"), {"fields": (("created_at", "updated_at"), ("deprecated_at", "sunset_at"), "deleted_at")}),
+    )
+
+    @column(_("API"), ordering="name", header=True)
+    def named(self, api: Api) -> list[str]:
+        return heading(f"{api.name} {api.api_version}", api.id)
+
+    @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
+    def shown_status(self, api: Api) -> tuple[str, str]:
+        return api.status, api.get_status_display()
+
+    @ask(
+        Dialog(
+            label=_("Activate"),
+            title=_("Activate the API"),
+            icon="toggle_on",
+            description=_("Gateways let calls to it through."),
+            offered=lambda api: is_live(api) and api.status != Status.ACTIVE,
+        )
+    )
+    def activate(self, api: Api, _form: DialogForm, by: Actor) -> Done:
+        update_api(api, {"status": Status.ACTIVE}, by=by)
+        return Done(_("%(name)s is active.") % {"name": api.name})
+
+    @ask(
+        Dialog(
+            label=_("Deactivate"),
+            title=_("Deactivate the API"),
+            icon="toggle_off",
+            description=_("Gateways refuse calls to it until it is activated again."),
+            offered=lambda api: is_live(api) and api.status != Status.INACTIVE,
+        )
+    )
+    def deactivate(self, api: Api, _form: DialogForm, by: Actor) -> Done:
+        update_api(api, {"status": Status.INACTIVE}, by=by)
+        return Done(_("%(name)s is inactive.") % {"name": api.name})
+
+    @ask(
+        Dialog(
+            label=_("Delete"),
+            title=_("Delete the API"),
+            icon="delete",
+            description=_("Its name and path are free again. This cannot be undone."),
+            form=RetireForm,
+            variant=ActionVariant.DANGER,
+            offered=is_live,
+        )
+    )
+    def retire(self, api: Api, form: RetireForm, by: Actor) -> Done:
+        retire_api(api, cascade=form.cleaned_data["cascade"], by=by)
+        return Done(_("%(name)s is deleted.") % {"name": api.name})
+
+
+class NewGatewayForm(DialogForm):
+    """Asks what the gateway is called."""
+
+    name = text_field(label=_("Name"), help_text=_("Such as edge-1."), max_length=63)
+
+
+@admin.register(Gateway)
+class GatewayAdmin(ReadOnlyAdmin):
+    list_display = ("named", "last_seen_at", "created_at")
+    list_filter = (DeletedFilter,)
+    search_fields = ("id__exact", "name")
+    actions_list = ("admit",)
+    actions_row = actions_detail = ("rotate_token", "withdraw")
+    fieldsets = (
+        (None, {"fields": (("id", "name"), "last_seen_at")}),
+        (_("Dates"), {"fields": (("created_at", "updated_at"), "deleted_at")}),
+    )
+
+    @column(_("Gateway"), ordering="name", header=True)
+    def named(self, gateway: Gateway) -> list[str]:
+        return heading(gateway.name, gateway.id)
+
+    @ask(
+        Dialog(
+            label=_("Register gateway"),
+            title=_("Register a gateway"),
+            icon="add",
+            description=_("It gets a token, which is shown once."),
+            submit=_("Register"),
+            form=NewGatewayForm,
+            variant=ActionVariant.PRIMARY,
+        )
+    )
+    def admit(self, _row: None, form: NewGatewayForm, by: Actor) -> Done:
+        gateway, token = gateways.register_gateway(form.cleaned_data["name"], by=by)
+        return Done(_("%(name)s is registered. This is its token:") % {"name": gateway.name}, token)
+
+    @ask(
+        Dialog(
+            label=_("Rotate token"),
+            title=_("Rotate the gateway’s token"),
+            icon="autorenew",
+            description=_("The old token is refused at once; the new one is shown once."),
+            offered=is_live,
+        )
+    )
+    def rotate_token(self, gateway: Gateway, _form: DialogForm, by: Actor) -> Done:
+        gateway, token = gateways.rotate_gateway_token(gateway, by=by)
+        return Done(_("%(name)s has a new token:") % {"name": gateway.name}, token)
+
+    @ask(
+        Dialog(
+            label=_("Withdraw"),
+            title=_("Withdraw the gateway"),
+            icon="delete",
+            description=_("Its token is refused at once. This cannot be undone."),
+            variant=ActionVariant.DANGER,
+            offered=is_live,
+        )
+    )
+    def withdraw(self, gateway: Gateway, _form: DialogForm, by: Actor) -> Done:
+        gateways.delete_gateway(gateway, by=by)
+        return Done(_("%(name)s is withdrawn.") % {"name": gateway.name})

@@ -1,0 +1,80 @@
+"""The life of a gateway's credential: issued, rotated, withdrawn, presented."""
+
+from functools import partial
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models import Gateway
+from stoa_cp.actors import GATEWAY, Actor
+from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.credentials import digest, digests, is_well_formed, new_credential
+from stoa_cp.errors import NotFound
+
+logger = structlog.get_logger(__name__)
+
+TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
+LAST_SEEN_STEP_SECONDS = 60  # one write a minute per gateway, however many calls it makes
+
+
+@transaction.atomic
+def register_gateway(name: str, *, by: Actor) -> tuple[Gateway, str]:
+    """Admit a gateway; return it with its token, which is never readable again. Raises Duplicate."""
+    token = new_credential(TOKEN_PREFIX)
+    gateway = Gateway(name=name, token_digest=digest(token))
+    with refusing({"gateway_name_unique": Duplicate(_("A gateway of this name exists already."), field="name")}):
+        gateway.save(force_insert=True)
+    _note("gateway_registered", gateway, by)
+    return gateway, token
+
+
+@transaction.atomic
+def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> tuple[Gateway, str]:
+    """Replace the token at once; the old one is refused from now on. Raises NotFound."""
+    gateway = lock_gateway(gateway.id)
+    token = new_credential(TOKEN_PREFIX)
+    gateway.token_digest = digest(token)
+    gateway.save()
+    _note("gateway_token_rotated", gateway, by)
+    return gateway, token
+
+
+@transaction.atomic
+def delete_gateway(gateway: Gateway, *, by: Actor) -> None:
+    """Withdraw a gateway; its token is refused from now on. Raises NotFound."""
+    gateway = lock_gateway(gateway.id)
+    gateway.deleted_at = timezone.now()
+    gateway.save()
+    _note("gateway_deleted", gateway, by)
+
+
+def _note(message: str, gateway: Gateway, by: Actor) -> None:
+    """Tell the process log, once it is true: a gateway is no tenant's, and each event log is a tenant's."""
+    transaction.on_commit(partial(logger.info, message, gateway=gateway.id, by=by.id))
+
+
+def lock_gateway(gateway_id: str) -> Gateway:
+    """Lock a live gateway until the end of the transaction. Raises NotFound."""
+    gateway = Gateway.objects.live().select_for_update(no_key=True).filter(id=gateway_id).first()
+    if gateway is None:
+        raise NotFound
+    return gateway
+
+
+def find_gateway(token: str) -> Actor | None:
+    """Return the gateway that presents ``token`` as an actor; None if the token is none of ours."""
+    if not is_well_formed(token, TOKEN_PREFIX):
+        return None
+    gateway = Gateway.objects.live().filter(token_digest__in=digests(token)).first()
+    if gateway is None:
+        return None
+    _note_presence(gateway)
+    return Actor(id=gateway.id, roles=frozenset({GATEWAY}), tenants=())
+
+
+def _note_presence(gateway: Gateway) -> None:
+    now = timezone.now()
+    if gateway.last_seen_at is None or (now - gateway.last_seen_at).total_seconds() >= LAST_SEEN_STEP_SECONDS:
+        Gateway.objects.filter(pk=gateway.pk).update(last_seen_at=now)

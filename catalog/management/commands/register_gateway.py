@@ -1,0 +1,25 @@
+"""The command that admits a gateway."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+
+from catalog.gateways import register_gateway
+from catalog.serializers import NewGatewaySerializer
+from stoa_cp.actors import Actor
+from stoa_cp.commands import OperatorCommand, checked
+
+
+class Command(OperatorCommand):
+    """Admits a gateway and prints its token, this once."""
+
+    help = "Register a gateway and print its token."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="what the gateway is called: edge-1")
+        super().add_arguments(parser)
+
+    def act(self, by: Actor, options: Mapping[str, Any]) -> None:
+        gateway, token = register_gateway(**checked(NewGatewaySerializer, {"name": options["name"]}), by=by)
+        self.stdout.write(f"Gateway {gateway.name} ({gateway.id}) presents this token, which is not shown again:")
+        self.stdout.write(token)

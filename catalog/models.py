@@ -1,0 +1,118 @@
+"""An API that a tenant offers, and a gateway that carries calls to it.
+
+::
+
+    active ◄──► inactive
+       └──► deprecated ──► (sunset_at)
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.fields import VersionField
+from stoa_cp.ids import IdField
+from tenants.models import Tenant
+
+
+class Status(models.TextChoices):
+    """Whether calls to an API go through; a deprecated one still answers, with a warning in its headers."""
+
+    ACTIVE = "active", _("Active")
+    INACTIVE = "inactive", _("Inactive")
+    DEPRECATED = "deprecated", _("Deprecated")
+
+
+class ApiQuerySet(models.QuerySet["Api"]):
+    """Questions about many APIs."""
+
+    def live(self) -> "ApiQuerySet":
+        return self.filter(deleted_at=None)
+
+
+class Api(models.Model):
+    """An HTTP API behind the gateway, at ``<gateway>/<tenant name><path>``."""
+
+    id = IdField(prefix="api")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="apis")
+    name = models.CharField(max_length=100)
+    description = models.TextField(max_length=2000, blank=True)
+    upstream_url = models.CharField(max_length=2048)
+    path = models.CharField(max_length=200)
+    api_version = models.CharField(_("version"), max_length=32, default="v1")
+    auth_required = models.BooleanField(default=True)
+    requests_per_hour = models.PositiveIntegerField(null=True, blank=True)
+    openapi_url = models.CharField(max_length=2048, blank=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
+    deprecated_at = models.DateTimeField(null=True, blank=True)
+    sunset_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    version = VersionField()
+
+    objects: ClassVar = ApiQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API"
+        verbose_name_plural = "APIs"
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(
+                fields=["tenant", "-created_at", "-id"], name="api_newest_first", condition=Q(deleted_at=None)
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="api_of_tenant"),
+            models.UniqueConstraint(
+                fields=["tenant", "name", "api_version"], condition=Q(deleted_at=None), name="api_name_unique"
+            ),
+            models.UniqueConstraint(fields=["tenant", "path"], condition=Q(deleted_at=None), name="api_path_unique"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="api_status_known"),
+            models.CheckConstraint(condition=Q(path__startswith="/"), name="api_path_is_absolute"),
+            models.CheckConstraint(
+                condition=Q(status=Status.DEPRECATED, deprecated_at__isnull=False)
+                | (~Q(status=Status.DEPRECATED) & Q(deprecated_at=None, sunset_at=None)),
+                name="api_deprecated_has_a_date",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant.name}/{self.name}"
+
+    @property
+    def public_url(self) -> str:
+        return f"{self.tenant.gateway_url}{self.path}"
+
+
+class GatewayQuerySet(models.QuerySet["Gateway"]):
+    """Questions about many gateways."""
+
+    def live(self) -> "GatewayQuerySet":
+        return self.filter(deleted_at=None)
+
+
+class Gateway(models.Model):
+    """A proxy that asks before it lets a call through, known by its token's digest."""
+
+    id = IdField(prefix="gtw")
+    name = models.CharField(max_length=63)
+    token_digest = models.BinaryField(max_length=32, unique=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    version = VersionField()
+
+    objects: ClassVar = GatewayQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="gateway_name_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

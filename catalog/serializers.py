@@ -1,0 +1,78 @@
+"""How an API reads and is written in JSON."""
+
+from typing import Any
+
+from django.core.validators import RegexValidator
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from catalog.models import Status
+from catalog.paths import normalise_path
+from catalog.upstreams import MAX_URL_LENGTH, refusal_of_upstream, refusal_of_url
+from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+
+GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"
+
+
+class ApiRateLimitSerializer(StrictSerializer):
+    """The ceiling for all consumers of an API together; null is none."""
+
+    requests_per_hour = WholeNumberField(min_value=1, max_value=2_000_000_000, allow_null=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        # RFC 7396: null removes the member, and whoever removes the limit wants none.
+        return super().to_internal_value({"requests_per_hour": None} if data is None else data)
+
+
+class ApiSerializer(StrictSerializer):
+    """The whole API, and the fields of it that a client writes."""
+
+    id = StringField(read_only=True)
+    tenant_id = StringField(read_only=True)
+    name = StringField(max_length=100)
+    description = StringField(max_length=2000, required=False, allow_blank=True)
+    upstream_url = StringField(max_length=MAX_URL_LENGTH)
+    path = StringField(max_length=200)
+    version = StringField(source="api_version", max_length=32, required=False)
+    auth_required = FlagField(required=False)
+    rate_limit = ApiRateLimitSerializer(source="*", required=False, allow_null=True)
+    public_url = StringField(read_only=True)
+    openapi_url = StringField(max_length=MAX_URL_LENGTH, required=False, allow_blank=True)
+    status = serializers.ChoiceField(choices=Status.choices, required=False)
+    deprecated_at = MomentField(read_only=True)
+    sunset_at = MomentField(required=False, allow_null=True)
+    created_at = MomentField(read_only=True)
+    updated_at = MomentField(read_only=True)
+
+    def validate_path(self, path: str) -> str:
+        normalised = normalise_path(path)
+        if normalised is None:
+            raise serializers.ValidationError(
+                _("A path begins with / and has segments of letters, digits and . _ ~ - only."), code="invalid"
+            )
+        return normalised
+
+    def validate_upstream_url(self, url: str) -> str:
+        refusal = refusal_of_upstream(url)
+        if refusal:
+            raise serializers.ValidationError(str(refusal), code="invalid")
+        return url
+
+    def validate_openapi_url(self, url: str) -> str:
+        refusal = refusal_of_url(url) if url else None
+        if refusal:
+            raise serializers.ValidationError(str(refusal), code="invalid")
+        return url
+
+
+class NewApiSerializer(ApiSerializer):
+    """The body of a registration: an API begins active."""
+
+    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    sunset_at = MomentField(read_only=True)
+
+
+class NewGatewaySerializer(StrictSerializer):
+    """The body of a gateway's registration."""
+
+    name = StringField(max_length=63, validators=[RegexValidator(GATEWAY_NAME_PATTERN)])

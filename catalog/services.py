@@ -1,0 +1,135 @@
+"""The life of an API: registered, changed, deprecated, deleted. Every write goes through here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models import Api, Status
+from stoa_cp.actors import Actor
+from stoa_cp.changes import apply_changes, as_json
+from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.errors import InvalidField, NotFound
+from stoa_cp.events import emit
+from tenants.models import Tenant
+from tenants.services import lock_tenant
+
+DUPLICATES = {
+    "api_name_unique": Duplicate(_("An API of this name and version exists already."), field="name"),
+    "api_path_unique": Duplicate(_("An API at this path exists already."), field="path"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewApi:
+    """What a tenant says about an API to be."""
+
+    name: str
+    upstream_url: str
+    path: str
+    description: str = ""
+    api_version: str = "v1"
+    auth_required: bool = True
+    requests_per_hour: int | None = None
+    openapi_url: str = ""
+
+
+@transaction.atomic
+def register_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
+    """Offer an API at a path of the tenant's. Raises Duplicate if a live one has its name and version, or its path."""
+    tenant = lock_tenant(tenant.id)
+    api = Api(
+        tenant=tenant,
+        name=new.name,
+        description=new.description,
+        upstream_url=new.upstream_url,
+        path=new.path,
+        api_version=new.api_version,
+        auth_required=new.auth_required,
+        requests_per_hour=new.requests_per_hour,
+        openapi_url=new.openapi_url,
+    )
+    with refusing(DUPLICATES):
+        api.save(force_insert=True)
+    emit("api.created", tenant_id=tenant.id, actor=by, data=snapshot(api))
+    return api
+
+
+@transaction.atomic
+def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
+    """Change the given fields. What changes nothing writes nothing.
+
+    Raises Duplicate as registration does, InvalidField for a sunset without a deprecation.
+    """
+    api = lock_api(api.id)
+    was_deprecated = api.status == Status.DEPRECATED
+    changes = apply_changes(api, _with_dates(api, fields))
+    if changes:
+        with refusing(DUPLICATES):
+            api.save()
+        is_news = api.status == Status.DEPRECATED and not was_deprecated
+        event = "api.deprecated" if is_news else "api.updated"
+        emit(event, tenant_id=api.tenant_id, actor=by, data=snapshot(api), changes=changes)
+    return api
+
+
+def _with_dates(api: Api, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with the two dates that the status brings along: only a deprecated API has them."""
+    sunset_at: datetime | None = fields.get("sunset_at", api.sunset_at)
+    if fields.get("status", api.status) == Status.DEPRECATED:
+        deprecated_at = api.deprecated_at or timezone.now()
+        if sunset_at and sunset_at < deprecated_at:  # RFC 9745 §4
+            raise InvalidField("sunset_at", _("The sunset must not be earlier than the deprecation."))
+        return {**fields, "deprecated_at": deprecated_at}
+    if sunset_at != api.sunset_at:
+        raise InvalidField("sunset_at", _("Only a deprecated API has a sunset."))
+    return {**fields, "deprecated_at": None, "sunset_at": None}
+
+
+@transaction.atomic
+def delete_api(api: Api, *, by: Actor) -> None:
+    """Delete an API; its name and path are free again. Whether it may go is asked in ``subscriptions.services``."""
+    api = lock_api(api.id)
+    api.deleted_at = timezone.now()
+    api.save()
+    emit("api.deleted", tenant_id=api.tenant_id, actor=by, data=snapshot(api))
+
+
+def lock_api(api_id: str) -> Api:
+    """Lock a live API until the end of the transaction. Raises NotFound."""
+    api = (
+        Api.objects.live()
+        .select_related("tenant")
+        .select_for_update(of=("self",), no_key=True)
+        .filter(id=api_id)
+        .first()
+    )
+    if api is None:
+        raise NotFound
+    return api
+
+
+def snapshot(api: Api) -> dict[str, Any]:
+    """Return the API as events show it."""
+    return {
+        "id": api.id,
+        "tenant_id": api.tenant_id,
+        "name": api.name,
+        "description": api.description,
+        "upstream_url": api.upstream_url,
+        "path": api.path,
+        "public_url": api.public_url,
+        "api_version": api.api_version,
+        "auth_required": api.auth_required,
+        "rate_limit": {"requests_per_hour": api.requests_per_hour},
+        "openapi_url": api.openapi_url,
+        "status": api.status,
+        "deprecated_at": as_json(api.deprecated_at),
+        "sunset_at": as_json(api.sunset_at),
+        "created_at": as_json(api.created_at),
+        "version": api.version,
+    }

@@ -1,0 +1,62 @@
+"""Which addresses an API may be served from, and described at."""
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+MAX_URL_LENGTH = 2048
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
+# Of RFC 3986's path characters those that no gateway's configuration reads as syntax.
+BASE_PATH = re.compile(r"[A-Za-z0-9._~!&*+,:=@%/-]*", re.ASCII)
+
+
+def refusal_of_url(url: str) -> str | Promise | None:
+    """Return a sentence that says why ``url`` is no address on the web, or None if it is one."""
+    parts = _split(url)
+    if parts is None:
+        return _("This is not a URL.")
+    if parts.scheme not in DEFAULT_PORTS:
+        return _("The URL must begin with http:// or https://.")
+    if parts.username is not None or parts.password is not None:
+        return _("A URL here must not carry a user name or a password.")
+    if not HOST.fullmatch(parts.hostname or ""):
+        return _("The URL names no host.")
+    return None
+
+
+def refusal_of_upstream(url: str) -> str | Promise | None:
+    """Return a sentence that says why ``url`` cannot be an upstream, or None if it can.
+
+    Private addresses are fine: gateways do reach internal services.
+    """
+    refusal = refusal_of_url(url)
+    if refusal:
+        return refusal
+    parts = urlsplit(url)
+    if parts.query or parts.fragment or not BASE_PATH.fullmatch(parts.path):
+        return _("An upstream is a plain base URL, without a query or a fragment.")
+    if _is_ourselves(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]):
+        return _("The control plane cannot be its own upstream.")
+    return None
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL, or None for one that programs might read differently."""
+    if len(url) > MAX_URL_LENGTH or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        return None if parts.port == 0 else parts  # asking for the port checks it
+    except ValueError:
+        return None
+
+
+def _is_ourselves(host: str, port: int) -> bool:
+    own = urlsplit(settings.STOA_URL)
+    own_hosts = {own.hostname, *(name.strip("[]") for name in settings.ALLOWED_HOSTS)}
+    own_ports = {settings.STOA_PORT, own.port or DEFAULT_PORTS[own.scheme]}
+    return host.removesuffix(".") in own_hosts and port in own_ports

@@ -1,0 +1,46 @@
+"""Traffic in the console: what gateways reported, what waits to be folded, and what is counted at all.
+
+Minutes, hours and days are missing: Django's admin takes no model with a composite primary key.
+"""
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+from unfold.paginator import InfinitePaginator
+
+from metrics.models import Series, TrafficBatch, TrafficDelta
+from metrics.sketches import Sketch
+from stoa_cp.desk import ReadOnlyAdmin, column
+
+
+class UncountedAdmin(ReadOnlyAdmin):
+    """Lists a table that may hold millions of rows: no page of it counts them."""
+
+    paginator = InfinitePaginator
+    show_full_result_count = False
+
+
+@admin.register(TrafficBatch)
+class TrafficBatchAdmin(UncountedAdmin):
+    list_display = ("batch_id", "reporter", "accepted", "refused", "received_at")
+    search_fields = ("batch_id__exact", "reporter__exact")
+    search_help_text = _("A batch’s id or a gateway’s, in full.")
+
+
+@admin.register(TrafficDelta)
+class TrafficDeltaAdmin(UncountedAdmin):
+    list_display = ("minute", "tenant", "api", "subscription", "requests", "errors", "median")
+    list_select_related = ("tenant", "api__tenant", "subscription")
+    fields = ("minute", "last_request_at", "tenant", "api", "subscription", "requests", "errors", "median")
+
+    @column(_("Median latency"))
+    def median(self, delta: TrafficDelta) -> str:
+        return f"{Sketch.from_bytes(delta.sketch).percentiles(50)[0]} ms"
+
+
+@admin.register(Series)
+class SeriesAdmin(UncountedAdmin):
+    list_display = ("tenant", "grain", "api", "subscription", "last_request_at")
+    list_filter = ("grain",)
+    list_select_related = ("tenant", "api__tenant", "subscription")
+    search_fields = ("tenant__name__exact", "api__exact", "subscription__exact")
+    search_help_text = _("A tenant’s name, or the id of an API or a subscription, in full.")

@@ -1,0 +1,63 @@
+"""The three resolutions in which traffic is kept, and how their tables are cut into partitions."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic, Rollup
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EVERY_GRAIN = (Grain.SUBSCRIPTION, Grain.API, Grain.TENANT)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution.
+
+    ``partition_format`` (for strftime) ends a partition's name and can be parsed back into its start;
+    ``longest_partition`` leads from any such start into the next partition.
+    """
+
+    name: str
+    model: type[Rollup]
+    grains: tuple[Grain, ...]
+    step: timedelta
+    partition_format: str
+    longest_partition: timedelta
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table  # noqa: SLF001 - Django documents `_meta`
+
+    def bucket_of(self, moment: datetime) -> datetime:
+        """Return when the minute, hour or day (UTC) of ``moment`` began."""
+        return moment - (moment - EPOCH) % self.step
+
+    def partition_start(self, moment: datetime) -> datetime:
+        return self.parse_partition(moment.strftime(self.partition_format))
+
+    def parse_partition(self, suffix: str) -> datetime:
+        return datetime.strptime(suffix, self.partition_format).replace(tzinfo=UTC)
+
+    def next_partition(self, start: datetime) -> datetime:
+        return self.partition_start(start + self.longest_partition)
+
+    def kept_since(self, now: datetime) -> datetime:
+        """Return from when on this level keeps rows: a partition goes when all of it is past the retention."""
+        days = settings.STOA_RETENTION_DAYS[self.name]
+        return self.partition_start(now - timedelta(days=days)) if days else EPOCH
+
+
+MINUTE = Level(
+    "minute",
+    MinuteTraffic,
+    # Minutes of an API or a tenant are added up when they are read: kept, they would outweigh everything else.
+    (Grain.SUBSCRIPTION,),
+    timedelta(minutes=1),
+    "%Y%m%d",
+    timedelta(days=1),
+)
+HOUR = Level("hour", HourTraffic, EVERY_GRAIN, timedelta(hours=1), "%Y%m", timedelta(days=31))
+DAY = Level("day", DayTraffic, EVERY_GRAIN, timedelta(days=1), "%Y", timedelta(days=366))
+LEVELS = (MINUTE, HOUR, DAY)

@@ -1,0 +1,92 @@
+"""Recomputes rollups from the finer level below, and tells where they differ: nowhere, if folding is right."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from metrics.levels import DAY, HOUR, MINUTE, Level
+from metrics.locks import hold_rollups
+from metrics.models import Grain
+from metrics.partitions import ensure_partitions, partition_names, start_of
+from metrics.rollups import Piece, Sums, name_series, sum_pieces, write_rollups
+from metrics.series import Source
+from metrics.sketches import Sketch
+
+A_DAY = timedelta(days=1)
+
+
+class Difference(NamedTuple):
+    """Requests of one series in one bucket that are not what the finer level adds up to."""
+
+    level: str
+    bucket: datetime
+    series_id: int
+    stored: int
+    recomputed: int
+
+
+@transaction.atomic
+def rebuild_day(day: datetime, *, repair: bool) -> list[Difference]:
+    """Recompute the day that begins at ``day``, and its hours; with ``repair``, store what was recomputed.
+
+    A level is left out if the finer one has let go of that day already. Folding waits meanwhile.
+    """
+    hold_rollups()
+    differences = []
+    for level, finer in ((HOUR, MINUTE), (DAY, HOUR)):
+        if _is_complete(finer, day):
+            differences += _rebuild(level, finer, day)
+    transaction.set_rollback(not repair)
+    return differences
+
+
+def _is_complete(level: Level, day: datetime) -> bool:
+    # Not by the retention alone: it may have been raised after partitions were dropped.
+    names = partition_names(level)
+    return bool(names) and day >= max(start_of(level, names[0]), level.kept_since(timezone.now()))
+
+
+def _rebuild(level: Level, finer: Level, day: datetime) -> list[Difference]:
+    pieces = _read_pieces(finer, day)
+    recomputed = sum_pieces(level, pieces, name_series(pieces)) if pieces else {}
+    stored = _read_sums(level, day)
+    differences = [
+        Difference(level.name, bucket, series_id, before.requests, after.requests)
+        for (series_id, bucket), before, after in _pairs(stored, recomputed)
+        if before.cells != after.cells
+    ]
+    if differences:
+        _replace(level, day, recomputed)
+    return differences
+
+
+def _pairs(stored: Sums, recomputed: Sums) -> list[tuple[tuple[int, datetime], Sketch, Sketch]]:
+    nothing = Sketch()
+    keys = sorted(stored.keys() | recomputed.keys())
+    return [(key, stored.get(key, nothing), recomputed.get(key, nothing)) for key in keys]
+
+
+def _read_pieces(level: Level, day: datetime) -> list[Piece]:
+    rows = level.model.objects.filter(series__grain=Grain.SUBSCRIPTION, bucket__gte=day, bucket__lt=day + A_DAY)
+    named = rows.values_list("series__tenant_id", "series__api_id", "series__subscription_id", "bucket", "sketch")
+    return [
+        Piece(Source(tenant_id, api_id, subscription_id), bucket, bucket, Sketch.from_bytes(sketch))
+        for tenant_id, api_id, subscription_id, bucket, sketch in named
+    ]
+
+
+def _read_sums(level: Level, day: datetime) -> Sums:
+    rows = level.model.objects.filter(bucket__gte=day, bucket__lt=day + A_DAY)
+    return {
+        (series_id, bucket): Sketch.from_bytes(sketch)
+        for series_id, bucket, sketch in rows.values_list("series_id", "bucket", "sketch")
+    }
+
+
+def _replace(level: Level, day: datetime, sums: Sums) -> None:
+    level.model.objects.filter(bucket__gte=day, bucket__lt=day + A_DAY).delete()
+    if sums:
+        ensure_partitions(level, [day])
+        write_rollups(level, sums)

@@ -1,0 +1,105 @@
+"""A mergeable count of requests by status class and latency, from which every figure about traffic is read."""
+
+import struct
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Self
+
+RELATIVE_ERROR = 0.01
+# A day. What takes longer is a clock fault at the gateway, not a request.
+MAX_LATENCY_MS = 86_400_000
+
+# A cell is one number: status class × this stride + latency bucket. The buckets (about 780) fit into it.
+CLASS_STRIDE = 1024
+
+# struct codes for the counts, narrowest first; the encoding's first byte is an index into them.
+COUNT_CODES = "BHIQ"
+
+
+def _latency_buckets() -> tuple[list[int], list[int]]:
+    """Return each bucket's lowest latency and the latency that stands for all of it, in whole milliseconds.
+
+    A bucket is as wide as the error allows: its value is at most 1 % above its lowest latency and at most 1 %
+    below its highest. So every bucket below 99 ms holds a single value, and rounding adds no error anywhere.
+    """
+    lowest, values = [0], [0]
+    following = 1
+    while following <= MAX_LATENCY_MS:
+        value = following * 101 // 100
+        lowest.append(following)
+        values.append(value)
+        following = value * 100 // 99 + 1
+    return lowest, values
+
+
+LOWEST_MS, VALUE_MS = _latency_buckets()
+
+
+def cell_of(status: int, latency_ms: int) -> int:
+    """Return the cell in which a request with this HTTP status and latency is counted."""
+    return status // 100 * CLASS_STRIDE + bisect_right(LOWEST_MS, latency_ms) - 1
+
+
+class Sketch:
+    """How many requests fell into each cell. Adding two sketches is exact, in any order."""
+
+    __slots__ = ("cells",)
+
+    def __init__(self, cells: dict[int, int] | None = None) -> None:
+        self.cells = {} if cells is None else cells
+
+    @classmethod
+    def of(cls, cells: Iterable[int]) -> Self:
+        """Count the cells of single requests."""
+        return cls(Counter(cells))
+
+    def merge(self, other: Self) -> None:
+        cells = self.cells
+        for cell, count in other.cells.items():
+            cells[cell] = cells.get(cell, 0) + count
+
+    @property
+    def requests(self) -> int:
+        return sum(self.cells.values())
+
+    @property
+    def errors(self) -> int:
+        """How many requests the upstream failed to answer: statuses from 500."""
+        return sum(count for cell, count in self.cells.items() if cell >= 5 * CLASS_STRIDE)
+
+    def by_status_class(self) -> dict[str, Self]:
+        """Split into one sketch per status class, named ``2xx`` and so on, in that order."""
+        classes: dict[int, dict[int, int]] = {}
+        for cell, count in sorted(self.cells.items()):
+            classes.setdefault(cell // CLASS_STRIDE, {})[cell] = count
+        return {f"{number}xx": type(self)(cells) for number, cells in classes.items()}
+
+    def percentiles(self, *ranks: int) -> list[int | None]:
+        """Return the nearest-rank percentiles in whole milliseconds, each within 1 %; None without requests."""
+        if not self.cells:
+            return [None for _ in ranks]
+        buckets = sorted((cell % CLASS_STRIDE, count) for cell, count in self.cells.items())
+        reached = list(accumulate(count for _, count in buckets))
+        # The nearest rank is ⌈rank × total / 100⌉, here in integers.
+        return [VALUE_MS[buckets[bisect_left(reached, -(-rank * reached[-1] // 100))][0]] for rank in ranks]
+
+    def to_bytes(self) -> bytes:
+        """Encode as the width of a count, the cells, then the counts: 3 bytes for a cell that few requests hit.
+
+        Equal sketches have equal encodings.
+        """
+        cells = sorted(self.cells)
+        counts = [self.cells[cell] for cell in cells]
+        highest = max(counts, default=0)
+        width = next(index for index in range(len(COUNT_CODES)) if highest < 256 ** (2**index))
+        size = len(cells)
+        return struct.pack(f"<B{size}H{size}{COUNT_CODES[width]}", width, *cells, *counts)
+
+    @classmethod
+    def from_bytes(cls, encoded: bytes | memoryview) -> Self:
+        width = encoded[0]
+        size = (len(encoded) - 1) // (2 + 2**width)
+        numbers = struct.unpack_from(f"<{size}H{size}{COUNT_CODES[width]}", encoded, 1)
+        return cls(dict(zip(numbers[:size], numbers[size:], strict=True)))

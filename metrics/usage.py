@@ -1,0 +1,132 @@
+"""How much of its hour and of its month each subscription has used, counted from its traffic."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import F, FloatField, Max, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Cast, Coalesce, Greatest
+
+from metrics.levels import HOUR
+from metrics.models import DayTraffic, Grain, HourTraffic, Rollup, Series, TrafficDelta
+from subscriptions.models import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A calendar month (UTC); both dates are inclusive."""
+
+    start: date
+    end: date
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyLimit:
+    """Requests in the clock hour; ``limit`` None is unlimited. ``reset`` in seconds since 1970."""
+
+    limit: int | None
+    remaining: int | None
+    reset: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonthlyQuota:
+    """Requests in the calendar month; ``limit`` None is unlimited."""
+
+    limit: int | None
+    used: int
+    remaining: int | None
+    resets_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a subscription has used of what it may use."""
+
+    subscription: Subscription
+    period: Period
+    requests: int
+    errors: int
+    rate_limit: HourlyLimit
+    quota: MonthlyQuota
+    last_request_at: datetime | None
+
+
+def month_of(moment: datetime) -> datetime:
+    """Return when the calendar month (UTC) of ``moment`` began."""
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_after(start: datetime) -> datetime:
+    """Return when the calendar month that begins at ``start`` ends."""
+    return month_of(start + timedelta(days=31))
+
+
+def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet[Subscription]:
+    """Add what each subscription has used of the hour and the month of ``now``.
+
+    ``requests`` and ``errors`` of the month, ``requests_this_hour``, ``quota_share`` (1.0 is all of the quota, 0.0
+    without one) and ``last_request_at``: folded rows and the unfolded tail in one statement.
+    """
+    month, hour = month_of(now), HOUR.bucket_of(now)
+    folded_month = _folded(DayTraffic).filter(bucket__gte=month, bucket__lt=month_after(month))
+    folded_hour = _folded(HourTraffic).filter(bucket=hour)
+    tail = (
+        TrafficDelta.objects.order_by()
+        .filter(tenant=OuterRef("tenant"), subscription=OuterRef("pk"))
+        .values("subscription")
+    )
+    tail_month = tail.filter(minute__gte=month, minute__lt=month_after(month))
+    tail_hour = tail.filter(minute__gte=hour, minute__lt=hour + timedelta(hours=1))
+    series = Series.objects.filter(grain=Grain.SUBSCRIPTION, subscription=OuterRef("pk"))
+    return subscriptions.annotate(
+        requests=_sum(folded_month, "requests") + _sum(tail_month, "requests"),
+        errors=_sum(folded_month, "errors") + _sum(tail_month, "errors"),
+        requests_this_hour=_sum(folded_hour, "requests") + _sum(tail_hour, "requests"),
+        counted_at=Value(now),
+        # PostgreSQL's GREATEST passes over nulls.
+        last_request_at=Greatest(Subquery(series.values("last_request_at")), _aggregate(tail, Max("last_request_at"))),
+    ).annotate(quota_share=Coalesce(Cast("requests", FloatField()) / F("quota"), 0.0))
+
+
+def usage_of(row: Any) -> Usage:
+    """Return the usage of a subscription that ``with_usage`` read."""
+    month, hour = month_of(row.counted_at), HOUR.bucket_of(row.counted_at)
+    return Usage(
+        subscription=row,
+        period=Period(month.date(), month_after(month).date() - timedelta(days=1)),
+        requests=row.requests,
+        errors=row.errors,
+        rate_limit=HourlyLimit(
+            limit=row.rate_limit,
+            remaining=_remaining(row.rate_limit, row.requests_this_hour),
+            reset=int((hour + timedelta(hours=1)).timestamp()),
+        ),
+        quota=MonthlyQuota(
+            limit=row.quota,
+            used=row.requests,
+            remaining=_remaining(row.quota, row.requests),
+            resets_at=month_after(month),
+        ),
+        last_request_at=row.last_request_at,
+    )
+
+
+def _remaining(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(0, limit - used)
+
+
+def _folded(model: type[Rollup]) -> QuerySet[Any, Any]:
+    rows: QuerySet[Any, Any] = model.objects.filter(
+        series__grain=Grain.SUBSCRIPTION, series__subscription=OuterRef("pk")
+    ).values("series__subscription")
+    return rows
+
+
+def _sum(rows: QuerySet[Any, Any], column: str) -> Coalesce:
+    return Coalesce(_aggregate(rows, Sum(column)), 0)
+
+
+def _aggregate(rows: QuerySet[Any, Any], aggregate: Sum | Max) -> Subquery:
+    """Return the aggregate over rows that ``values`` has grouped."""
+    return Subquery(rows.annotate(result=aggregate).values("result"))

@@ -1,0 +1,137 @@
+"""The console's own pages: operators, the event log, and what keeps the machinery going."""
+
+import json
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group, User
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from stoa_cp.desk import ReadOnlyAdmin, UncountedAdmin, column, heading, shown_moment
+from stoa_cp.models import Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
+
+admin.site.index_title = _("Dashboard")
+admin.site.unregister(User)
+admin.site.unregister(Group)  # rights come from the identity provider, or are a superuser's
+
+
+@admin.register(User)
+class OperatorAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the package publishes no types
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("person", "email", "is_active", "is_superuser", "last_login", "date_joined")
+    list_filter = ("is_active", "is_superuser")
+    filter_horizontal = ()
+    list_fullwidth = True
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser")}),
+        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+
+    @column(_("User"), ordering="username", header=True)
+    def person(self, user: User) -> list[str]:
+        name = user.get_full_name() or user.username
+        return heading(name, user.username)
+
+
+@admin.register(Event)
+class EventAdmin(UncountedAdmin):
+    list_display = ("timestamp", "shown_type", "tenant_id", "sequence", "actor", "request_id")
+    list_display_links = ("shown_type",)
+    search_fields = ("id__exact", "tenant_id__exact", "type__exact", "actor__exact", "request_id__exact")
+    search_help_text = _("An event’s id, a tenant’s id, a type, an actor or a request id, in full.")
+    ordering = ("-timestamp",)
+    fieldsets = (
+        (None, {"fields": (("id", "type"), ("tenant_id", "sequence"))}),
+        (_("Who and when"), {"fields": (("timestamp", "actor"), ("address", "request_id"))}),
+        (_("What"), {"fields": ("shown_data", "shown_changes")}),
+        (_("Chain"), {"fields": ("shown_previous_hash", "shown_hash")}),
+    )
+
+    @column(_("Type"), ordering="type", colours={})
+    def shown_type(self, event: Event) -> str:
+        return event.type
+
+    @column(_("Data"))
+    def shown_data(self, event: Event) -> SafeString:
+        return _as_code(json.dumps(event.data, indent=2, ensure_ascii=False))
+
+    @column(_("Changes"))
+    def shown_changes(self, event: Event) -> SafeString:
+        return _as_code(json.dumps(event.changes, indent=2, ensure_ascii=False))
+
+    @column(_("Previous hash"))
+    def shown_previous_hash(self, event: Event) -> str:
+        return bytes(event.previous_hash).hex()
+
+    @column(_("Hash"))
+    def shown_hash(self, event: Event) -> str:
+        return bytes(event.hash).hex()
+
+
+@admin.register(EventChain)
+class EventChainAdmin(ReadOnlyAdmin):
+    list_display = ("tenant_id", "sequence", "shown_hash")
+    search_fields = ("tenant_id__exact",)
+    ordering = ("tenant_id",)
+    fields = ("tenant_id", "sequence", "shown_hash")
+
+    @column(_("Hash"))
+    def shown_hash(self, chain: EventChain) -> str:
+        return bytes(chain.hash).hex()
+
+
+@admin.register(EventDispatch)
+class EventDispatchAdmin(UncountedAdmin):
+    list_display = ("event_type", "tenant", "happened_at")
+    list_select_related = ("event",)
+    ordering = ("event__timestamp",)
+
+    @column(_("Event"))
+    def event_type(self, dispatch: EventDispatch) -> str:
+        return dispatch.event.type
+
+    @column(_("Tenant"))
+    def tenant(self, dispatch: EventDispatch) -> str:
+        return dispatch.event.tenant_id
+
+    @column(_("Since"))
+    def happened_at(self, dispatch: EventDispatch) -> str | None:
+        return shown_moment(dispatch.event.timestamp)
+
+
+@admin.register(Counter)
+class CounterAdmin(UncountedAdmin):
+    list_display = ("key", "value", "expires_at")
+    search_fields = ("key__exact",)
+    ordering = ("key",)
+
+
+@admin.register(StoredAnswer)
+class StoredAnswerAdmin(UncountedAdmin):
+    list_display = ("created_at", "status")
+    list_display_links = None  # all else of it is encrypted or a digest
+    ordering = ("-created_at",)
+
+
+@admin.register(SigningKeySet)
+class SigningKeySetAdmin(ReadOnlyAdmin):
+    list_display = ("issuer", "fetched_at")
+    ordering = ("issuer",)
+    fields = ("issuer", "fetched_at", "shown_document")
+
+    @column(_("Document"))
+    def shown_document(self, keys: SigningKeySet) -> SafeString:
+        return _as_code(json.dumps(keys.document, indent=2))
+
+
+def _as_code(text: str) -> SafeString:
+    return format_html('<pre class="record">{}</pre>', text)

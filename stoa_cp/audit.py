@@ -1,0 +1,65 @@
+"""The hash chain that makes the event log tamper-evident: each event's hash covers the one before it."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from django.db.models import Max
+
+from stoa_cp.models import Event, EventChain
+
+GENESIS = bytes(32)
+
+
+def link_hash(previous: bytes, event: Event) -> bytes:
+    """Return SHA-256(previous ‖ canonical JSON of ``event``): sorted keys, no blanks, UTF-8."""
+    content = {
+        "id": event.id,
+        "tenant_id": event.tenant_id,
+        "sequence": event.sequence,
+        "type": event.type,
+        "timestamp": event.timestamp.isoformat(),
+        "actor": event.actor,
+        "request_id": event.request_id,
+        "address": event.address,
+        "data": event.data,
+        "changes": event.changes,
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(previous + canonical.encode()).digest()
+
+
+def tenants_with_events() -> list[str]:
+    """Return the ids of all tenants that have a log, or had one whose head is left."""
+    heads = EventChain.objects.values_list("tenant_id", flat=True)
+    logs = Event.objects.order_by("tenant_id").values_list("tenant_id", flat=True).distinct()
+    return sorted({*heads, *logs})
+
+
+def first_broken_sequence(tenant_id: str) -> int | None:
+    """Walk a tenant's chain to its head; return the number of the first event that is altered, missing or foreign.
+
+    Goes on while events are appended; those that come after its start are the next walk's.
+    """
+    newest = Event.objects.filter(tenant_id=tenant_id).aggregate(Max("sequence"))["sequence__max"] or 0
+    # Read after it: a head knows every event that could be seen before.
+    head = EventChain.objects.filter(tenant_id=tenant_id).first() or EventChain(tenant_id=tenant_id, hash=GENESIS)
+    if head.sequence < newest:
+        return head.sequence + 1
+    previous, expected = GENESIS, 1
+    for event in _in_order(tenant_id, head.sequence):
+        if event.sequence != expected or not _follows(event, previous):
+            return expected
+        previous, expected = bytes(event.hash), expected + 1
+    if expected <= head.sequence:
+        return expected
+    return None if previous == bytes(head.hash) else head.sequence
+
+
+def _follows(event: Event, previous: bytes) -> bool:
+    return bytes(event.previous_hash) == previous and bytes(event.hash) == link_hash(previous, event)
+
+
+def _in_order(tenant_id: str, last: int) -> Iterator[Event]:
+    events = Event.objects.filter(tenant_id=tenant_id, sequence__lte=last)
+    return events.order_by("sequence").iterator(chunk_size=1000)

@@ -1,0 +1,91 @@
+"""Turns an ``Authorization`` header into an actor; a token seen before costs a hash and a look-up."""
+
+import time
+from hashlib import sha256
+from threading import Lock
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from stoa_cp.actors import Actor
+from stoa_cp.errors import DomainError
+from stoa_cp.jwks import signing_keys
+from stoa_cp.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token
+
+__all__ = ["GateAuthentication", "TokenExpired", "TokenInvalid", "TokenMissing", "authenticate_bearer"]
+
+MAX_REMEMBERED_TOKENS = 10_000  # about 10 MB
+
+
+class TokenMissing(DomainError):
+    """The request names no bearer token."""
+
+    code = "unauthorized"
+    detail_code = "token_missing"
+    message = _("An access token is required: Authorization: Bearer <token>.")
+
+
+class RecentTokens:
+    """Tokens verified in this process, by digest, until they expire or the provider drops their key."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[bytes, VerifiedToken] = {}
+        self._lock = Lock()
+
+    def get(self, digest: bytes) -> Actor | None:
+        token = self._tokens.get(digest)
+        if token is None:
+            return None
+        if token.expires_at <= time.time() or signing_keys().known(token.key.kid) is not token.key:
+            with self._lock:
+                self._tokens.pop(digest, None)
+            return None
+        return token.actor
+
+    def put(self, digest: bytes, token: VerifiedToken) -> None:
+        with self._lock:
+            if len(self._tokens) >= MAX_REMEMBERED_TOKENS:
+                del self._tokens[next(iter(self._tokens))]
+            self._tokens[digest] = token
+
+
+_recent = RecentTokens()
+
+
+def authenticate_bearer(header_value: str) -> Actor:
+    """Return whom an ``Authorization`` header speaks for.
+
+    Raises TokenMissing, TokenInvalid, TokenExpired or IdentityProviderUnavailable.
+    """
+    scheme, _blank, token = header_value.strip().partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenMissing
+    if len(token) > MAX_TOKEN_CHARS or not token.isascii():
+        raise TokenInvalid
+    digest = sha256(token.encode()).digest()
+    actor = _recent.get(digest)
+    if actor is None:
+        verified = verify_access_token(token)
+        _recent.put(digest, verified)
+        actor = verified.actor
+    return actor
+
+
+def actor_of(request: Request) -> Actor:
+    """Return whom an authenticated request speaks for. Raises TokenMissing."""
+    user: object = request.user  # typed by the stubs as Django's User, which it never is under /v1
+    if not isinstance(user, Actor):
+        raise TokenMissing
+    return user
+
+
+class GateAuthentication(BaseAuthentication):
+    """Adopts what the gate found out: when DRF asks, the token is verified and the call is counted."""
+
+    def authenticate(self, request: Request) -> tuple[Actor, None] | None:
+        actor: Actor | None = getattr(request, "actor", None)
+        return None if actor is None else (actor, None)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="stoa"'

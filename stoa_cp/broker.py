@@ -1,0 +1,108 @@
+"""The message broker: PostgreSQL itself unless an address says otherwise, and how long each side waits for it."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import psycopg
+from pgmq.install import get_embedded_install_sql, get_embedded_sql_version
+from psycopg.conninfo import make_conninfo
+
+QUEUE = "celery"
+
+# A request waits this long for the broker, then goes on: promise P4 allows 300 ms with everything around it.
+PUBLISH_SECONDS = 0.2
+# A worker has nothing better to do than to wait for its broker, and a TLS handshake over a far link takes a while.
+WORKER_SECONDS = 5.0
+
+# Any constant of our own: whoever holds it may change the schema of the queue.
+INSTALLATION_LOCK = 7_862_001
+
+Options = dict[str, Any]
+
+
+def broker_url(configured: str, database: Mapping[str, Any]) -> str:
+    """Return ``configured``, or the address of the queue inside ``database`` (one entry of Django's DATABASES)."""
+    if configured:
+        return configured
+    user, password = quote(database["USER"], safe=""), quote(database["PASSWORD"], safe="")
+    host, port = quote(database["HOST"] or "localhost", safe=""), database["PORT"] or 5432
+    return f"pgmq://{user}:{password}@{host}:{port}/{quote(database['NAME'], safe='')}"
+
+
+def uses_postgres(url: str) -> bool:
+    """Tell whether the broker at ``url`` is the queue that ``install_queue`` makes."""
+    return urlsplit(url).scheme == "pgmq"
+
+
+def transport_options(url: str, *, wait_seconds: float) -> Options:
+    """Return kombu's options for a client that gives the broker at ``url`` up to ``wait_seconds`` for each answer."""
+    match urlsplit(url).scheme:
+        case "pgmq":
+            # Polling by LISTEN instead of a long read: a worker at rest costs nothing, and hears a ring in ~10 ms.
+            return {
+                "init_extension": False,
+                "wait_time_seconds": 0,
+                "use_notify": True,
+                "notify_throttle_interval_ms": 0,
+                "pool_timeout": wait_seconds,
+                "conn_string": _conninfo(url),
+            }
+        case "redis" | "rediss":
+            return {"socket_connect_timeout": wait_seconds, "socket_timeout": wait_seconds}
+        case "amqp" | "amqps" | "pyamqp":
+            return {"connect_timeout": wait_seconds, "read_timeout": wait_seconds, "write_timeout": wait_seconds}
+        case _:
+            return {}
+
+
+def publishing_options(url: str) -> Options:
+    """Return kombu's options for ringing: one attempt, because the sweep repeats what was not heard."""
+    return transport_options(url, wait_seconds=PUBLISH_SECONDS) | {"max_retries": 0}
+
+
+def _conninfo(url: str) -> str:
+    """Return what the pgmq client needs so as not to follow DATABASE_URL, which it prefers to the broker's address."""
+    parts = urlsplit(url)
+    parameters = {
+        "host": parts.hostname,
+        "port": str(parts.port or 5432),
+        "dbname": parts.path.removeprefix("/"),
+        "user": parts.username,
+        "password": parts.password,
+    }
+    # Quoted twice: pgmq takes the string apart and joins the values again without quotes.
+    return make_conninfo(**{name: _quoted(unquote(value)) for name, value in parameters.items() if value})
+
+
+def _quoted(value: str) -> str:
+    return make_conninfo(password=value).removeprefix("password=")
+
+
+def install_queue(connection: psycopg.Connection[Any]) -> str:
+    """Bring the queue's tables and functions into the database unless they are there; return their version.
+
+    A schema that an older release of ours installed is replaced, messages and all: a message only says "look",
+    and what there is to see lies in other tables. A schema made by ``CREATE EXTENSION pgmq`` is left to its owner.
+    """
+    version = f"stoa {get_embedded_sql_version()}"
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [INSTALLATION_LOCK])
+        installed = _installed_version(connection)
+        if installed.startswith("stoa ") and installed != version:
+            connection.execute("DROP SCHEMA pgmq CASCADE")
+            installed = ""
+        if not installed:
+            connection.execute(get_embedded_install_sql(), prepare=False)
+            connection.execute(f"COMMENT ON SCHEMA pgmq IS '{version}'")
+            installed = version
+        connection.execute("SELECT pgmq.create(%s)", [QUEUE])
+    return installed
+
+
+def _installed_version(connection: psycopg.Connection[Any]) -> str:
+    """Return the comment of the schema (ours begin with "stoa"), "extension" without one, "" without a schema."""
+    row = connection.execute(
+        "SELECT coalesce(obj_description(oid, 'pg_namespace'), 'extension') FROM pg_namespace WHERE nspname = 'pgmq'"
+    ).fetchone()
+    return row[0] if row else ""

@@ -1,0 +1,28 @@
+"""Applies a partial update to a row and tells what it changed, for the event log."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Model
+
+_ABSENT = object()  # equals no value: a field that is no attribute of the row always differs
+
+
+def differing(row: Model, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that hold something else than the row does: what is merely sent back changes nothing."""
+    return {name: value for name, value in fields.items() if getattr(row, name, _ABSENT) != value}
+
+
+def apply_changes(row: Model, fields: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Set the attributes that differ and return them as ``{name: [before, after]}`` in JSON types. Does not save."""
+    changes = {}
+    for name, value in differing(row, fields).items():
+        changes[name] = [as_json(getattr(row, name)), as_json(value)]
+        setattr(row, name, value)
+    return changes
+
+
+def as_json(value: Any) -> Any:
+    """Return a field's value as the event log holds it: times as RFC 3339 in UTC, the rest as it is."""
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value

@@ -1,0 +1,79 @@
+"""Management commands as doors: who acts, how options become a checked body, and how a refusal reads."""
+
+import getpass
+import os
+import re
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rest_framework.exceptions import ValidationError
+from rest_framework.serializers import BaseSerializer
+
+from stoa_cp.actors import Actor, operator
+from stoa_cp.errors import DomainError, problem_of
+
+USERNAME = re.compile(r"[\w.@+-]{1,150}")  # what Django allows; the audit trail names it
+
+
+class OperatorCommand(BaseCommand):
+    """A command with which an operator calls one service; subclasses write ``act``."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--as", dest="username", metavar="USER", type=_username, default=_os_user(), help="who acts, for the audit"
+        )
+
+    def handle(self, *, username: str, **options: Any) -> None:
+        try:
+            self.act(operator(username), options)
+        except (DomainError, ValidationError) as refusal:
+            raise CommandError("\n".join(_sentences(refusal))) from refusal
+
+    def act(self, by: Actor, options: Mapping[str, Any]) -> None:
+        """Call the service and print what became of it."""
+        raise NotImplementedError
+
+
+def body_of(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that were given; options that were left out must not be in ``options`` (``SUPPRESS``)."""
+    return {field: options[field] for field in fields if field in options}
+
+
+def checked(serializer_class: type[BaseSerializer[Any]], body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body as the REST door would take it. Raises ValidationError."""
+    serializer = serializer_class(data=body)
+    serializer.is_valid(raise_exception=True)
+    fields: dict[str, Any] = serializer.validated_data
+    return fields
+
+
+def add_field(parser: ArgumentParser, name: str, **options: Any) -> None:
+    """Add an option for a field of the body that may be left out."""
+    parser.add_argument(f"--{name.replace('_', '-')}", dest=name, default=SUPPRESS, **options)
+
+
+def limit(text: str) -> int | None:
+    """Read a number of requests, or ``unlimited``."""
+    return None if text == "unlimited" else int(text)
+
+
+def _username(text: str) -> str:
+    if not USERNAME.fullmatch(text):
+        raise ArgumentTypeError("a user name has up to 150 letters, digits and @ . + - _")
+    return text
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"uid-{os.getuid()}"
+
+
+def _sentences(refusal: Exception) -> list[str]:
+    problem = problem_of(refusal)
+    details = problem.details if problem else ()
+    lines = [f"{detail.field}: {detail.message}" if detail.field else detail.message for detail in details]
+    return lines or [str(refusal)]

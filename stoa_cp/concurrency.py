@@ -1,0 +1,37 @@
+"""Versions on the wire: ETag out, If-None-Match and If-Match in (RFC 9110 §§8.8.3, 13.1)."""
+
+import re
+
+from django.db.models import Model, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.errors import DomainError
+
+ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"', re.ASCII)
+
+
+class PreconditionFailed(DomainError):
+    """Somebody has changed the object since the client last saw it."""
+
+    detail_code = "precondition_failed"
+    message = _("The object has changed since: read it again, then decide.")
+
+
+def etag(version: int | str) -> str:
+    """Return the weak entity tag of a version: two answers of one version may differ in their bytes."""
+    return f'W/"{version}"'
+
+
+def names(header: str, version: int | str) -> bool:
+    """Tell whether an If-Match or If-None-Match header names this version, or any by ``*``."""
+    return header.strip() == "*" or str(version) in ENTITY_TAG.findall(header)
+
+
+def refuse_stale(rows: QuerySet[Model], pk: str, if_match: str) -> None:
+    """Lock the row that a conditional write is about, and compare: nobody can slip in between check and change.
+
+    Raises PreconditionFailed.
+    """
+    version = rows.select_for_update(of=("self",), no_key=True).values_list("version", flat=True).filter(pk=pk).first()
+    if version is None or not names(if_match, version):
+        raise PreconditionFailed

@@ -1,0 +1,67 @@
+"""Random credentials that scanners recognise, people can't mistype, and the database holds only as digests.
+
+``stoa_live_`` + 40 random base62 characters (238 bits) + 6 base62 characters of the CRC-32 of what precedes.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+from functools import lru_cache
+
+from django.conf import settings
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+RANDOM_LENGTH = 40
+CHECKSUM_LENGTH = 6
+
+
+def new_credential(prefix: str) -> str:
+    """Return a fresh secret such as ``stoa_live_…``; ``prefix`` ends in an underscore."""
+    body = prefix + "".join(secrets.choice(ALPHABET) for _place in range(RANDOM_LENGTH))
+    return body + checksum(body)
+
+
+def new_signing_secret() -> str:
+    """Return a fresh webhook secret as Standard Webhooks writes it: ``whsec_`` + base64 of 32 random bytes."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def checksum(body: str) -> str:
+    """Return the CRC-32 of ``body`` as six base62 digits, zero-padded."""
+    rest, digits = zlib.crc32(body.encode()), ""
+    for _place in range(CHECKSUM_LENGTH):
+        rest, digit = divmod(rest, len(ALPHABET))
+        digits = ALPHABET[digit] + digits
+    return digits
+
+
+def is_well_formed(text: str, *prefixes: str) -> bool:
+    """Tell whether ``text`` has the shape and the checksum of a credential of ours; asks no database."""
+    matched = _shape(prefixes).fullmatch(text)
+    return matched is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
+
+
+@lru_cache
+def _shape(prefixes: tuple[str, ...]) -> re.Pattern[str]:
+    names = "|".join(re.escape(prefix) for prefix in prefixes)
+    return re.compile(rf"(?:{names})[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}", re.ASCII)
+
+
+def digest(credential: str) -> bytes:
+    """Return HMAC-SHA256 of the credential under the newest pepper: what new rows store.
+
+    No slow hash: 238 random bits cannot be guessed, and this runs on every call of every consumer.
+    """
+    return _hmac(credential, settings.STOA_KEY_PEPPERS[0])
+
+
+def digests(credential: str) -> list[bytes]:
+    """Return the digests under every pepper, newest first: what a lookup asks for while a pepper is rotated."""
+    return [_hmac(credential, pepper) for pepper in settings.STOA_KEY_PEPPERS]
+
+
+def _hmac(credential: str, pepper: str) -> bytes:
+    return hmac.digest(pepper.encode(), credential.encode(), hashlib.sha256)

@@ -1,0 +1,39 @@
+"""What `up` says when everything runs: where things are, how to get in, and three lines to try."""
+
+from stoa_cp.devserver.environment import Environment
+from stoa_cp.devserver.programs import OPERATOR
+from stoa_cp.devserver.realm import CLIENT_ID
+
+PLACES = """
+STOA Control Plane is ready ({ready_seconds:.1f} s). Ctrl-C stops everything.
+
+  API      {url}/v1      documentation  {url}/docs
+  Admin    {url}/admin/  login  {operator}  password  {password}
+  Issuer   {issuer}
+"""
+OWN_ISSUER = r"""  Client   {client}  secret  {secret}
+  People   olga (platform); alice, dave, victor (acme); bob (globex); the operator's password for all
+
+TOKEN=$(curl -s {issuer}/protocol/openid-connect/token -d grant_type=client_credentials \
+  -d client_id={client} -d client_secret={secret} | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
+"""
+OTHER_ISSUER = """
+TOKEN=a-token-of-your-issuer
+"""
+CALLS = r"""curl -s {url}/v1/tenants -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+  -d '{{"name": "acme", "tier": "starter", "admin_email": "admin@acme.com", "region": "us-east-1"}}'
+curl -s {url}/v1/tenants -H "Authorization: Bearer $TOKEN"
+"""
+
+
+def banner(environment: Environment, *, own_issuer: bool, ready_seconds: float) -> str:
+    """Return the text; it holds the secrets of the development server, which its reader needs."""
+    return (PLACES + (OWN_ISSUER if own_issuer else OTHER_ISSUER) + CALLS).format(
+        ready_seconds=ready_seconds,
+        url=environment["STOA_URL"],
+        issuer=environment["STOA_OIDC_ISSUER"],
+        client=CLIENT_ID,
+        secret=environment["STOA_DEV_CLIENT_SECRET"],
+        operator=OPERATOR,
+        password=environment["STOA_DEV_PASSWORD"],
+    )

@@ -1,0 +1,141 @@
+"""Who gets which tokens from the development issuer, and against what (RFC 6749)."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from stoa_cp.devserver.realm import (
+    CLIENT_ID,
+    LIFETIME_SECONDS,
+    PEOPLE,
+    SERVICE_ACCOUNT,
+    Claims,
+    Person,
+    SigningKey,
+    access_claims,
+    identity_claims,
+)
+
+CODE_SECONDS = 60.0
+
+Fields = Mapping[str, str]
+
+
+class Refused(Exception):
+    """An OAuth error (RFC 6749 §5.2): its code, a sentence, and the status that goes with it."""
+
+    def __init__(self, code: str, sentence: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(sentence)
+        self.code, self.status = code, status
+
+
+@dataclass(frozen=True, slots=True)
+class Authorisation:
+    """What a code stands for until it is redeemed or ``expires_at`` (monotonic seconds)."""
+
+    person: Person
+    redirect_uri: str
+    nonce: str | None
+    challenge: str | None
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Grants:
+    """The realm's secrets and the codes under way; ``issuer`` is the claim ``iss`` of every token."""
+
+    issuer: str
+    key: SigningKey
+    client_secret: str
+    password: str
+    _codes: dict[str, Authorisation] = field(default_factory=dict)
+
+    def tokens(self, fields: Fields, authorization: str) -> Claims:
+        """Answer a token request. Raises Refused."""
+        self._authenticate_client(fields, authorization)
+        grant = GRANT_TYPES.get(fields.get("grant_type", ""))
+        if grant is None:
+            raise Refused("unsupported_grant_type", f"grant_type is one of {', '.join(GRANT_TYPES)}.")
+        return grant(self, fields)
+
+    def authorise(self, fields: Fields) -> str:
+        """Return a code for the person who gave the right password. Raises Refused."""
+        code = secrets.token_urlsafe(24)
+        self._codes[code] = Authorisation(
+            person=self._authenticate_person(fields),
+            redirect_uri=fields["redirect_uri"],
+            nonce=fields.get("nonce"),
+            challenge=fields.get("code_challenge"),
+            expires_at=time.monotonic() + CODE_SECONDS,
+        )
+        return code
+
+    def _for_client(self, _fields: Fields) -> Claims:
+        return self._tokens_of(SERVICE_ACCOUNT)
+
+    def _for_password(self, fields: Fields) -> Claims:
+        return self._tokens_of(self._authenticate_person(fields))
+
+    def _for_code(self, fields: Fields) -> Claims:
+        granted = self._codes.pop(fields.get("code", ""), None)
+        if granted is None or granted.expires_at < time.monotonic():
+            raise Refused("invalid_grant", "The code is unknown, used or expired.")
+        if granted.redirect_uri != fields.get("redirect_uri"):
+            raise Refused("invalid_grant", "The redirect_uri is not the one that the code was sent to.")
+        if granted.challenge and granted.challenge != _challenge_of(fields.get("code_verifier", "")):
+            raise Refused("invalid_grant", "The code_verifier does not fit.")
+        identity = self.key.sign(identity_claims(granted.person, self.issuer, granted.nonce))
+        return self._tokens_of(granted.person) | {"id_token": identity}
+
+    def _tokens_of(self, person: Person) -> Claims:
+        return {
+            "access_token": self.key.sign(access_claims(person, self.issuer)),
+            "expires_in": LIFETIME_SECONDS,
+            "token_type": "Bearer",
+            "not-before-policy": 0,
+            "scope": "openid email profile",
+        }
+
+    def _authenticate_client(self, fields: Fields, authorization: str) -> None:
+        client, secret = fields.get("client_id", ""), fields.get("client_secret", "")
+        if authorization.startswith("Basic "):
+            client, secret = _basic_credentials(authorization)
+        if client != CLIENT_ID or not _are_equal(secret, self.client_secret):
+            raise Refused("unauthorized_client", "Invalid client or client secret.", HTTPStatus.UNAUTHORIZED)
+
+    def _authenticate_person(self, fields: Fields) -> Person:
+        person = PEOPLE.get(fields.get("username", ""))
+        if person is None or not _are_equal(fields.get("password", ""), self.password):
+            raise Refused("invalid_grant", "Invalid username or password.", HTTPStatus.UNAUTHORIZED)
+        return person
+
+
+GRANT_TYPES: dict[str, Callable[[Grants, Fields], Claims]] = {
+    "client_credentials": Grants._for_client,  # noqa: SLF001 - the class's own table
+    "password": Grants._for_password,  # noqa: SLF001
+    "authorization_code": Grants._for_code,  # noqa: SLF001
+}
+
+
+def _are_equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _challenge_of(verifier: str) -> str:
+    """Return the S256 challenge of a PKCE verifier (RFC 7636 §4.2)."""
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _basic_credentials(authorization: str) -> tuple[str, str]:
+    try:
+        decoded = base64.b64decode(authorization.removeprefix("Basic "), validate=True).decode()
+    except ValueError:
+        return "", ""
+    client, _colon, secret = decoded.partition(":")
+    return client, secret

@@ -1,0 +1,44 @@
+"""Encrypts the secrets that must be sent again, under the newest of a list of keys."""
+
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+
+def encrypt(text: str) -> bytes:
+    """Return ``text`` as a Fernet token under the newest key."""
+    return key_ring().encrypt(text.encode())
+
+
+def decrypt(token: bytes | memoryview) -> str:
+    """Return what ``encrypt`` was given. Raises InvalidToken if none of the keys made ``token``."""
+    return key_ring().decrypt(bytes(token)).decode()
+
+
+def reencrypt(token: bytes | memoryview) -> bytes:
+    """Return the same secret under the newest key, so that older keys can leave the list.
+
+    Raises InvalidToken if none of the keys made ``token``.
+    """
+    return key_ring().rotate(bytes(token))
+
+
+def key_ring() -> MultiFernet:
+    """Return the keys of ``STOA_ENCRYPTION_KEYS``. Raises ImproperlyConfigured, naming a key's place only."""
+    return _key_ring(tuple(settings.STOA_ENCRYPTION_KEYS))
+
+
+@lru_cache(maxsize=1)
+def _key_ring(keys: tuple[str, ...]) -> MultiFernet:
+    if not keys:
+        raise ImproperlyConfigured("STOA_ENCRYPTION_KEYS is empty")
+    return MultiFernet([_fernet(key, position) for position, key in enumerate(keys)])
+
+
+def _fernet(key: str, position: int) -> Fernet:
+    try:
+        return Fernet(key)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"STOA_ENCRYPTION_KEYS[{position}] is not 32 bytes in base64") from error

@@ -1,0 +1,227 @@
+"""Refusals, and the one envelope in which every error leaves the service. Only this module knows an HTTP status."""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+from structlog.contextvars import get_contextvars
+
+logger = logging.getLogger(__name__)
+
+MESSAGES: Mapping[str, str | Promise] = {
+    "validation_error": _("Invalid request parameters"),
+    "unauthorized": _("Missing or invalid token"),
+    "forbidden": _("Insufficient permissions"),
+    "not_found": _("Resource not found"),
+    "conflict": _("The resource already exists"),
+    "rate_limited": _("Too many requests"),
+    "internal_error": _("Server error"),
+}
+STATUSES: Mapping[str, int] = {
+    "validation_error": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "rate_limited": 429,
+    "internal_error": 500,
+}
+# A detail may make the status more precise than its code does.
+DETAIL_STATUSES: Mapping[str, int] = {
+    "method_not_allowed": 405,
+    "not_acceptable": 406,
+    "precondition_failed": 412,
+    "too_large": 413,
+    "uri_too_long": 414,
+    "unsupported_media_type": 415,
+    "idempotency_key_reused": 422,
+    "headers_too_large": 431,
+    "unavailable": 503,
+}
+RETRY_AFTER_UNAVAILABLE_SECONDS = 2
+
+
+class DomainError(Exception):
+    """A refusal that the caller can understand. Subclasses are named for what they say.
+
+    ``code`` is one of the seven of the specification; ``detail_code`` tells the case; ``message`` is a sentence.
+    """
+
+    code: ClassVar[str] = "conflict"
+    detail_code: str = ""
+    message: str | Promise = ""
+
+    def __init__(self, message: str | Promise = "", *, field: str = "") -> None:
+        super().__init__(str(message or self.message))
+        self.message = message or self.message
+        self.field = field
+
+
+class InvalidField(DomainError):
+    """One field of the request holds what it must not hold."""
+
+    code = "validation_error"
+    detail_code = "invalid"
+
+    def __init__(self, field: str, message: str | Promise, *, code: str = "invalid") -> None:
+        super().__init__(message, field=field)
+        self.detail_code = code
+
+
+class NotFound(DomainError):
+    """Nothing there, or nothing that this caller may know of."""
+
+    code = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One line of ``error.details``."""
+
+    field: str
+    message: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error on its way out: what the envelope says, under which status and headers."""
+
+    code: str
+    details: tuple[Detail, ...] = ()
+    headers: Mapping[str, str] | None = None
+    message: str | Promise = ""
+
+    @property
+    def status(self) -> int:
+        for detail in self.details:
+            if detail.code in DETAIL_STATUSES:
+                return DETAIL_STATUSES[detail.code]
+        return STATUSES[self.code]
+
+    def envelope(self) -> dict[str, Any]:
+        return {
+            "error": {
+                "code": self.code,
+                "message": str(self.message or MESSAGES[self.code]),
+                "details": [asdict(detail) for detail in self.details],
+                "request_id": get_contextvars().get("request_id"),
+            },
+        }
+
+    def all_headers(self) -> dict[str, str]:
+        headers = dict(self.headers or {})
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = self._challenge()
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.setdefault("Retry-After", str(RETRY_AFTER_UNAVAILABLE_SECONDS))
+        return headers
+
+    def _challenge(self) -> str:
+        """Return the challenge of RFC 6750 §3: no error code where no token was sent."""
+        if any(detail.code == "token_missing" for detail in self.details):
+            return 'Bearer realm="stoa"'
+        return 'Bearer realm="stoa", error="invalid_token"'
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Translate an exception into what the client is told; None for what is our own fault."""
+    match error:
+        case DomainError():
+            return _of_domain_error(error)
+        case drf.ValidationError():
+            return Problem("validation_error", tuple(_flatten(error.get_full_details())))
+        case Http404() | drf.NotFound():
+            return Problem("not_found")
+        case PermissionDenied() | drf.PermissionDenied():
+            return Problem("forbidden", (Detail("", str(MESSAGES["forbidden"]), "missing_role"),))
+        case drf.AuthenticationFailed() | drf.NotAuthenticated():
+            return Problem("unauthorized", (Detail("", str(MESSAGES["unauthorized"]), "token_missing"),))
+        case drf.APIException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Problem("validation_error", (Detail("", str(error.detail), str(error.default_code)),))
+        case OperationalError() | InterfaceError():
+            logger.warning("database unavailable", exc_info=error)
+            return Problem("internal_error", (Detail("", str(_("Try again in a moment.")), "unavailable"),))
+        case _:
+            return None
+
+
+def _of_domain_error(error: DomainError) -> Problem:
+    """A missing thing and a crash say nothing more than their code does; any other refusal says its sentence."""
+    if not error.message and not error.detail_code:
+        return Problem(error.code)
+    sentence = str(error.message or MESSAGES[error.code])
+    is_generic = error.code in ("validation_error", "unauthorized", "forbidden", "internal_error") or (
+        error.detail_code == "duplicate"
+    )
+    return Problem(
+        error.code,
+        (Detail(error.field, sentence, error.detail_code),),
+        message="" if is_generic else sentence,
+    )
+
+
+def _flatten(tree: Any, path: str = "") -> Iterator[Detail]:
+    """Turn DRF's tree of errors into lines with dotted paths: ``settings.rate_limit_multiplier``, ``events.0``."""
+    if isinstance(tree, Mapping) and "message" in tree and "code" in tree and not isinstance(tree["code"], dict | list):
+        yield Detail(path, str(tree["message"]), str(tree["code"]))
+    elif isinstance(tree, Mapping):
+        for key, branch in tree.items():
+            own = "" if key == "non_field_errors" else str(key)
+            yield from _flatten(branch, f"{path}.{own}".strip("."))
+    else:
+        for branch in tree:
+            yield from _flatten(branch, path)
+
+
+def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Answer for an exception inside a view (DRF's ``EXCEPTION_HANDLER``)."""
+    problem = problem_of(error)
+    if problem is None:
+        return None
+    headers = problem.all_headers()
+    if isinstance(error, drf.MethodNotAllowed):
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    return Response(problem.envelope(), status=problem.status, headers=headers)
+
+
+def respond(problem: Problem) -> JsonResponse:
+    """Answer outside the REST framework."""
+    return JsonResponse(problem.envelope(), status=problem.status, headers=problem.all_headers())
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's ``handler400``: a bad Host, a NUL in the path, a body over the limit."""
+    return respond(Problem("validation_error"))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's ``handler403``."""
+    return respond(Problem("forbidden"))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
+    """Django's ``CSRF_FAILURE_VIEW``."""
+    return respond(Problem("forbidden", (Detail("", reason, "csrf"),)))
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's ``handler404``: an unknown route, or a known one with a trailing slash."""
+    return respond(Problem("not_found"))
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Django's ``handler500``: never a word about the cause, which is in the log under the same request id."""
+    error = sys.exc_info()[1]
+    known = problem_of(error) if isinstance(error, Exception) else None
+    return respond(known or Problem("internal_error"))

@@ -1,0 +1,61 @@
+"""The one log of what happened: audit trail, webhook source and live stream, written with the change itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+from structlog.contextvars import get_contextvars
+
+from stoa_cp.actors import Actor
+from stoa_cp.audit import GENESIS, link_hash
+from stoa_cp.doorbell import ring
+from stoa_cp.models import Event, EventChain, EventDispatch
+
+# A change of one field, before and after: {"tier": ["starter", "business"]}.
+Changes = Mapping[str, list[Any]]
+
+
+def emit(
+    type: str,  # noqa: A002 - the field's name in the log
+    *,
+    tenant_id: str,
+    actor: Actor,
+    data: Mapping[str, Any],
+    changes: Changes | None = None,
+) -> Event:
+    """Append an event to the tenant's log in the caller's transaction, and announce it after the commit.
+
+    ``data`` is a snapshot in JSON types that never holds a secret. Raises TransactionManagementError outside a
+    transaction: an event without its change would be a lie.
+    """
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError(f"{type} was emitted outside a transaction")
+    head = _lock_head(tenant_id)
+    context = get_contextvars()
+    event = Event(
+        tenant_id=tenant_id,
+        sequence=head.sequence + 1,
+        type=type,
+        timestamp=timezone.now(),
+        actor=actor.id,
+        request_id=context.get("request_id", ""),
+        address=context.get("address"),
+        data=dict(data),
+        changes=dict(changes or {}),
+        previous_hash=bytes(head.hash),
+    )
+    event.hash = link_hash(bytes(head.hash), event)
+    event.save(force_insert=True)
+    head.sequence, head.hash = event.sequence, event.hash
+    head.save()
+    EventDispatch.objects.create(event=event)
+    ring(settings.EVENT_CONSUMER_TASK)
+    return event
+
+
+def _lock_head(tenant_id: str) -> EventChain:
+    """Lock the chain's head until commit: sequence numbers are given in the order in which changes commit."""
+    EventChain.objects.bulk_create([EventChain(tenant_id=tenant_id, hash=GENESIS)], ignore_conflicts=True)
+    return EventChain.objects.select_for_update().get(tenant_id=tenant_id)

@@ -1,0 +1,78 @@
+"""Filters by exact value, search and sorting, for the fields that a viewset names and no others."""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from rest_framework.filters import BaseFilterBackend
+from rest_framework.request import Request
+
+from stoa_cp.errors import InvalidField
+from stoa_cp.parsers import UNSTORABLE
+
+LIST_PARAMETERS = frozenset({"page", "limit", "cursor", "sort", "q"})
+
+
+class NamedFieldsFilter(BaseFilterBackend):
+    """Reads three attributes of the viewset.
+
+    ``filters`` maps query parameters to lookups, ``search_fields`` are what ``?q=`` looks into, ``sort_fields``
+    what ``?sort=name,-created_at`` may order by. Anything else in the query string is refused.
+    """
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        options = _Options(view)
+        for name, value in _pairs(request):
+            if UNSTORABLE.search(value):
+                raise InvalidField(name, _("This contains a character that cannot be stored."))
+            if name in options.filters:
+                queryset = queryset.filter(**{options.filters[name]: value})
+            elif name not in LIST_PARAMETERS:
+                known = ", ".join(sorted(LIST_PARAMETERS | options.filters.keys()))
+                raise InvalidField(name[:100], _("Unknown parameter; known are: %s.") % known, code="unknown_field")
+        return self._sort(request, self._search(request, queryset, options), options)
+
+    def _search(self, request: Request, queryset: QuerySet[Any], options: "_Options") -> QuerySet[Any]:
+        text = request.query_params.get("q", "")
+        if not text:
+            return queryset
+        condition = Q()
+        for field in options.search_fields:
+            condition |= Q(**{f"{field}__icontains": text})
+        return queryset.filter(condition)
+
+    def _sort(self, request: Request, queryset: QuerySet[Any], options: "_Options") -> QuerySet[Any]:
+        text = request.query_params.get("sort", "")
+        if not text:
+            return queryset
+        names = text.split(",")
+        for name in names:
+            if name.removeprefix("-") not in options.sort_fields:
+                raise InvalidField("sort", _("Sortable are: %s.") % ", ".join(options.sort_fields))
+        return queryset.order_by(*names, "-id")
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        options = _Options(view)
+        parameters = [_text(name, f"Only items with exactly this {name}.") for name in options.filters]
+        if options.search_fields:
+            parameters.append(_text("q", "Only items that contain this text in: " + ", ".join(options.search_fields)))
+        fields = ", ".join(options.sort_fields)
+        parameters.append(_text("sort", f"Comma-separated fields, a minus before one for descending: {fields}."))
+        return parameters
+
+
+def _pairs(request: Request) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, value in request.query_params.items()]
+
+
+class _Options:
+    """What the viewset offers."""
+
+    def __init__(self, view: Any) -> None:
+        self.filters: dict[str, str] = getattr(view, "filters", {})
+        self.search_fields: tuple[str, ...] = getattr(view, "search_fields", ())
+        self.sort_fields: tuple[str, ...] = getattr(view, "sort_fields", ("created_at",))
+
+
+def _text(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": description}

@@ -1,0 +1,117 @@
+"""The Idempotency-Key: a retried POST or PATCH gets the first answer again, byte for byte, and happens once.
+
+The answer is stored in the transaction of the effect, so that there is never one without the other. It may hold a
+secret, hence it is encrypted under a key that only the client's Idempotency-Key and ours together give.
+"""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from django.db import connection
+from django.db.models.functions import Now
+from django.http import HttpResponse
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.errors import DomainError, InvalidField
+from stoa_cp.models import StoredAnswer
+
+HEADER = "Idempotency-Key"
+KEPT = timedelta(hours=24)
+KEY = re.compile(r'("?)([\x21\x23-\x7e]{1,255})\1', re.ASCII)
+KEPT_HEADERS = ("Content-Type", "Location", "ETag")
+
+
+class IdempotencyKeyReused(DomainError):
+    """The key came with another body before."""
+
+    detail_code = "idempotency_key_reused"
+    message = _("This Idempotency-Key was used with another body.")
+
+
+class IdempotencyInProgress(DomainError):
+    """The first request with this key has not been answered yet."""
+
+    detail_code = "idempotency_in_progress"
+    message = _("The first request with this Idempotency-Key is still running.")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request with a key: ``scope`` is whose, which method and which path."""
+
+    key: str
+    scope: str
+    body: bytes
+
+    @classmethod
+    def read(cls, header: str, scope: str, body: bytes) -> "Attempt":
+        """Take the key bare or quoted. Raises InvalidField for anything but 1 to 255 visible ASCII characters."""
+        matched = KEY.fullmatch(header)
+        if matched is None:
+            raise InvalidField(HEADER, _("An Idempotency-Key has 1 to 255 visible ASCII characters."))
+        return cls(matched.group(2), scope, body)
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(f"{self.scope}\n{self.key}".encode()).digest()
+
+    @property
+    def body_digest(self) -> bytes:
+        return hashlib.sha256(self.body).digest()
+
+    def claim(self) -> HttpResponse | None:
+        """Return the stored answer, or None to the one request that is to be carried out in this transaction.
+
+        Raises IdempotencyInProgress, IdempotencyKeyReused.
+        """
+        self._lock()
+        stored = StoredAnswer.objects.filter(digest=self.digest, created_at__gt=Now() - KEPT).first()
+        if stored is None:
+            return None
+        if not constant_time_compare(bytes(stored.body_digest), self.body_digest):
+            raise IdempotencyKeyReused
+        response = HttpResponse(self._cipher().decrypt(bytes(stored.content)), status=stored.status)
+        for name, value in stored.headers.items():
+            response[name] = value
+        response["Idempotency-Replayed"] = "true"
+        return response
+
+    def store(self, response: HttpResponse) -> None:
+        """Keep the answer; it becomes readable with the effect that it tells of."""
+        StoredAnswer.objects.update_or_create(
+            digest=self.digest,
+            defaults={
+                "body_digest": self.body_digest,
+                "status": response.status_code,
+                "headers": {name: response[name] for name in KEPT_HEADERS if name in response},
+                "content": self._cipher().encrypt(response.content),
+                "created_at": Now(),
+            },
+        )
+
+    def _lock(self) -> None:
+        """Take a lock that ends with the transaction; waiting for it would tie up a thread for nothing."""
+        number = int.from_bytes(self.digest[:8], "big", signed=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+            (is_ours,) = cursor.fetchone()
+        if not is_ours:
+            raise IdempotencyInProgress
+
+    def _cipher(self) -> Fernet:
+        derivation = HKDF(SHA256(), length=32, salt=settings.SECRET_KEY.encode(), info=b"idempotency")
+        return Fernet(base64.urlsafe_b64encode(derivation.derive(self.key.encode())))
+
+
+def forget_old_answers() -> int:
+    """Delete the answers that no retry can ask for any more; return how many."""
+    deleted, _per_model = StoredAnswer.objects.filter(created_at__lte=Now() - KEPT).delete()
+    return deleted

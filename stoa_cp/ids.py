@@ -1,0 +1,49 @@
+"""Public ids: a prefix that says what it names, and 80 random bits."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import models
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case: no i, l, o, u to misread
+BODY_LENGTH = 16
+LENGTH = 4 + BODY_LENGTH
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id such as ``ten-0c8h1vbn5r2k7wxz``."""
+    bits = secrets.randbits(5 * BODY_LENGTH)
+    return f"{prefix}-" + "".join(ALPHABET[bits >> 5 * place & 31] for place in range(BODY_LENGTH))
+
+
+def id_pattern(prefix: str) -> str:
+    """Return the regular expression that an id with ``prefix`` matches in full."""
+    return f"{prefix}-[{ALPHABET}]{{{BODY_LENGTH}}}"
+
+
+def is_id(value: object, prefix: str) -> bool:
+    """Tell whether ``value`` is spelled like an id, without asking the database."""
+    return isinstance(value, str) and re.fullmatch(id_pattern(prefix), value, re.ASCII) is not None
+
+
+class IdField(models.CharField):  # type: ignore[type-arg]  # Django's own class takes no parameters at run time
+    """A primary key that is the public id; bytewise collation keeps its index small and fast."""
+
+    def __init__(self, *, prefix: str, **kwargs: Any) -> None:
+        self.prefix = prefix
+        kwargs |= {"primary_key": True, "max_length": LENGTH, "db_collation": "C", "editable": False}
+        super().__init__(**kwargs)
+
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        for implied in ("primary_key", "max_length", "db_collation", "editable"):
+            kwargs.pop(implied, None)
+        return name, path, args, kwargs | {"prefix": self.prefix}
+
+    def get_default(self) -> str:
+        return new_id(self.prefix)
+
+    def has_default(self) -> bool:
+        return True

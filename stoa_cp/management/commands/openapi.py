@@ -1,0 +1,38 @@
+"""Write the OpenAPI document to its place in the source tree, or check that it is up to date."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+
+from stoa_cp.documents import OPENAPI_PATH
+
+
+class Command(BaseCommand):
+    """``manage.py openapi`` writes the snapshot; ``--check`` fails if it differs from what the code says."""
+
+    help = "Write stoa_cp/openapi.json, the document that is served at /openapi.json."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--check", action="store_true", help="write nothing, fail if the file is out of date")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        document = generate()
+        if not options["check"]:
+            OPENAPI_PATH.write_text(document)
+        elif not OPENAPI_PATH.exists() or OPENAPI_PATH.read_text() != document:
+            raise CommandError("stoa_cp/openapi.json is out of date: run manage.py openapi and review the difference.")
+
+
+def generate() -> str:
+    """Return the document as JSON text. Raises CommandError if drf-spectacular had to guess anything."""
+    with GENERATOR_STATS.silence():
+        generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # the package's annotations stop here
+        document = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    if GENERATOR_STATS:
+        GENERATOR_STATS.emit_summary()
+        raise CommandError("The OpenAPI document has warnings.")
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,41 @@
+"""The command that a release runs once, before its processes start."""
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+PASSWORD_VARIABLE = "STOA_OPERATOR_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+class Command(BaseCommand):
+    """Bring the database up to this release: tables, queue, and the first operator if one is named."""
+
+    help = "Apply migrations and install the broker's queue; safe to repeat."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--operator",
+            metavar="NAME",
+            help=f"also create this superuser unless there is one; its password is read from {PASSWORD_VARIABLE}",
+        )
+
+    def handle(self, *, operator: str | None, verbosity: int, **_options: Any) -> None:
+        call_command("migrate", interactive=False, verbosity=verbosity, stdout=self.stdout)
+        call_command("prepare_broker", stdout=self.stdout)
+        if operator:
+            self._create_operator(operator)
+
+    def _create_operator(self, username: str) -> None:
+        users = get_user_model().objects
+        if users.filter(username=username).exists():
+            return
+        password = os.environ.get(PASSWORD_VARIABLE)
+        if not password:
+            raise CommandError(f"{PASSWORD_VARIABLE} is not set.")
+        users.create_superuser(username=username, password=password)
+        self.stdout.write(f"The operator {username} was created.")

@@ -1,0 +1,26 @@
+"""The command that puts the message queue into PostgreSQL."""
+
+from typing import Any
+
+import psycopg
+from django.core.management.base import BaseCommand
+from django.db import connection
+
+from stoa_cp.broker import install_queue, uses_postgres
+from stoa_cp.celery import app
+
+
+class Command(BaseCommand):
+    """Install the queue that Celery uses when no other broker is configured; safe to repeat at each release."""
+
+    help = "Install the message queue into PostgreSQL, unless STOA_BROKER_URL names another broker."
+    requires_system_checks = []
+
+    def handle(self, **_options: Any) -> None:
+        if not uses_postgres(app.conf.broker_url):
+            self.stdout.write("Another broker is configured: nothing to install.")
+            return
+        # A connection of its own: the script is many statements, which Django's prepared ones cannot carry.
+        with psycopg.connect(**connection.get_connection_params()) as raw:
+            version = install_queue(raw)
+        self.stdout.write(f"The queue is ready ({version}).")

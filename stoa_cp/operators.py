@@ -1,0 +1,172 @@
+"""Lets operators into the admin through the identity provider: OpenID Connect's code flow, cpi-admin only.
+
+mozilla-django-oidc keeps the state, nonce and PKCE verifier of the flow. What it leaves open is closed here:
+the ID token's claims are checked, users are known by subject, roles come from the verified access token, and
+each call to the provider has a deadline.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.core.exceptions import SuspiciousOperation
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.crypto import constant_time_compare
+from django.utils.functional import Promise, SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
+from mozilla_django_oidc.auth import OIDCAuthenticationBackend
+from mozilla_django_oidc.utils import import_from_settings
+from mozilla_django_oidc.views import OIDCAuthenticationRequestView
+
+from stoa_cp.actors import Actor
+from stoa_cp.claims import is_addressed_to
+from stoa_cp.errors import DomainError
+from stoa_cp.provider import ProviderFailure, ask, discover, endpoint
+from stoa_cp.tokens import TokenInvalid, read_token, verify_access_token
+
+logger = logging.getLogger(__name__)
+
+PROVIDER_SECONDS = 5.0  # a person waits for this; the provider may have to ask a directory first
+MAX_USERNAME_CHARS = 150  # of Django's column
+ENDPOINTS = {
+    "OIDC_OP_AUTHORIZATION_ENDPOINT": "authorization_endpoint",
+    "OIDC_OP_TOKEN_ENDPOINT": "token_endpoint",
+    "OIDC_OP_USER_ENDPOINT": "userinfo_endpoint",
+    "OIDC_OP_JWKS_ENDPOINT": "jwks_uri",
+}
+
+
+class NotAnOperator(DomainError):
+    """The identity provider knows this person, but not as a platform administrator."""
+
+    code = "forbidden"
+    detail_code = "missing_role"
+    message = _("Your account lacks the role cpi-admin.")
+
+
+class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the package publishes no types
+    """Django's authentication backend for the end of the code flow."""
+
+    @staticmethod
+    def get_settings(attr: str, *args: object) -> object:
+        return setting_or_discovered(attr, *args)
+
+    def authenticate(self, request: HttpRequest | None, **credentials: object) -> User | None:
+        """Return the operator, or None with a message that the login page shows."""
+        if "nonce" not in credentials:  # a password login: only the callback of the code flow brings a nonce
+            return None
+        try:
+            user: User | None = super().authenticate(request, **credentials)
+        except DomainError as refusal:
+            self._explain(request, refusal, refusal.message)
+            return None
+        except (ProviderFailure, SuspiciousOperation) as failure:
+            self._explain(request, failure, _("The identity provider did not confirm the login."))
+            return None
+        return user
+
+    def get_token(self, payload: Mapping[str, str]) -> dict[str, Any]:
+        """Exchange the code for tokens (RFC 6749 §4.1.3). Raises ProviderFailure."""
+        return ask(str(self.OIDC_OP_TOKEN_ENDPOINT), until=time.monotonic() + PROVIDER_SECONDS, form=payload)
+
+    def verify_token(self, token: object, **kwargs: object) -> dict[str, Any]:
+        """Return the ID token's claims (OpenID Connect Core 1.0 §3.1.3.7). Raises TokenInvalid."""
+        claims, _key = read_token(str(token))
+        nonce, client_id = kwargs.get("nonce"), settings.OIDC_RP_CLIENT_ID
+        is_ours = (
+            claims.get("typ", "ID") == "ID"
+            and is_addressed_to(claims, client_id)
+            and claims.get("azp", client_id) == client_id
+            and isinstance(claims.get("sub"), str)
+        )
+        if not is_ours or not nonce or not constant_time_compare(str(claims.get("nonce")), str(nonce)):
+            raise TokenInvalid
+        return claims
+
+    def get_or_create_user(self, access_token: object, id_token: object, payload: dict[str, Any]) -> User:
+        """Return the subject's user with the rights that the access token gives. Raises NotAnOperator."""
+        actor = verify_access_token(str(access_token)).actor
+        if actor.id != payload["sub"]:
+            raise TokenInvalid
+        if not actor.is_platform:
+            withdraw_rights(actor)
+            raise NotAnOperator
+        return grant_rights(actor, payload)
+
+    def _explain(self, request: HttpRequest | None, cause: Exception, sentence: str | Promise) -> None:
+        logger.warning("operator login refused: %r", cause)
+        if request is not None:
+            messages.error(request, str(sentence))
+
+
+class OperatorLoginView(OIDCAuthenticationRequestView):  # type: ignore[misc]  # the package publishes no types
+    """Sends the browser to the identity provider."""
+
+    @staticmethod
+    def get_settings(attr: str, *args: object) -> object:
+        return setting_or_discovered(attr, *args)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        try:
+            response: HttpResponse = super().get(request)
+        except ProviderFailure as failure:
+            logger.warning("operator login not begun: %s", failure)
+            messages.error(request, _("The identity provider does not answer. Try again in a moment."))
+            return redirect(settings.LOGIN_REDIRECT_URL_FAILURE)
+        return response
+
+
+def setting_or_discovered(name: str, *default: object) -> object:
+    """Read one of the package's settings; an endpoint that is not set is asked of the issuer once it is used.
+
+    The package reads its settings whenever it makes a backend, which is far more often than anybody logs in.
+    """
+    if name in ENDPOINTS:
+        return getattr(settings, name, "") or SimpleLazyObject(lambda: _discovered(ENDPOINTS[name]))
+    return import_from_settings(name, *default)
+
+
+def grant_rights(actor: Actor, claims: Mapping[str, Any]) -> User:
+    """Return the operator's user as staff with every right; made at the first login, without a password."""
+    described = {
+        "email": str(claims.get("email", ""))[:254],
+        "first_name": str(claims.get("given_name", ""))[:150],
+        "last_name": str(claims.get("family_name", ""))[:150],
+        "is_staff": True,
+        "is_superuser": True,
+    }
+    user, _created = get_user_model().objects.update_or_create(
+        username=username_of(actor),
+        defaults=described,
+        create_defaults=described | {"password": make_password(None)},
+    )
+    return user
+
+
+def withdraw_rights(actor: Actor) -> None:
+    """Take the rights from a user whose subject is no platform administrator any more."""
+    get_user_model().objects.filter(username=username_of(actor)).update(is_staff=False, is_superuser=False)
+
+
+def username_of(actor: Actor) -> str:
+    """Return the username of a subject: the same for every login, and different for different subjects.
+
+    Usernames take letters, digits and ``@ . + - _`` only; anything else is written like ``+7C``.
+    Raises TokenInvalid if the subject is too long for a username.
+    """
+    username = "oidc-" + quote(actor.id, safe="@").replace("%", "+").replace("~", "+7E")
+    if len(username) > MAX_USERNAME_CHARS:
+        raise TokenInvalid
+    return username
+
+
+def _discovered(name: str) -> str:
+    return endpoint(discover(settings.STOA_OIDC_ISSUER, until=time.monotonic() + PROVIDER_SECONDS), name)

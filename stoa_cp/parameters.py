@@ -1,0 +1,26 @@
+"""Reads single query parameters as strictly as the body is read."""
+
+from django.utils.translation import gettext as _
+from rest_framework.request import Request
+
+from stoa_cp.errors import InvalidField
+
+MAX_DIGITS = 9  # fits 32 bits
+
+
+def flag_parameter(request: Request, name: str) -> bool:
+    """Return ``?name=true`` as a boolean, False without it. Raises InvalidField for anything else than true, false."""
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise InvalidField(name, _("This must be true or false."))
+    return text == "true"
+
+
+def positive_parameter(request: Request, name: str, default: int) -> int:
+    """Return a query parameter as a number ≥ 1. Raises InvalidField for anything but ASCII digits."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and int(text) > 0):
+        raise InvalidField(name, _("This must be a whole number from 1."))
+    return int(text)

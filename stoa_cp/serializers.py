@@ -1,0 +1,112 @@
+"""Serializers that take JSON at its word: no guessing of types, no unknown fields, no silent overwriting."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+
+class StringField(serializers.CharField):
+    """A JSON string; 12 is not "12"."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A JSON integer; "12", 12.0 and true are not."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class NumberField(serializers.FloatField):
+    """A JSON number, whole or not."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if not isinstance(data, int | float) or isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class FlagField(serializers.BooleanField):
+    """``true`` or ``false``, nothing that merely looks like it."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=str(data)[:50])
+        return data
+
+
+class MomentField(serializers.DateTimeField):
+    """An RFC 3339 time. Comes in with an offset, goes out in UTC with ``Z`` and whole seconds."""
+
+    default_error_messages = {
+        "no_offset": _("The time needs an offset from UTC, such as Z or +02:00."),
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str):
+            self.fail("invalid", format="RFC 3339")
+        moment = super().to_internal_value(value)
+        if not value.endswith(("Z", "z")) and not _has_offset(value):
+            self.fail("no_offset")
+        return moment.replace(microsecond=0)  # what is stored is what is shown
+
+    def to_representation(self, value: datetime) -> str:
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _has_offset(value: str) -> bool:
+    return "+" in value[10:] or "-" in value[10:]
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses unknown fields, and read-only ones that the client has changed; unchanged echoes are ignored."""
+
+    default_error_messages = {
+        "unknown_field": _("This field does not exist."),
+        "read_only": _("This field cannot be changed."),
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            errors = self._refused(data)
+            if errors:
+                raise serializers.ValidationError(errors)
+        return super().to_internal_value(data)
+
+    def _refused(self, data: Mapping[str, Any]) -> dict[str, list[serializers.ErrorDetail]]:
+        errors = {}
+        for name in data:
+            field = self.fields.get(str(name))
+            if field is None:
+                errors[str(name)[:100]] = [self._error("unknown_field")]
+            elif field.read_only and not self._is_echo(field, data[name]):
+                errors[name] = [self._error("read_only")]
+        return errors
+
+    def _is_echo(self, field: serializers.Field[Any, Any, Any, Any], value: Any) -> bool:
+        if self.instance is None:
+            return False
+        current = field.get_attribute(self.instance)
+        return bool(value == (None if current is None else field.to_representation(current)))
+
+    def _error(self, code: str) -> serializers.ErrorDetail:
+        return serializers.ErrorDetail(str(self.error_messages[code]), code)
+
+
+class NothingSerializer(StrictSerializer):
+    """The body of an action that needs none: whatever a client puts into it would be overlooked."""
+
+
+class ReasonSerializer(StrictSerializer):
+    """Why somebody took a decision."""
+
+    reason = StringField(max_length=500, required=False, default="", allow_blank=True)

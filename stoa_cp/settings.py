@@ -1,0 +1,223 @@
+"""Settings of the control plane, all from the environment; the README has them in one table."""
+
+import secrets
+from pathlib import Path
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.logs import logging_config
+from stoa_cp.unfold import UNFOLD  # noqa: F401 - django-unfold reads it here
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+STOA_ENV = env.str("STOA_ENV", default="development")
+STOA_DATA_DIR = Path(env.str("STOA_DATA_DIR", default=str(BASE_DIR / ".data")))
+IS_PRODUCTION = STOA_ENV == "production"
+if not IS_PRODUCTION:
+    # What `manage.py up` made at its first start, so that commands in a second terminal find the same server.
+    env.read_env(str(STOA_DATA_DIR / "env"))
+
+# --- Addresses -----------------------------------------------------------------------------------------------
+STOA_HOST = env.str("STOA_HOST", default="127.0.0.1")
+STOA_PORT = env.int("STOA_PORT", default=8000)
+STOA_URL = env.str("STOA_URL", default=f"http://{STOA_HOST}:{STOA_PORT}")
+STOA_GATEWAY_URL = env.str("STOA_GATEWAY_URL", default="https://gateway.example.com")
+ALLOWED_HOSTS = env.list("STOA_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("STOA_TRUSTED_ORIGINS", default=[])
+STOA_TRUSTED_PROXIES = env.list("STOA_TRUSTED_PROXIES", default=[])
+STOA_REGIONS = env.list(
+    "STOA_REGIONS", default=["us-east-1", "us-west-2", "eu-west-1", "eu-west-3", "eu-central-1", "ap-southeast-1"]
+)
+
+# --- Secrets -------------------------------------------------------------------------------------------------
+# Without a data folder or an environment each process makes its own: fine for `manage.py check`, refused in production.
+DEVELOPMENT_SECRET_PREFIX = "insecure-"  # noqa: S105 - marks what is no secret
+SECRET_KEY = env.str("STOA_SECRET_KEY", default=DEVELOPMENT_SECRET_PREFIX + secrets.token_hex(32))
+STOA_KEY_PEPPERS = env.list("STOA_KEY_PEPPERS", default=[DEVELOPMENT_SECRET_PREFIX + SECRET_KEY])
+STOA_ENCRYPTION_KEYS = env.list("STOA_ENCRYPTION_KEYS", default=[])
+
+# --- Django --------------------------------------------------------------------------------------------------
+DEBUG = False  # errors speak the envelope everywhere; a stack trace belongs into the log
+ROOT_URLCONF = "stoa_cp.urls"
+WSGI_APPLICATION = "stoa_cp.wsgi.application"
+APPEND_SLASH = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_structlog",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "mozilla_django_oidc",
+    "rest_framework",
+    "stoa_cp",
+    "tenants",
+    "catalog",
+    "subscriptions",
+    "apikeys",
+    "metrics",
+    "webhooks",
+]
+MIDDLEWARE = [
+    "django_structlog.middlewares.RequestMiddleware",
+    "stoa_cp.headers.HeadersMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "stoa_cp.gate.GateMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # serves the packages' files where they lie: no collectstatic step to forget
+
+LANGUAGE_CODE = env.str("STOA_LANGUAGE", default="en")
+LANGUAGES = [("en", _("English")), ("fr", _("French"))]
+LOCALE_PATHS = [BASE_DIR / "stoa_cp" / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of any request body under /v1 but a batch of traffic
+STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
+CSRF_FAILURE_VIEW = "stoa_cp.errors.csrf_failure"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
+SECURE_SSL_REDIRECT = env.bool("STOA_SSL_REDIRECT", default=IS_PRODUCTION)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^v1/"]  # probes and gateways speak plain HTTP inside a cluster
+SECURE_HSTS_SECONDS = 31_536_000 if IS_PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
+if env.bool("STOA_BEHIND_TLS_PROXY", default=IS_PRODUCTION):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Storage -------------------------------------------------------------------------------------------------
+DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://postgres@127.0.0.1:5432/stoa")}
+DATABASES["default"] |= {
+    "ENGINE": "django.db.backends.postgresql",
+    "CONN_MAX_AGE": None,  # reconnecting for each request costs six times the request
+    "CONN_HEALTH_CHECKS": True,
+    # A lock is waited for 2 s, a statement runs 10 s at most: a stuck row is an answer, not a queue of threads.
+    "OPTIONS": {"connect_timeout": 3, "options": "-c lock_timeout=2s -c statement_timeout=10s"},
+}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "counters": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": env.str("STOA_COUNTER_URL")}
+        if env.str("STOA_COUNTER_URL", default="")
+        else {"BACKEND": "stoa_cp.counters.PostgresCounters"}
+    ),
+}
+
+# --- Background work -----------------------------------------------------------------------------------------
+STOA_BROKER_URL = env.str("STOA_BROKER_URL", default="")
+EVENT_CONSUMER_TASK = "webhooks.fan_out_events"
+
+STOA_RETENTION_DAYS = {  # of traffic by minute, hour and day; 0 keeps it for ever
+    name: int(days)
+    for name, days in env.dict("STOA_RETENTION_DAYS", default={"minute": 3, "hour": 90, "day": 0}).items()
+}
+
+# --- Identity and limits -------------------------------------------------------------------------------------
+STOA_OIDC_ISSUER = env.str("STOA_OIDC_ISSUER", default="http://127.0.0.1:8001/realms/stoa")
+STOA_OIDC_JWKS_URL = env.str("STOA_OIDC_JWKS_URL", default="")
+STOA_OIDC_AUDIENCE = env.str("STOA_OIDC_AUDIENCE", default="control-plane-api")
+STOA_OIDC_ALLOWED_AZP = env.list("STOA_OIDC_ALLOWED_AZP", default=["control-plane-api"])
+STOA_OIDC_ALGORITHMS = env.list("STOA_OIDC_ALGORITHMS", default=["RS256", "ES256", "PS256"])
+# The operators' browser login into the admin: the code flow with PKCE.
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "stoa_cp.operators.OperatorBackend"]
+OIDC_AUTHENTICATE_CLASS = "stoa_cp.operators.OperatorLoginView"
+OIDC_RP_CLIENT_ID = env.str("STOA_OIDC_CLIENT_ID", default="control-plane-api")
+OIDC_RP_CLIENT_SECRET = env.str("STOA_OIDC_CLIENT_SECRET", default=env.str("STOA_DEV_CLIENT_SECRET", default=""))
+OIDC_RP_SIGN_ALGO = "RS256"
+OIDC_RP_SCOPES = "openid email profile"
+OIDC_USE_PKCE = True
+LOGIN_REDIRECT_URL = "/admin/"
+LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
+STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=False)
+STOA_CALLER_BUDGET = "tenants.throttling.budget_of"  # (Actor) -> Budget: whose calls count together, and how many
+STOA_PLATFORM_RATE_LIMIT = env.int("STOA_PLATFORM_RATE_LIMIT", default=100_000)
+STOA_ANONYMOUS_RATE_LIMIT = env.int("STOA_ANONYMOUS_RATE_LIMIT", default=1_000)
+RATELIMIT_USE_CACHE = "counters"
+RATELIMIT_FAIL_OPEN = True
+# W001 and E003 know two cache backends only; stoa_cp.counters is atomic, and its tests prove it with threads.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001", "django_ratelimit.E003"]
+
+# --- Outbound ------------------------------------------------------------------------------------------------
+STOA_PUBLIC_UPSTREAMS_ONLY = env.bool("STOA_PUBLIC_UPSTREAMS_ONLY", default=False)
+STOA_ALLOW_HTTP_WEBHOOKS = env.bool("STOA_ALLOW_HTTP_WEBHOOKS", default=False)
+STOA_WEBHOOK_THREADS = env.int("STOA_WEBHOOK_THREADS", default=32)
+STOA_WEBHOOK_MIN_SECRET_BYTES = env.int("STOA_WEBHOOK_MIN_SECRET_BYTES", default=0)
+STOA_EGRESS_ALLOW = env.list("STOA_EGRESS_ALLOW", default=[])
+
+# --- REST framework ------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["stoa_cp.authentication.GateAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["stoa_cp.permissions.HasRight"],
+    "DEFAULT_PARSER_CLASSES": ["stoa_cp.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "stoa_cp.pagination.PagePagination",
+    "DEFAULT_SCHEMA_CLASS": "stoa_cp.openapi.OperationSchema",
+    "EXCEPTION_HANDLER": "stoa_cp.errors.handle_exception",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "DEFAULT_METADATA_CLASS": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "STOA Control Plane",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.0",
+    "LICENSE": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    "SERVERS": [{"url": "/"}],
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "WebhookStatus": "webhooks.models.Status",
+        "DeliveryStatus": "webhooks.models.DeliveryStatus",
+        "TenantStatus": "tenants.models.Status",
+        "TenantTier": "tenants.models.Tier",
+        "ApiStatus": "catalog.models.Status",
+        "PlanApproval": "subscriptions.models.Approval",
+        "SubscriptionStatus": "subscriptions.models.Status",
+        "ApiKeyStatus": "apikeys.models.Status",
+        "ApiKeyMode": "apikeys.models.Mode",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "stoa_cp.openapi.add_shared_responses",
+    ],
+}
+
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_USER_ID_FIELD = None  # would load the session on every request
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # believes any X-Forwarded-For; the gate binds the address it trusts
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # logging.DEBUG: one line per request, at its end
+LOGGING = logging_config(as_json=IS_PRODUCTION)

@@ -1,0 +1,13 @@
+"""Background work of the kernel."""
+
+from celery import shared_task
+
+from stoa_cp.counters import delete_expired_counters
+from stoa_cp.idempotency import forget_old_answers
+
+
+@shared_task(name="stoa_cp.forget")
+def forget() -> None:
+    """Delete the counters whose window is over and the answers that no retry can ask for any more."""
+    delete_expired_counters()
+    forget_old_answers()

@@ -1,0 +1,82 @@
+"""How many calls a caller has left in its hour, counted by django-ratelimit in the ``counters`` cache."""
+
+import logging
+from dataclasses import dataclass
+from time import time
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from django_ratelimit.core import get_usage
+
+from stoa_cp.actors import Actor
+from stoa_cp.addresses import client_address
+from stoa_cp.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+WINDOW_SECONDS = 3600
+# The limit is part of django-ratelimit's cache key: a constant one keeps the count when a tier changes.
+RATE = (1, WINDOW_SECONDS)
+
+
+class RateLimited(DomainError):
+    """The caller's budget for this hour is spent."""
+
+    code = "rate_limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Whose calls count together, and how many of them an hour allows."""
+
+    key: str
+    calls_per_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a budget. ``reset`` is in epoch seconds."""
+
+    limit: int
+    remaining: int
+    reset: int
+    is_exceeded: bool = False
+
+    def headers(self) -> dict[str, str]:
+        headers = {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(self.reset),
+        }
+        if self.is_exceeded:
+            headers["Retry-After"] = str(max(1, self.reset - int(time())))
+        return headers
+
+
+def budget_of(actor: Actor | None, request: HttpRequest) -> Budget:
+    """Return the budget that a call draws on: its tenant's, its own, or that of its address."""
+    if actor is None:
+        return Budget(f"address:{client_address(request)}", settings.STOA_ANONYMOUS_RATE_LIMIT)
+    budget: Budget = import_string(settings.STOA_CALLER_BUDGET)(actor)
+    return budget
+
+
+def spend_one(budget: Budget, request: HttpRequest) -> Allowance:
+    """Count one call and tell what is left. When the counters are away the call passes, and that is logged."""
+    try:
+        usage = get_usage(request, group="v1", key=lambda _group, _request: budget.key, rate=RATE, increment=True)
+    except (DatabaseError, redis.RedisError):
+        logger.warning("rate limit not counted: the counter store is away", exc_info=True)
+        usage = None
+    if usage is None:
+        return Allowance(budget.calls_per_hour, budget.calls_per_hour, int(time()) + WINDOW_SECONDS)
+    count: int = usage["count"]
+    return Allowance(
+        limit=budget.calls_per_hour,
+        remaining=max(0, budget.calls_per_hour - count),
+        reset=int(time()) + usage["time_left"],
+        is_exceeded=count > budget.calls_per_hour,
+    )

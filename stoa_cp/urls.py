@@ -1,0 +1,91 @@
+"""The whole URL space on one page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpResponseBase
+from django.urls import URLPattern, URLResolver, include, path, register_converter
+from django.urls.converters import StringConverter
+
+from apikeys.views import ApiKeyViewSet
+from catalog.views import ApiViewSet
+from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
+from stoa_cp import documents, health
+from stoa_cp.ids import id_pattern
+from subscriptions.views import PlanViewSet, SubscriptionViewSet
+from tenants.views import MeViewSet, TenantCollectionViewSet, TenantViewSet
+from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet
+
+for prefix in ("api", "sub", "key", "whk", "dlv", "pln", "gtw"):
+    # A misspelled id is an unknown route: 404 without a query.
+    register_converter(type(f"{prefix}_id", (StringConverter,), {"regex": id_pattern(prefix)}), prefix)
+
+
+def resource(route: str, viewset: Any, **actions: str) -> URLPattern:
+    """Route HTTP methods to a viewset's actions: ``resource("v1/tenants", Tenants, get="list")``."""
+    view: Callable[..., HttpResponseBase] = viewset.as_view(actions)
+    return path(route, view)
+
+
+ALL = {"get": "list", "post": "create"}
+ONE = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+TENANT = "v1/tenants/<str:tenant_id>"
+WEBHOOK = f"{TENANT}/webhooks/<whk:webhook_id>"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", documents.landing),
+    path("openapi.json", documents.openapi, name="openapi"),
+    path("docs", documents.swagger),
+    path("redoc", documents.redoc),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("admin/oidc/", include("mozilla_django_oidc.urls")),
+    path("admin/", admin.site.urls),
+    resource("v1/me", MeViewSet, get="retrieve"),
+    # Tenants
+    resource("v1/tenants", TenantCollectionViewSet, **ALL),
+    resource(TENANT, TenantViewSet, **ONE),
+    resource(f"{TENANT}/suspend", TenantViewSet, post="suspend"),
+    resource(f"{TENANT}/resume", TenantViewSet, post="resume"),
+    # APIs
+    resource(f"{TENANT}/apis", ApiViewSet, **ALL),
+    resource(f"{TENANT}/apis/<api:api_id>", ApiViewSet, **ONE),
+    # Plans and subscriptions
+    resource(f"{TENANT}/plans", PlanViewSet, **ALL),
+    resource(f"{TENANT}/plans/<pln:plan_id>", PlanViewSet, **ONE),
+    resource(f"{TENANT}/subscriptions", SubscriptionViewSet, **ALL),
+    resource(f"{TENANT}/subscriptions/<sub:subscription_id>", SubscriptionViewSet, **ONE),
+    resource(f"{TENANT}/subscriptions/<sub:subscription_id>/approve", SubscriptionViewSet, post="approve"),
+    resource(f"{TENANT}/subscriptions/<sub:subscription_id>/reject", SubscriptionViewSet, post="reject"),
+    resource(f"{TENANT}/subscriptions/<sub:subscription_id>/suspend", SubscriptionViewSet, post="suspend"),
+    resource(f"{TENANT}/subscriptions/<sub:subscription_id>/resume", SubscriptionViewSet, post="resume"),
+    # API keys
+    resource(f"{TENANT}/apikeys", ApiKeyViewSet, **ALL),
+    resource(f"{TENANT}/apikeys/<key:key_id>", ApiKeyViewSet, get="retrieve", delete="destroy"),
+    resource(f"{TENANT}/apikeys/<key:key_id>/rotate", ApiKeyViewSet, post="rotate"),
+    resource(f"{TENANT}/apikeys/<key:key_id>/rotate/finish", ApiKeyViewSet, post="finish_rotation"),
+    # Metrics and usage
+    resource(f"{TENANT}/metrics", MetricsViewSet, get="tenant_traffic"),
+    resource(f"{TENANT}/apis/<api:api_id>/metrics", MetricsViewSet, get="api_traffic"),
+    resource(f"{TENANT}/subscriptions/<sub:subscription_id>/metrics", MetricsViewSet, get="subscription_traffic"),
+    resource(f"{TENANT}/subscriptions/<sub:subscription_id>/usage", UsageViewSet, get="retrieve"),
+    resource(f"{TENANT}/usage", UsageViewSet, get="list"),
+    # Webhooks
+    resource("v1/event-types", EventTypeViewSet, get="catalogue"),
+    resource(f"{TENANT}/webhooks", WebhookViewSet, **ALL),
+    resource(WEBHOOK, WebhookViewSet, **ONE),
+    resource(f"{WEBHOOK}/test", WebhookViewSet, post="test"),
+    resource(f"{WEBHOOK}/rotate-secret", WebhookViewSet, post="rotate_secret"),
+    resource(f"{WEBHOOK}/replay", WebhookViewSet, post="replay"),
+    resource(f"{WEBHOOK}/deliveries", DeliveryViewSet, get="list"),
+    resource(f"{WEBHOOK}/deliveries/<dlv:delivery_id>", DeliveryViewSet, get="retrieve"),
+    resource(f"{WEBHOOK}/deliveries/<dlv:delivery_id>/redeliver", DeliveryViewSet, post="redeliver"),
+    # For gateways
+    resource("v1/gateway/traffic", TrafficViewSet, post="report"),
+]
+
+handler400 = "stoa_cp.errors.bad_request"
+handler403 = "stoa_cp.errors.permission_denied"
+handler404 = "stoa_cp.errors.page_not_found"
+handler500 = "stoa_cp.errors.server_error"

@@ -1,0 +1,156 @@
+"""The viewset that every ``/v1`` resource builds on: parse, call one service, render."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.db import OperationalError, transaction
+from django.db.models import Model
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from psycopg.errors import DeadlockDetected
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import JSONRenderer
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from stoa_cp.actors import Actor
+from stoa_cp.authentication import actor_of
+from stoa_cp.changes import differing
+from stoa_cp.concurrency import etag, names, refuse_stale
+from stoa_cp.filtering import NamedFieldsFilter
+from stoa_cp.idempotency import HEADER, Attempt
+from stoa_cp.parameters import flag_parameter
+
+
+class ControlPlaneViewSet(GenericViewSet[Any]):
+    """Subclasses name their ``rights`` per action, and a ``serializer_class`` that renders the resource."""
+
+    rights: ClassVar[Mapping[str, str]]
+    filter_backends = [NamedFieldsFilter]
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        if request.method.lower() not in self.action_map:  # told before anything about the tenant is
+            self.http_method_not_allowed(request)
+        super().initial(request, *args, **kwargs)
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self.request)
+
+    def get_object(self) -> Any:
+        """Return what the path names. DRF's own would apply the list's filters to it."""
+        return get_object_or_404(self.get_queryset(), pk=self.kwargs[str(self.lookup_url_kwarg)])
+
+    def list(self, request: Any, **kwargs: str) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Any, **kwargs: str) -> Response:
+        resource = self.get_object()
+        tag = self.version_of(resource)
+        if names(request.headers.get("If-None-Match", ""), tag):
+            return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(tag)})
+        return self.render(resource)
+
+    def parse(self, serializer_class: type[BaseSerializer[Any]], *, instance: Model | None = None) -> dict[str, Any]:
+        """Return the body's validated fields; with an ``instance``, only those that it is to change (RFC 7396).
+
+        Raises ValidationError that names each refused field.
+        """
+        data = self.request.data
+        if not isinstance(data, Mapping):
+            raise ValidationError({"non_field_errors": [_("The body must be a JSON object.")]})
+        is_partial = instance is not None
+        context = self.get_serializer_context()
+        serializer = serializer_class(instance, data=data, partial=is_partial, context=context)
+        serializer.is_valid(raise_exception=True)
+        fields: dict[str, Any] = serializer.validated_data
+        return fields if instance is None else differing(instance, fields)
+
+    def write(
+        self,
+        service: Callable[..., Any],
+        *arguments: Any,
+        on: Model | None = None,
+        render: Callable[[Any], Response] | None = None,
+        **options: Any,
+    ) -> HttpResponse:
+        """Call one service and render what it returns, both in one transaction.
+
+        What a client can ask of any write is done here: ``If-Match`` against ``on``, ``Idempotency-Key``,
+        ``?dry_run=true``. Raises what the service refuses; a deadlock is retried once.
+        """
+
+        def answer() -> Response:
+            return (render or self.render)(service(*arguments, by=self.actor, **options))
+
+        try:
+            return self._write_once(answer, on)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, DeadlockDetected):
+                raise
+            return self._write_once(answer, on)
+
+    def _write_once(self, answer: Callable[[], Response], on: Model | None) -> HttpResponse:
+        attempt = self._attempt()
+        is_dry_run = flag_parameter(self.request, "dry_run")
+        with transaction.atomic():
+            replayed = attempt.claim() if attempt else None
+            if replayed:
+                return replayed
+            if on is not None and "If-Match" in self.request.headers:
+                self.check_precondition(on)
+            response = _as_bytes(answer())
+            if is_dry_run:
+                transaction.set_rollback(True)
+            elif attempt:
+                attempt.store(response)
+        return response
+
+    def check_precondition(self, resource: Model) -> None:
+        """Compare If-Match under a lock. Raises PreconditionFailed."""
+        refuse_stale(type(resource)._default_manager.all(), resource.pk, self.request.headers["If-Match"])  # noqa: SLF001
+
+    def _attempt(self) -> Attempt | None:
+        header = self.request.headers.get(HEADER)
+        if header is None or self.request.method not in ("POST", "PATCH"):
+            return None
+        scope = f"{self.actor.id}\n{self.request.method}\n{self.request.path}"
+        return Attempt.read(header, scope, self.request.body)
+
+    def version_of(self, resource: Any) -> int | str:
+        """Return what the ETag shows; subclasses add what can change without a new version of the row."""
+        version: int = resource.version
+        return version
+
+    def render(
+        self, resource: Model, *, status: int = HTTPStatus.OK, once: Mapping[str, Any] | None = None
+    ) -> Response:
+        """Answer with the whole object, and with what is shown ``once``, in this answer only."""
+        data = self.get_serializer(resource).data | (once or {})
+        return Response(data, status=status, headers={"ETag": etag(self.version_of(resource))})
+
+    def render_created(self, resource: Model, *, once: Mapping[str, Any] | None = None) -> Response:
+        """Answer 201 with the whole object and where it lives."""
+        response = self.render(resource, status=HTTPStatus.CREATED, once=once)
+        response["Location"] = f"{self.request.path}/{resource.pk}"
+        return response
+
+    def render_nothing(self, _result: object) -> Response:
+        """Answer 204."""
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def _as_bytes(response: Response) -> HttpResponse:
+    """Render now, inside the transaction: what is stored for a retry is what the first client got."""
+    content = b"" if response.data is None else JSONRenderer().render(response.data)
+    media_type = "application/json" if content else None
+    rendered = HttpResponse(content, status=response.status_code, content_type=media_type)
+    for name in ("ETag", "Location"):
+        if name in response:
+            rendered[name] = response[name]
+    return rendered

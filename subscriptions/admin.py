@@ -1,0 +1,195 @@
+"""Plans and subscriptions in the console; approving and rejecting is what operators come for."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+from unfold.enums import ActionVariant
+
+from apikeys.services import grant_access
+from stoa_cp.actors import Actor
+from stoa_cp.desk import ReadOnlyAdmin, column, deleted_filter, heading, shown_limit
+from stoa_cp.dialogs import Dialog, DialogForm, Done, ReasonForm, ask, moment_field, number_field
+from subscriptions import services
+from subscriptions.models import Approval, Plan, Status, Subscription
+from subscriptions.serializers import MAX_QUOTA, MAX_RATE_LIMIT
+
+STATUS_COLOURS = {
+    Status.PENDING_APPROVAL: "warning",
+    Status.ACTIVE: "success",
+    Status.SUSPENDED: "info",
+    Status.REJECTED: "danger",
+    Status.REVOKED: "danger",
+    Status.EXPIRED: "",
+}
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    list_display = ("named", "tenant", "shown_rate_limit", "shown_quota", "shown_approval", "created_at")
+    list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "approval")
+    list_select_related = ("tenant",)
+    search_fields = ("id__exact", "slug", "name", "tenant__name")
+    fields = (
+        ("id", "tenant"),
+        ("slug", "name"),
+        ("shown_rate_limit", "shown_quota"),
+        "approval",
+        ("created_at", "deleted_at"),
+    )
+
+    @column(_("Plan"), ordering="name", header=True)
+    def named(self, plan: Plan) -> list[str]:
+        return heading(plan.name, plan.slug)
+
+    @column(_("Requests per hour"), ordering="rate_limit")
+    def shown_rate_limit(self, plan: Plan) -> str:
+        return shown_limit(plan.rate_limit)
+
+    @column(_("Requests per month"), ordering="quota")
+    def shown_quota(self, plan: Plan) -> str:
+        return shown_limit(plan.quota)
+
+    @column(_("Approval"), ordering="approval", colours={Approval.MANUAL: "warning", Approval.AUTOMATIC: "success"})
+    def shown_approval(self, plan: Plan) -> tuple[str, str]:
+        return plan.approval, plan.get_approval_display()
+
+
+class TermsForm(DialogForm):
+    """Asks for the terms of an approval, beginning with what is agreed so far."""
+
+    rate_limit = number_field(
+        label=_("Rate limit"),
+        help_text=_("requests per hour; empty is unlimited"),
+        min_value=1,
+        max_value=MAX_RATE_LIMIT,
+        required=False,
+    )
+    quota = number_field(
+        label=_("Quota"),
+        help_text=_("requests per month; empty is unlimited"),
+        min_value=1,
+        max_value=MAX_QUOTA,
+        required=False,
+    )
+    expires_at = moment_field(label=_("Expires at"), help_text=_("UTC; empty is never"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        subscription = Subscription.objects.select_related("plan").filter(pk=self.object_id).first()
+        if subscription:
+            terms = services.Terms.of(subscription)
+            end = f"{terms.expires_at:%Y-%m-%dT%H:%M}" if terms.expires_at else None
+            self.initial |= {"rate_limit": terms.rate_limit, "quota": terms.quota, "expires_at": end}
+
+    def terms(self) -> services.Terms:
+        agreed = self.cleaned_data
+        return services.Terms(agreed["rate_limit"], agreed["quota"], agreed["expires_at"])
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ("named", "shown_api", "plan", "shown_status", "shown_rate_limit", "shown_quota", "created_at")
+    list_filter = (deleted_filter("tenant__deleted_at"), "status")
+    list_select_related = ("api__tenant", "plan")
+    search_fields = ("id__exact", "application", "api__name", "tenant__name")
+    actions_row = actions_detail = ("approve", "reject", "suspend", "resume", "revoke")
+    fieldsets = (
+        (None, {"fields": (("id", "tenant"), ("application", "api"), ("status", "status_reason"))}),
+        (_("Terms"), {"fields": (("plan", "expires_at"), ("shown_rate_limit", "shown_quota"))}),
+        (_("Decision"), {"fields": (("created_by", "created_at"), ("decided_by", "decided_at"))}),
+        (_("Callback"), {"fields": ("callback_url",)}),
+    )
+
+    @column(_("Application"), ordering="application", header=True)
+    def named(self, subscription: Subscription) -> list[str]:
+        return heading(subscription.application, subscription.id)
+
+    @column(_("API"), ordering="api__name")
+    def shown_api(self, subscription: Subscription) -> str:
+        return str(subscription.api)
+
+    @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
+    def shown_status(self, subscription: Subscription) -> tuple[str, str]:
+        return subscription.status, subscription.get_status_display()
+
+    @column(_("Rate limit"), ordering="rate_limit")
+    def shown_rate_limit(self, subscription: Subscription) -> str | None:
+        return shown_limit(subscription.rate_limit) if subscription.decided_at else None
+
+    @column(_("Quota"), ordering="quota")
+    def shown_quota(self, subscription: Subscription) -> str | None:
+        return shown_limit(subscription.quota) if subscription.decided_at else None
+
+    @ask(
+        Dialog(
+            label=_("Approve"),
+            title=_("Approve subscription"),
+            icon="check",
+            description=_("The consumer gets its API key at once."),
+            form=TermsForm,
+            variant=ActionVariant.PRIMARY,
+            offered=lambda subscription: subscription.status == Status.PENDING_APPROVAL,
+        )
+    )
+    def approve(self, subscription: Subscription, form: TermsForm, by: Actor) -> Done:
+        access = grant_access(subscription, form.terms(), by=by)
+        sentence = _("%(application)s is approved. This is its API key:")
+        return Done(sentence % {"application": subscription.application}, access.secret)
+
+    @ask(
+        Dialog(
+            label=_("Reject"),
+            title=_("Reject subscription"),
+            icon="close",
+            description=_("The application may ask again."),
+            form=ReasonForm,
+            variant=ActionVariant.DANGER,
+            offered=lambda subscription: subscription.status == Status.PENDING_APPROVAL,
+        )
+    )
+    def reject(self, subscription: Subscription, form: ReasonForm, by: Actor) -> Done:
+        services.reject_subscription(subscription, form.cleaned_data["reason"], by=by)
+        return Done(_("%(application)s is rejected.") % {"application": subscription.application})
+
+    @ask(
+        Dialog(
+            label=_("Suspend"),
+            title=_("Suspend subscription"),
+            icon="pause",
+            description=_("Its keys are refused until it is resumed."),
+            form=ReasonForm,
+            offered=lambda subscription: subscription.status == Status.ACTIVE,
+        )
+    )
+    def suspend(self, subscription: Subscription, form: ReasonForm, by: Actor) -> Done:
+        services.suspend_subscription(subscription, form.cleaned_data["reason"], by=by)
+        return Done(_("%(application)s is suspended.") % {"application": subscription.application})
+
+    @ask(
+        Dialog(
+            label=_("Resume"),
+            title=_("Resume subscription"),
+            icon="play_arrow",
+            description=_("Its keys work again at once."),
+            offered=lambda subscription: subscription.status == Status.SUSPENDED,
+        )
+    )
+    def resume(self, subscription: Subscription, _form: DialogForm, by: Actor) -> Done:
+        services.resume_subscription(subscription, by=by)
+        return Done(_("%(application)s is active again.") % {"application": subscription.application})
+
+    @ask(
+        Dialog(
+            label=_("Revoke"),
+            title=_("Revoke subscription"),
+            icon="block",
+            description=_("Every key of it stops at once. This cannot be undone."),
+            form=ReasonForm,
+            variant=ActionVariant.DANGER,
+            offered=lambda subscription: subscription.status in (Status.ACTIVE, Status.SUSPENDED),
+        )
+    )
+    def revoke(self, subscription: Subscription, form: ReasonForm, by: Actor) -> Done:
+        services.revoke_subscription(subscription, form.cleaned_data["reason"], by=by)
+        return Done(_("%(application)s is revoked.") % {"application": subscription.application})

@@ -1,0 +1,35 @@
+"""The command that approves a subscription."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+
+from apikeys.services import grant_access
+from stoa_cp.actors import Actor
+from stoa_cp.commands import OperatorCommand, add_field, body_of, checked, limit
+from subscriptions.management.lookup import subscription_called
+from subscriptions.serializers import TermsSerializer
+from subscriptions.services import Terms
+
+
+class Command(OperatorCommand):
+    """Approves a subscription and prints its first key, this once."""
+
+    help = "Approve a subscription; what is not said comes from its plan."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("subscription", help="id")
+        add_field(parser, "rate_limit", type=limit, help="requests per hour, or unlimited")
+        add_field(parser, "quota", type=limit, help="requests per calendar month, or unlimited")
+        add_field(parser, "expires_at", metavar="TIME", help="RFC 3339: 2030-12-31T00:00:00Z")
+        parser.add_argument("--no-key", dest="issue_key", action="store_false", help="issue no key yet")
+        super().add_arguments(parser)
+
+    def act(self, by: Actor, options: Mapping[str, Any]) -> None:
+        subscription = subscription_called(options["subscription"])
+        agreed = checked(TermsSerializer, body_of(options, ("rate_limit", "quota", "expires_at", "issue_key")))
+        with_key = agreed.pop("issue_key")
+        access = grant_access(subscription, Terms.of(subscription, **agreed), with_key=with_key, by=by)
+        self.stdout.write(f"Subscription {subscription.id} of {subscription.application} is approved.")
+        if access.secret:
+            self.stdout.write(access.secret)

@@ -1,0 +1,36 @@
+"""The command that asks for access to an API."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+
+from apikeys.services import subscribe
+from catalog.management.lookup import api_called
+from stoa_cp.actors import Actor
+from stoa_cp.commands import OperatorCommand, checked
+from subscriptions.serializers import NewSubscriptionSerializer
+from subscriptions.services import NewSubscription
+from tenants.management.lookup import tenant_called
+
+
+class Command(OperatorCommand):
+    """Subscribes an application; a plan with automatic approval prints the key, this once."""
+
+    help = "Subscribe an application to an API."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("tenant", help="id or name")
+        parser.add_argument("api", help="id or name")
+        parser.add_argument("--application", required=True, help="who is going to call")
+        parser.add_argument("--plan", default="standard", help="the slug of one of the tenant's plans")
+        super().add_arguments(parser)
+
+    def act(self, by: Actor, options: Mapping[str, Any]) -> None:
+        tenant = tenant_called(options["tenant"], by)
+        api = api_called(options["api"], tenant)
+        body = {"api_id": api.id, "plan": options["plan"], "application": options["application"]}
+        access = subscribe(tenant, NewSubscription(**checked(NewSubscriptionSerializer, body)), by=by)
+        status = access.subscription.get_status_display().lower()
+        self.stdout.write(f"Subscription {access.subscription.id} of {options['application']} to {api.name}: {status}")
+        if access.secret:
+            self.stdout.write(access.secret)

@@ -1,0 +1,143 @@
+"""A plan, and a subscription under it.
+
+::
+
+    pending_approval ──► active ◄──► suspended
+        │    │             │  │          │
+        │    └► rejected   │  └► expired │
+        └──────────────────┴─────────────┴──► revoked
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models import Api
+from stoa_cp.fields import VersionField
+from stoa_cp.ids import IdField
+from tenants.models import Tenant
+
+
+class Approval(models.TextChoices):
+    """Who lets an application in."""
+
+    MANUAL = "manual", _("Manual")
+    AUTOMATIC = "automatic", _("Automatic")
+
+
+class PlanQuerySet(models.QuerySet["Plan"]):
+    """Questions about many plans."""
+
+    def live(self) -> "PlanQuerySet":
+        return self.filter(deleted_at=None)
+
+
+class Plan(models.Model):
+    """The terms that a tenant offers: requests per hour, requests per calendar month (UTC); null is unlimited."""
+
+    id = IdField(prefix="pln")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="plans")
+    slug = models.CharField(max_length=63)
+    name = models.CharField(max_length=100)
+    rate_limit = models.PositiveIntegerField(_("requests per hour"), null=True, blank=True)
+    quota = models.PositiveBigIntegerField(_("requests per month"), null=True, blank=True)
+    approval = models.CharField(max_length=16, choices=Approval, default=Approval.MANUAL)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    version = VersionField()
+
+    objects: ClassVar = PlanQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="plan_of_tenant"),
+            models.UniqueConstraint(fields=["tenant", "slug"], condition=Q(deleted_at=None), name="plan_slug_unique"),
+            models.CheckConstraint(condition=Q(approval__in=Approval.values), name="plan_approval_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Status(models.TextChoices):
+    """Where a subscription stands in its life."""
+
+    PENDING_APPROVAL = "pending_approval", _("Pending approval")
+    ACTIVE = "active", _("Active")
+    SUSPENDED = "suspended", _("Suspended")
+    REJECTED = "rejected", _("Rejected")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+
+
+# The statuses that something can still come of; the others are final.
+LIVE_STATUSES = (Status.PENDING_APPROVAL, Status.ACTIVE, Status.SUSPENDED)
+
+
+class SubscriptionQuerySet(models.QuerySet["Subscription"]):
+    """Questions about many subscriptions."""
+
+    def live(self) -> "SubscriptionQuerySet":
+        return self.filter(status__in=LIVE_STATUSES)
+
+    def pending(self) -> "SubscriptionQuerySet":
+        return self.filter(status=Status.PENDING_APPROVAL)
+
+
+class Subscription(models.Model):
+    """An application's right to call an API, within the terms that its approver set."""
+
+    id = IdField(prefix="sub")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="subscriptions")
+    api = models.ForeignKey(Api, on_delete=models.PROTECT, related_name="subscriptions")
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
+    application = models.CharField(max_length=100)
+    status = models.CharField(max_length=20, choices=Status, default=Status.PENDING_APPROVAL)
+    status_reason = models.CharField(max_length=500, blank=True)
+    callback_url = models.CharField(max_length=2048, null=True, blank=True)
+    callback_secret = models.BinaryField(null=True, blank=True)
+    rate_limit = models.PositiveIntegerField(_("requests per hour"), null=True, blank=True)
+    quota = models.PositiveBigIntegerField(_("requests per month"), null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.CharField(max_length=255)
+    decided_by = models.CharField(max_length=255, null=True, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    version = VersionField()
+
+    objects: ClassVar = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["tenant", "-created_at", "-id"], name="subscription_newest_first"),
+            models.Index(fields=["expires_at"], name="subscription_expiring", condition=Q(status=Status.ACTIVE)),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="subscription_of_tenant"),
+            models.UniqueConstraint(
+                fields=["api", "application"],
+                condition=Q(status__in=LIVE_STATUSES),
+                name="subscription_application_unique",
+            ),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="subscription_status_known"),
+            models.CheckConstraint(
+                condition=Q(decided_at__isnull=False) | Q(status__in=[Status.PENDING_APPROVAL, Status.REVOKED]),
+                name="subscription_decision_has_a_date",
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")), name="subscription_expires_later"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.application} → {self.api_id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in LIVE_STATUSES

@@ -1,0 +1,129 @@
+"""The plans that a tenant offers: three to begin with, then its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.actors import SYSTEM, Actor
+from stoa_cp.changes import apply_changes, as_json
+from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.errors import DomainError, NotFound
+from stoa_cp.events import emit
+from subscriptions.models import Approval, Plan, Subscription
+from tenants.models import Status as TenantStatus
+from tenants.models import Tenant
+from tenants.services import activate_tenant, lock_tenant
+
+DUPLICATES = {"plan_slug_unique": Duplicate(_("A plan of this slug exists already."), field="slug")}
+
+
+@dataclass(frozen=True, slots=True)
+class NewPlan:
+    """What a tenant says about a plan to be; null limits are none."""
+
+    slug: str
+    name: str
+    rate_limit: int | None = None
+    quota: int | None = None
+    approval: str = Approval.MANUAL
+
+
+DEFAULT_PLANS = (
+    NewPlan("free", "Free", rate_limit=100, quota=10_000, approval=Approval.AUTOMATIC),
+    NewPlan("standard", "Standard", rate_limit=1_000, quota=50_000),
+    NewPlan("premium", "Premium", rate_limit=10_000, quota=1_000_000),
+)
+
+
+class PlanInUse(DomainError):
+    """Live subscriptions stand under the plan."""
+
+    detail_code = "in_use"
+
+    def __init__(self, subscriptions: int) -> None:
+        super().__init__(_("%(count)d live subscriptions use this plan.") % {"count": subscriptions})
+
+
+@transaction.atomic
+def set_up_tenant(tenant_id: str) -> None:
+    """Give a new tenant its default plans, but for those that it has made itself, and open it.
+
+    Does nothing the second time, or to a deleted tenant.
+    """
+    tenant = Tenant.objects.live().select_for_update(no_key=True).filter(id=tenant_id).first()
+    if tenant is None or tenant.status != TenantStatus.PROVISIONING:
+        return
+    own = set(Plan.objects.live().filter(tenant=tenant).values_list("slug", flat=True))
+    for new in DEFAULT_PLANS:
+        if new.slug not in own:
+            create_plan(tenant, new, by=SYSTEM)
+    activate_tenant(tenant, by=SYSTEM)
+
+
+@transaction.atomic
+def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
+    """Offer a plan. Raises Duplicate if a live one has its slug."""
+    tenant = lock_tenant(tenant.id)
+    plan = Plan(
+        tenant=tenant,
+        slug=new.slug,
+        name=new.name,
+        rate_limit=new.rate_limit,
+        quota=new.quota,
+        approval=new.approval,
+    )
+    with refusing(DUPLICATES):
+        plan.save(force_insert=True)
+    emit("plan.created", tenant_id=tenant.id, actor=by, data=snapshot(plan))
+    return plan
+
+
+@transaction.atomic
+def update_plan(plan: Plan, fields: Mapping[str, Any], *, by: Actor) -> Plan:
+    """Change what the plan offers from now on; subscriptions keep the terms that they were approved with."""
+    plan = _lock_plan(plan)
+    changes = apply_changes(plan, fields)
+    if changes:
+        plan.save()
+        emit("plan.updated", tenant_id=plan.tenant_id, actor=by, data=snapshot(plan), changes=changes)
+    return plan
+
+
+@transaction.atomic
+def delete_plan(plan: Plan, *, by: Actor) -> None:
+    """Withdraw a plan. Raises PlanInUse while live subscriptions stand under it."""
+    plan = _lock_plan(plan)
+    in_use = Subscription.objects.live().filter(plan=plan).count()
+    if in_use:
+        raise PlanInUse(in_use)
+    plan.deleted_at = timezone.now()
+    plan.save()
+    emit("plan.deleted", tenant_id=plan.tenant_id, actor=by, data=snapshot(plan))
+
+
+def _lock_plan(plan: Plan) -> Plan:
+    """Lock a live plan with its tenant, so that nobody subscribes under it meanwhile. Raises NotFound."""
+    lock_tenant(plan.tenant_id)
+    current: Plan | None = Plan.objects.live().filter(id=plan.id).first()
+    if current is None:
+        raise NotFound
+    return current
+
+
+def snapshot(plan: Plan) -> dict[str, Any]:
+    """Return the plan as events show it."""
+    return {
+        "id": plan.id,
+        "tenant_id": plan.tenant_id,
+        "slug": plan.slug,
+        "name": plan.name,
+        "rate_limit": plan.rate_limit,
+        "quota": plan.quota,
+        "approval": plan.approval,
+        "created_at": as_json(plan.created_at),
+        "version": plan.version,
+    }

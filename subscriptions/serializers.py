@@ -1,0 +1,77 @@
+"""How plans and subscriptions read and are written in JSON."""
+
+from django.core.validators import RegexValidator
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+from subscriptions.models import Approval, Status
+
+MAX_RATE_LIMIT = 2_000_000_000  # requests per hour
+MAX_QUOTA = 10**15  # requests per month
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z"
+
+
+class PlanSerializer(StrictSerializer):
+    """The whole plan, and the fields of it that a client writes. Null limits are none."""
+
+    id = StringField(read_only=True)
+    tenant_id = StringField(read_only=True)
+    slug = StringField(read_only=True)
+    name = StringField(max_length=100)
+    rate_limit = WholeNumberField(min_value=1, max_value=MAX_RATE_LIMIT, required=False, allow_null=True)
+    quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)
+    approval = serializers.ChoiceField(choices=Approval.choices, required=False)
+    created_at = MomentField(read_only=True)
+    updated_at = MomentField(read_only=True)
+
+
+class NewPlanSerializer(PlanSerializer):
+    """The body of a creation: the slug is said once, here."""
+
+    slug = StringField(max_length=63, validators=[RegexValidator(SLUG_PATTERN)])
+
+
+class SubscriptionSerializer(StrictSerializer):
+    """The whole subscription, and the terms that a client may change while it is live."""
+
+    id = StringField(read_only=True)
+    tenant_id = StringField(read_only=True)
+    api_id = StringField(read_only=True)
+    plan = StringField(source="plan.slug", read_only=True)
+    application = StringField(read_only=True)
+    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status_reason = StringField(read_only=True)
+    api_key = StringField(
+        source="api_key_start",
+        read_only=True,
+        allow_null=True,
+        help_text="The newest live key's masked start; the whole secret in the one answer that issues it.",
+    )
+    callback_url = StringField(max_length=2048, trim_whitespace=False, required=False, allow_null=True)
+    rate_limit = WholeNumberField(min_value=1, max_value=MAX_RATE_LIMIT, required=False, allow_null=True)
+    quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)
+    expires_at = MomentField(required=False, allow_null=True)
+    created_by = StringField(read_only=True)
+    decided_by = StringField(read_only=True, allow_null=True)
+    decided_at = MomentField(read_only=True, allow_null=True)
+    created_at = MomentField(read_only=True)
+    updated_at = MomentField(read_only=True)
+
+
+class NewSubscriptionSerializer(StrictSerializer):
+    """The body of a request for access."""
+
+    api_id = StringField(max_length=64)
+    plan = StringField(max_length=63)
+    application = StringField(max_length=100)
+    callback_url = StringField(max_length=2048, trim_whitespace=False, required=False, allow_null=True)
+
+
+class TermsSerializer(StrictSerializer):
+    """The body of an approval; what is left out comes from the plan."""
+
+    rate_limit = WholeNumberField(min_value=1, max_value=MAX_RATE_LIMIT, required=False, allow_null=True)
+    quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)
+    expires_at = MomentField(required=False, allow_null=True)
+    issue_key = FlagField(required=False, default=True, help_text=_("Whether the first key is issued as well."))

@@ -1,0 +1,281 @@
+"""The life of a subscription: requested, decided, suspended, revoked. Every write goes through here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models import Api
+from catalog.services import delete_api, lock_api
+from stoa_cp.actors import SYSTEM, Actor
+from stoa_cp.changes import apply_changes, as_json
+from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.credentials import new_signing_secret
+from stoa_cp.encryption import encrypt
+from stoa_cp.errors import DomainError, InvalidField, NotFound
+from stoa_cp.events import emit
+from subscriptions.models import LIVE_STATUSES, Plan, Status, Subscription
+from subscriptions.plans import set_up_tenant
+from tenants.models import Tenant
+from tenants.services import lock_tenant
+
+
+class SubscriptionNotInState(DomainError):
+    """The subscription is not in a state that this decision can start from; somebody may have decided already."""
+
+    detail_code = "wrong_state"
+
+    def __init__(self, subscription: Subscription) -> None:
+        super().__init__(_("The subscription is %(status)s.") % {"status": subscription.get_status_display().lower()})
+
+
+class SecondApproverRequired(DomainError):
+    """Whoever asked for access may not grant it."""
+
+    code = "forbidden"
+    detail_code = "second_approver_required"
+    message = _("Somebody else than the requester must approve this subscription.")
+
+
+class ApiInUse(DomainError):
+    """Live subscriptions to the API would be cut off."""
+
+    detail_code = "in_use"
+
+    def __init__(self, subscriptions: int) -> None:
+        sentence = _("%(count)d live subscriptions use this API; ?cascade=true revokes them.")
+        super().__init__(sentence % {"count": subscriptions})
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """What an application asks for; its own events are sent to ``callback_url``."""
+
+    api_id: str
+    plan: str
+    application: str
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an approver grants: requests per hour, requests per calendar month, and an end; null is none."""
+
+    rate_limit: int | None
+    quota: int | None
+    expires_at: datetime | None = None
+
+    @classmethod
+    def of(cls, subscription: Subscription, **agreed: Any) -> "Terms":
+        """Return what is agreed now, else what was while the subscription was pending, else the plan's own terms."""
+        plan = subscription.plan
+        before = {
+            "rate_limit": plan.rate_limit if subscription.rate_limit is None else subscription.rate_limit,
+            "quota": plan.quota if subscription.quota is None else subscription.quota,
+            "expires_at": subscription.expires_at,
+        }
+        return cls(**before | agreed)
+
+
+@transaction.atomic
+def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> tuple[Subscription, str | None]:
+    """Ask for access to one of the tenant's APIs under one of its plans.
+
+    Returns the subscription and the secret that signs its callbacks, which is never readable again.
+    Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to it.
+    """
+    tenant = lock_tenant(tenant.id)
+    api = _find_api(tenant, new.api_id)
+    set_up_tenant(tenant.id)  # the background job may not have run yet, and the plans are needed now
+    subscription = Subscription(
+        tenant=tenant,
+        api=api,
+        plan=_find_plan(tenant, new.plan),
+        application=new.application,
+        callback_url=new.callback_url,
+        created_by=by.id,
+    )
+    callback_secret = _give_callback_secret(subscription)
+    duplicate = Duplicate(_("This application has a live subscription to this API already."), field="application")
+    with refusing({"subscription_application_unique": duplicate}):
+        subscription.save(force_insert=True)
+    emit("subscription.created", tenant_id=tenant.id, actor=by, data=snapshot(subscription))
+    return subscription, callback_secret
+
+
+def _find_api(tenant: Tenant, api_id: str) -> Api:
+    # Locked, because an API that is being deleted must not leave a new subscription behind.
+    api = Api.objects.live().select_for_update(no_key=True).filter(tenant=tenant, id=api_id).first()
+    if api is None:
+        raise InvalidField("api_id", _("There is no such API."))
+    return api
+
+
+def _find_plan(tenant: Tenant, slug: str) -> Plan:
+    plans = {plan.slug: plan for plan in Plan.objects.live().filter(tenant=tenant).order_by("created_at", "id")}
+    if slug not in plans:
+        raise InvalidField("plan", _("There is no such plan; there are: %s.") % ", ".join(plans))
+    return plans[slug]
+
+
+@transaction.atomic
+def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor) -> Subscription:
+    """Let the application call the API within ``terms``, and announce it.
+
+    Raises SubscriptionNotInState if somebody has decided already, SecondApproverRequired where the house demands one.
+    """
+    # Two approvers may click at once: the second waits here, then sees the first's decision.
+    subscription = lock_subscription(subscription, Status.PENDING_APPROVAL)
+    if settings.STOA_REQUIRE_SECOND_APPROVER and by.id == subscription.created_by:
+        raise SecondApproverRequired
+    _refuse_past(terms.expires_at)
+    subscription.status = Status.ACTIVE
+    subscription.rate_limit = terms.rate_limit
+    subscription.quota = terms.quota
+    subscription.expires_at = terms.expires_at
+    subscription.decided_by, subscription.decided_at = by.id, timezone.now()
+    subscription.save()
+    emit("subscription.approved", tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
+    return subscription
+
+
+@transaction.atomic
+def reject_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
+    """Turn the application down. Raises SubscriptionNotInState if somebody has decided already."""
+    subscription = lock_subscription(subscription, Status.PENDING_APPROVAL)
+    subscription.decided_by, subscription.decided_at = by.id, timezone.now()
+    return _move(subscription, Status.REJECTED, "subscription.rejected", reason=reason, by=by)
+
+
+@transaction.atomic
+def suspend_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
+    """Refuse the application's keys until it is resumed. Raises SubscriptionNotInState unless it is active."""
+    subscription = lock_subscription(subscription, Status.ACTIVE)
+    return _move(subscription, Status.SUSPENDED, "subscription.suspended", reason=reason, by=by)
+
+
+@transaction.atomic
+def resume_subscription(subscription: Subscription, *, by: Actor) -> Subscription:
+    """Let a suspended application call again. Raises SubscriptionNotInState unless it is suspended."""
+    subscription = lock_subscription(subscription, Status.SUSPENDED)
+    return _move(subscription, Status.ACTIVE, "subscription.resumed", reason="", by=by)
+
+
+@transaction.atomic
+def revoke_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
+    """Take access away for good; every key stops with this one row. Raises NotFound when it is over already."""
+    subscription = lock_subscription(subscription, *Status)
+    if not subscription.is_live:
+        raise NotFound
+    return _move(subscription, Status.REVOKED, "subscription.revoked", reason=reason, by=by)
+
+
+@transaction.atomic
+def update_subscription(
+    subscription: Subscription, fields: Mapping[str, Any], *, by: Actor
+) -> tuple[Subscription, str | None]:
+    """Change the terms of a live subscription.
+
+    Returns it, and the secret that signs its callbacks if this change gave it its first callback.
+    Raises SubscriptionNotInState for one that is over.
+    """
+    subscription = lock_subscription(subscription, *LIVE_STATUSES)
+    changes = apply_changes(subscription, fields)
+    if "expires_at" in changes:
+        _refuse_past(subscription.expires_at)
+    if not changes:
+        return subscription, None
+    callback_secret = _give_callback_secret(subscription)
+    subscription.save()
+    data = snapshot(subscription)
+    emit("subscription.updated", tenant_id=subscription.tenant_id, actor=by, data=data, changes=changes)
+    return subscription, callback_secret
+
+
+def _give_callback_secret(subscription: Subscription) -> str | None:
+    """Set the secret that signs callbacks, unless there are none or they have one already; return a new one."""
+    if not subscription.callback_url or subscription.callback_secret:
+        return None
+    secret = new_signing_secret()
+    subscription.callback_secret = encrypt(secret)
+    return secret
+
+
+@transaction.atomic
+def expire_next_subscription() -> Subscription | None:
+    """End an active subscription whose time is over; return it, or None if there is no other. Workers share the work.
+
+    One in a transaction: each holds its tenant's event chain, and two workers might take two chains in opposite order.
+    """
+    due = Subscription.objects.filter(status=Status.ACTIVE, expires_at__lte=Now(), tenant__deleted_at=None)
+    rows = due.select_related("plan").order_by("expires_at")
+    subscription = rows.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
+    if subscription is None:
+        return None
+    return _move(subscription, Status.EXPIRED, "subscription.expired", reason="", by=SYSTEM)
+
+
+@transaction.atomic
+def retire_api(api: Api, *, cascade: bool, by: Actor) -> None:
+    """Delete an API, and with ``cascade`` revoke the subscriptions to it. Raises ApiInUse without."""
+    api = lock_api(api.id)
+    live = Subscription.objects.live().filter(api=api)
+    if not cascade and live.exists():
+        raise ApiInUse(live.count())
+    # All locked before the first event: somebody who holds one of them may be waiting for the event chain.
+    locked = live.select_related("plan").select_for_update(of=("self",), no_key=True).order_by("id")
+    for subscription in list(locked):
+        _move(subscription, Status.REVOKED, "subscription.revoked", reason="", by=by)
+    delete_api(api, by=by)
+
+
+def lock_subscription(subscription: Subscription, *allowed: Status) -> Subscription:
+    """Lock a subscription until the end of the transaction.
+
+    Raises SubscriptionNotInState unless its status is one of ``allowed``.
+    """
+    rows = Subscription.objects.select_related("api", "plan", "tenant")
+    subscription = rows.select_for_update(of=("self",), no_key=True).get(pk=subscription.pk)
+    if subscription.status not in allowed:
+        raise SubscriptionNotInState(subscription)
+    return subscription
+
+
+def _move(subscription: Subscription, status: Status, event: str, *, reason: str, by: Actor) -> Subscription:
+    subscription.status, subscription.status_reason = status, reason
+    subscription.save()
+    emit(event, tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
+    return subscription
+
+
+def _refuse_past(expires_at: datetime | None) -> None:
+    if expires_at and expires_at <= timezone.now():
+        raise InvalidField("expires_at", _("This time has passed already."))
+
+
+def snapshot(subscription: Subscription) -> dict[str, Any]:
+    """Return the subscription as events show it."""
+    return {
+        "id": subscription.id,
+        "tenant_id": subscription.tenant_id,
+        "api_id": subscription.api_id,
+        "plan": subscription.plan.slug,
+        "application": subscription.application,
+        "status": subscription.status,
+        "status_reason": subscription.status_reason,
+        "callback_url": subscription.callback_url,
+        "rate_limit": subscription.rate_limit,
+        "quota": subscription.quota,
+        "expires_at": as_json(subscription.expires_at),
+        "created_by": subscription.created_by,
+        "decided_by": subscription.decided_by,
+        "decided_at": as_json(subscription.decided_at),
+        "created_at": as_json(subscription.created_at),
+        "version": subscription.version,
+    }

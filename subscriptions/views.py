@@ -1,0 +1,179 @@
+"""Plans and subscriptions over REST."""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.response import Response
+
+from apikeys.queries import newest_live_start
+from apikeys.services import Access, grant_access, subscribe
+from stoa_cp.errors import InvalidField
+from stoa_cp.permissions import require
+from stoa_cp.serializers import NothingSerializer, ReasonSerializer
+from subscriptions import plans, services
+from subscriptions.models import Plan, Subscription
+from subscriptions.serializers import (
+    NewPlanSerializer,
+    NewSubscriptionSerializer,
+    PlanSerializer,
+    SubscriptionSerializer,
+    TermsSerializer,
+)
+from tenants.scoping import TenantScopedViewSet
+from webhooks.targets import TargetRefused, check_url
+
+# What of a live subscription only somebody who could approve it may change.
+APPROVERS_FIELDS = frozenset({"rate_limit", "quota", "expires_at"})
+
+
+@extend_schema(tags=["Plans"])
+@extend_schema_view(
+    list=extend_schema(summary="List plans"),
+    create=extend_schema(summary="Create a plan", request=NewPlanSerializer),
+    retrieve=extend_schema(summary="Get a plan"),
+    partial_update=extend_schema(summary="Update a plan"),
+    destroy=extend_schema(summary="Delete a plan"),
+)
+class PlanViewSet(TenantScopedViewSet):
+    """The plans of one tenant."""
+
+    serializer_class = PlanSerializer
+    lookup_url_kwarg = "plan_id"
+    rights: ClassVar = {
+        "list": "plans:read",
+        "create": "plans:write",
+        "retrieve": "plans:read",
+        "partial_update": "plans:write",
+        "destroy": "plans:delete",
+    }
+    filters = {"slug": "slug", "approval": "approval"}
+    search_fields = ("name", "slug")
+    sort_fields = ("slug", "name", "created_at")
+
+    def get_queryset(self) -> QuerySet[Plan]:
+        return Plan.objects.live().filter(tenant=self.tenant)
+
+    def create(self, request: Any, tenant_id: str) -> HttpResponse:
+        new = plans.NewPlan(**self.parse(NewPlanSerializer))
+        return self.write(plans.create_plan, self.tenant, new, render=self.render_created)
+
+    def partial_update(self, request: Any, tenant_id: str, plan_id: str) -> HttpResponse:
+        plan = self.get_object()
+        fields = self.parse(PlanSerializer, instance=plan)
+        return self.write(plans.update_plan, plan, fields, on=plan)
+
+    def destroy(self, request: Any, tenant_id: str, plan_id: str) -> HttpResponse:
+        plan = self.get_object()
+        return self.write(plans.delete_plan, plan, on=plan, render=self.render_nothing)
+
+
+@extend_schema(tags=["Subscriptions"])
+@extend_schema_view(
+    list=extend_schema(summary="List subscriptions"),
+    create=extend_schema(summary="Create a subscription", request=NewSubscriptionSerializer),
+    retrieve=extend_schema(summary="Get a subscription"),
+    partial_update=extend_schema(summary="Change a subscription's terms"),
+    destroy=extend_schema(summary="Revoke a subscription", request=ReasonSerializer),
+)
+class SubscriptionViewSet(TenantScopedViewSet):
+    """The subscriptions to one tenant's APIs."""
+
+    serializer_class = SubscriptionSerializer
+    lookup_url_kwarg = "subscription_id"
+    rights: ClassVar = {
+        "list": "subscriptions:read",
+        "create": "subscriptions:write",
+        "retrieve": "subscriptions:read",
+        "partial_update": "subscriptions:write",
+        "destroy": "subscriptions:decide",
+        "approve": "subscriptions:decide",
+        "reject": "subscriptions:decide",
+        "suspend": "subscriptions:decide",
+        "resume": "subscriptions:decide",
+    }
+    filters = {"status": "status", "api_id": "api_id", "plan": "plan__slug", "application": "application"}
+    search_fields = ("application",)
+    sort_fields = ("application", "status", "created_at", "updated_at", "expires_at")
+
+    def get_queryset(self) -> QuerySet[Subscription]:
+        rows = Subscription.objects.filter(tenant=self.tenant).select_related("plan")
+        return rows.annotate(api_key_start=newest_live_start())
+
+    def create(self, request: Any, tenant_id: str) -> HttpResponse:
+        new = services.NewSubscription(**self.parse(NewSubscriptionSerializer))
+        refuse_target(new.callback_url)
+        return self.write(subscribe, self.tenant, new, render=self.render_new)
+
+    def partial_update(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
+        subscription = self.get_object()
+        fields = self.parse(SubscriptionSerializer, instance=subscription)
+        if APPROVERS_FIELDS & fields.keys():
+            require(self.actor, "subscriptions:decide")
+        refuse_target(fields.get("callback_url"))
+        return self.write(
+            services.update_subscription, subscription, fields, on=subscription, render=self.render_changed
+        )
+
+    def destroy(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
+        subscription = self.get_object()
+        reason = self.parse(ReasonSerializer)["reason"]
+        return self.write(
+            services.revoke_subscription, subscription, reason, on=subscription, render=self.render_nothing
+        )
+
+    @extend_schema(summary="Approve a subscription", request=TermsSerializer)
+    def approve(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
+        subscription = self.get_object()
+        agreed = self.parse(TermsSerializer)
+        with_key = agreed.pop("issue_key")
+        terms = services.Terms.of(subscription, **agreed)
+        return self.write(
+            grant_access, subscription, terms, with_key=with_key, on=subscription, render=self.render_access
+        )
+
+    @extend_schema(summary="Reject a subscription", request=ReasonSerializer)
+    def reject(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
+        subscription = self.get_object()
+        reason = self.parse(ReasonSerializer)["reason"]
+        return self.write(services.reject_subscription, subscription, reason, on=subscription)
+
+    @extend_schema(summary="Suspend a subscription", request=ReasonSerializer)
+    def suspend(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
+        subscription = self.get_object()
+        reason = self.parse(ReasonSerializer)["reason"]
+        return self.write(services.suspend_subscription, subscription, reason, on=subscription)
+
+    @extend_schema(summary="Resume a suspended subscription", request=None)
+    def resume(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
+        subscription = self.get_object()
+        self.parse(NothingSerializer)
+        return self.write(services.resume_subscription, subscription, on=subscription)
+
+    def render(self, resource: Any, *, status: int = HTTPStatus.OK, once: Any = None) -> Response:
+        """Answer with the subscription as a read shows it, its newest key included."""
+        return super().render(self.get_queryset().get(pk=resource.pk), status=status, once=once)
+
+    def render_new(self, access: Access) -> Response:
+        """Answer 201 with the secrets that are shown once."""
+        return self.render_created(access.subscription, once=access.shown_once())
+
+    def render_changed(self, changed: tuple[Subscription, str | None]) -> Response:
+        """Answer with the secret of the callbacks too, if there are any only now."""
+        subscription, callback_secret = changed
+        return self.render(subscription, once={"callback_secret": callback_secret} if callback_secret else None)
+
+    def render_access(self, access: Access) -> Response:
+        """Answer with the whole secret of the key that was issued."""
+        return self.render(access.subscription, once=access.shown_once())
+
+
+def refuse_target(callback_url: str | None) -> None:
+    """Raise InvalidField for a callback that we would never send to. Asks the resolver: before the transaction."""
+    try:
+        if callback_url:
+            check_url(callback_url)
+    except TargetRefused as refusal:
+        raise InvalidField("callback_url", refusal.reason) from refusal

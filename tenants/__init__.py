@@ -1,0 +1,1 @@
+"""Tenants: who owns APIs and subscriptions, on which tier, within which limits."""

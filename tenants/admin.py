@@ -1,0 +1,171 @@
+"""Tenants in the console: created, given another tier, suspended, resumed, deleted."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.forms import ChoiceField, EmailField, FloatField
+from django.utils.translation import gettext_lazy as _
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
+
+from stoa_cp.actors import Actor
+from stoa_cp.desk import DeletedFilter, ReadOnlyAdmin, column, heading
+from stoa_cp.dialogs import Dialog, DialogForm, Done, ReasonForm, ask, number_field, text_field
+from tenants import services
+from tenants.models import Status, Tenant, Tier
+from tenants.serializers import NewTenantSerializer
+
+STATUS_COLOURS = {
+    Status.PROVISIONING: "info",
+    Status.ACTIVE: "success",
+    Status.SUSPENDED: "warning",
+    Status.DELETED: "danger",
+}
+TIER_COLOURS = {Tier.FREE: "", Tier.STARTER: "info", Tier.BUSINESS: "primary", Tier.ENTERPRISE: "success"}
+NEW_TENANT_FIELDS = ("name", "tier", "admin_email", "region")
+LIMITS = ("tier", "rate_limit_multiplier", "rate_limit_per_hour")
+
+
+class NewTenantForm(DialogForm):
+    """Asks what a tenant begins with; the rules are those of ``POST /v1/tenants``."""
+
+    name = text_field(label=_("Name"), help_text=_("A DNS label, part of the gateway’s URL. It never changes."))
+    tier = ChoiceField(label=_("Tier"), choices=Tier, widget=UnfoldAdminSelectWidget())
+    admin_email = EmailField(label=_("Administrator’s address"), widget=UnfoldAdminEmailInputWidget())
+    region = ChoiceField(
+        label=_("Region"),
+        choices=lambda: [(region, region) for region in settings.STOA_REGIONS],
+        widget=UnfoldAdminSelectWidget(),
+    )
+
+    def clean(self) -> None:
+        given = {name: self.cleaned_data[name] for name in NEW_TENANT_FIELDS if name in self.cleaned_data}
+        serializer = NewTenantSerializer(data=given)
+        serializer.is_valid()
+        for name, errors in serializer.errors.items():
+            if name not in self.errors:
+                self.add_error(name, [str(error) for error in errors])
+
+
+class LimitsForm(DialogForm):
+    """Asks for the tier, and for what the platform grants beyond it."""
+
+    tier = ChoiceField(label=_("Tier"), choices=Tier, widget=UnfoldAdminSelectWidget())
+    rate_limit_multiplier = FloatField(
+        label=_("Multiplier"),
+        help_text=_("Of the tier’s calls per hour, 0.1 to 100."),
+        min_value=0.1,
+        max_value=100,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.1"}),
+    )
+    rate_limit_per_hour = number_field(
+        label=_("Calls per hour"),
+        help_text=_("For the enterprise tier only; empty is its default."),
+        min_value=1,
+        max_value=10_000_000,
+        required=False,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        tenant = Tenant.objects.filter(pk=self.object_id).first()
+        self.initial |= {name: getattr(tenant, name, None) for name in LIMITS}
+
+
+@admin.register(Tenant)
+class TenantAdmin(ReadOnlyAdmin):
+    list_display = ("named", "shown_tier", "shown_status", "region", "admin_email", "created_at")
+    list_filter = (DeletedFilter, "status", "tier", "region")
+    search_fields = ("id__exact", "name", "admin_email")
+    actions_list = ("create",)
+    actions_row = actions_detail = ("change_limits", "suspend", "resume", "close")
+    fieldsets = (
+        (None, {"fields": (("id", "name"), ("status", "status_reason"))}),
+        (_("Contact"), {"fields": (("admin_email", "region"), "gateway_url")}),
+        (_("Limits"), {"fields": (("tier", "calls_per_hour"), ("rate_limit_multiplier", "rate_limit_per_hour"))}),
+        (_("Dates"), {"fields": (("created_at", "updated_at"), "deleted_at")}),
+    )
+
+    @column(_("Name"), ordering="name", header=True)
+    def named(self, tenant: Tenant) -> list[str]:
+        return heading(tenant.name, tenant.id)
+
+    @column(_("Tier"), ordering="tier", colours=TIER_COLOURS)
+    def shown_tier(self, tenant: Tenant) -> tuple[str, str]:
+        return tenant.tier, tenant.get_tier_display()
+
+    @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
+    def shown_status(self, tenant: Tenant) -> tuple[str, str]:
+        return tenant.status, tenant.get_status_display()
+
+    @ask(
+        Dialog(
+            label=_("New tenant"),
+            title=_("Create a tenant"),
+            icon="add",
+            description=_("It is set up in the background, with three plans."),
+            submit=_("Create"),
+            form=NewTenantForm,
+            variant=ActionVariant.PRIMARY,
+        )
+    )
+    def create(self, _row: None, form: NewTenantForm, by: Actor) -> Done:
+        new = services.NewTenant(**{name: form.cleaned_data[name] for name in NEW_TENANT_FIELDS})
+        tenant = services.create_tenant(new, by=by)
+        return Done(_("%(name)s is being set up.") % {"name": tenant.name})
+
+    @ask(
+        Dialog(
+            label=_("Change limits"),
+            title=_("Change tier and limits"),
+            icon="speed",
+            description=_("They hold from the next call on; what was counted this hour stays."),
+            form=LimitsForm,
+            offered=lambda tenant: tenant.status != Status.DELETED,
+        )
+    )
+    def change_limits(self, tenant: Tenant, form: LimitsForm, by: Actor) -> Done:
+        tenant = services.update_tenant(tenant, {name: form.cleaned_data[name] for name in LIMITS}, by=by)
+        return Done(_("%(name)s has its new limits.") % {"name": tenant.name})
+
+    @ask(
+        Dialog(
+            label=_("Suspend"),
+            title=_("Suspend the tenant"),
+            icon="pause",
+            description=_("All of its keys are refused until it is resumed."),
+            form=ReasonForm,
+            offered=lambda tenant: tenant.status == Status.ACTIVE,
+        )
+    )
+    def suspend(self, tenant: Tenant, form: ReasonForm, by: Actor) -> Done:
+        services.suspend_tenant(tenant, form.cleaned_data["reason"], by=by)
+        return Done(_("%(name)s is suspended.") % {"name": tenant.name})
+
+    @ask(
+        Dialog(
+            label=_("Resume"),
+            title=_("Resume the tenant"),
+            icon="play_arrow",
+            description=_("Its keys work again at once."),
+            offered=lambda tenant: tenant.status == Status.SUSPENDED,
+        )
+    )
+    def resume(self, tenant: Tenant, _form: DialogForm, by: Actor) -> Done:
+        services.resume_tenant(tenant, by=by)
+        return Done(_("%(name)s is active again.") % {"name": tenant.name})
+
+    @ask(
+        Dialog(
+            label=_("Delete"),
+            title=_("Delete the tenant"),
+            icon="delete",
+            description=_("Its APIs, subscriptions, keys and webhooks end with it. This cannot be undone."),
+            variant=ActionVariant.DANGER,
+            offered=lambda tenant: tenant.status != Status.DELETED,
+        )
+    )
+    def close(self, tenant: Tenant, _form: DialogForm, by: Actor) -> Done:
+        services.delete_tenant(tenant, by=by)
+        return Done(_("%(name)s is deleted.") % {"name": tenant.name})

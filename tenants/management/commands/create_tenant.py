@@ -1,0 +1,35 @@
+"""The command that creates a tenant."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from stoa_cp.actors import Actor
+from stoa_cp.commands import OperatorCommand, checked
+from subscriptions.plans import set_up_tenant
+from tenants.models import Tier
+from tenants.serializers import NewTenantSerializer
+from tenants.services import NewTenant, create_tenant
+
+
+class Command(OperatorCommand):
+    """Creates a tenant and sets it up at once, so that a script can go on with it."""
+
+    help = "Create a tenant with its default plans."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="a DNS label: it becomes part of the gateway's URL")
+        parser.add_argument("--email", dest="admin_email", required=True, help="of the tenant's administrator")
+        parser.add_argument("--tier", default=Tier.FREE.value, help=f"one of {', '.join(Tier.values)}")
+        parser.add_argument(
+            "--region", default=settings.STOA_REGIONS[0], help=f"one of {', '.join(settings.STOA_REGIONS)}"
+        )
+        super().add_arguments(parser)
+
+    def act(self, by: Actor, options: Mapping[str, Any]) -> None:
+        body = {field: options[field] for field in ("name", "admin_email", "tier", "region")}
+        tenant = create_tenant(NewTenant(**checked(NewTenantSerializer, body)), by=by)
+        set_up_tenant(tenant.id)
+        self.stdout.write(f"Tenant {tenant.name} ({tenant.id}) is active at {tenant.gateway_url}")

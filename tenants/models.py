@@ -1,0 +1,119 @@
+"""A tenant, its tier and its place in life.
+
+::
+
+    provisioning ──► active ◄──► suspended
+         └──────────────┴─────────────┴──► deleted
+"""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.fields import VersionField
+from stoa_cp.ids import IdField
+
+# A DNS label (RFC 1123 §2.1) of 3 to 63 characters: it becomes part of the gateway's URL.
+NAME_PATTERN = r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]"
+
+# The URL space of the service itself, and names that would look like it.
+RESERVED_NAMES = frozenset(
+    {
+        "about", "account", "accounts", "admin", "api", "apis", "assets", "auth", "billing", "console", "dashboard",
+        "docs", "gateway", "gateways", "health", "healthz", "help", "internal", "localhost", "login", "logout", "mail",
+        "metrics", "oauth", "openapi", "operator", "platform", "public", "readyz", "redoc", "root", "static", "status",
+        "stoa", "support", "system", "tenant", "tenants", "test", "v1", "v2", "webhooks", "www",
+    }
+)  # fmt: skip
+
+
+class Tier(models.TextChoices):
+    """What a tenant pays for; it sets how many calls of the control plane's own API an hour allows."""
+
+    FREE = "free", _("Free")
+    STARTER = "starter", _("Starter")
+    BUSINESS = "business", _("Business")
+    ENTERPRISE = "enterprise", _("Enterprise")
+
+
+CALLS_PER_HOUR = {Tier.FREE: 100, Tier.STARTER: 1_000, Tier.BUSINESS: 10_000, Tier.ENTERPRISE: 100_000}
+
+
+class Status(models.TextChoices):
+    """Where a tenant stands in its life."""
+
+    PROVISIONING = "provisioning", _("Provisioning")
+    ACTIVE = "active", _("Active")
+    SUSPENDED = "suspended", _("Suspended")
+    DELETED = "deleted", _("Deleted")
+
+
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    """Questions about many tenants."""
+
+    def live(self) -> "TenantQuerySet":
+        return self.filter(deleted_at=None)
+
+    def named(self, id_or_name: str) -> "TenantQuerySet":
+        """Filter by what a path or a token calls a tenant: its id or its name, never ambiguous (no name is an id)."""
+        return self.filter(Q(id=id_or_name) | Q(name=id_or_name))
+
+
+class Tenant(models.Model):
+    """An organisation that registers APIs and lets applications subscribe to them."""
+
+    id = IdField(prefix="ten")
+    name = models.CharField(max_length=63, validators=[RegexValidator(rf"^{NAME_PATTERN}\Z")])
+    tier = models.CharField(max_length=16, choices=Tier)
+    status = models.CharField(max_length=16, choices=Status, default=Status.PROVISIONING)
+    status_reason = models.CharField(max_length=500, blank=True)
+    admin_email = models.EmailField()
+    region = models.CharField(max_length=32)
+    rate_limit_multiplier = models.FloatField(default=1.0)
+    rate_limit_per_hour = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    version = VersionField()
+
+    objects: ClassVar = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="tenant_newest_first", condition=Q(deleted_at=None)),
+            models.Index(fields=["status"], name="tenant_provisioning", condition=Q(status="provisioning")),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="tenant_name_unique"),
+            models.CheckConstraint(condition=Q(tier__in=Tier.values), name="tenant_tier_known"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="tenant_status_known"),
+            models.CheckConstraint(
+                condition=Q(rate_limit_multiplier__gte=0.1, rate_limit_multiplier__lte=100),
+                name="tenant_multiplier_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=Status.DELETED, deleted_at__isnull=False)
+                | (~Q(status=Status.DELETED) & Q(deleted_at=None)),
+                name="tenant_deleted_has_a_date",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def gateway_url(self) -> str:
+        return f"{settings.STOA_GATEWAY_URL.rstrip('/')}/{self.name}"
+
+    @property
+    def calls_per_hour(self) -> int:
+        """How many calls of the control plane's API all of this tenant's tokens together may make in an hour."""
+        limit = CALLS_PER_HOUR[Tier(self.tier)]
+        if self.tier == Tier.ENTERPRISE and self.rate_limit_per_hour is not None:
+            limit = self.rate_limit_per_hour
+        return int(limit * self.rate_limit_multiplier)

@@ -1,0 +1,35 @@
+"""Which tenants a caller may see."""
+
+import re
+
+from django.db.models import Q
+
+from stoa_cp.actors import Actor
+from stoa_cp.errors import NotFound
+from stoa_cp.ids import is_id
+from tenants.models import NAME_PATTERN, Status, Tenant, TenantQuerySet
+
+
+def visible_tenants(actor: Actor) -> TenantQuerySet:
+    """Return the live tenants that the actor belongs to; all of them for the platform."""
+    tenants: TenantQuerySet = Tenant.objects.live()
+    if actor.is_platform:
+        return tenants
+    return tenants.filter(Q(id__in=actor.tenants) | Q(name__in=actor.tenants))
+
+
+def find_tenant(actor: Actor, id_or_name: str) -> Tenant:
+    """Return a live tenant that the actor may know of. Raises NotFound for every other, in the same way."""
+    if not (is_id(id_or_name, "ten") or re.fullmatch(NAME_PATTERN, id_or_name, re.ASCII)):
+        raise NotFound
+    tenant = Tenant.objects.live().named(id_or_name).first()
+    # The membership is looked at after the query, so that a stranger's answer takes as long as an unknown id's.
+    if tenant is None or not (actor.is_platform or {tenant.id, tenant.name} & set(actor.tenants)):
+        raise NotFound
+    return tenant
+
+
+def waiting_tenants() -> list[str]:
+    """Return the ids of up to 100 tenants that have not been set up yet, oldest first."""
+    waiting = Tenant.objects.live().filter(status=Status.PROVISIONING).order_by("created_at", "id")
+    return list(waiting.values_list("id", flat=True)[:100])

@@ -1,0 +1,23 @@
+"""The viewset for everything that lives inside a tenant."""
+
+from django.db.models import Model
+from rest_framework.request import Request
+
+from stoa_cp.viewsets import ControlPlaneViewSet
+from tenants.models import Tenant
+from tenants.queries import find_tenant
+from tenants.services import lock_tenant
+
+
+class TenantScopedViewSet(ControlPlaneViewSet):
+    """Finds ``self.tenant`` from the path before it asks for a role: a stranger gets 404, a colleague 403."""
+
+    tenant: Tenant
+
+    def check_permissions(self, request: Request) -> None:
+        self.tenant = find_tenant(self.actor, self.kwargs["tenant_id"])
+        super().check_permissions(request)
+
+    def check_precondition(self, resource: Model) -> None:
+        lock_tenant(self.tenant.id)  # the order of locks begins with the tenant
+        super().check_precondition(resource)

@@ -1,0 +1,88 @@
+"""How a tenant reads and is written in JSON."""
+
+import re
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from stoa_cp.serializers import MomentField, NumberField, StrictSerializer, StringField, WholeNumberField
+from tenants.models import NAME_PATTERN, RESERVED_NAMES, Status, Tier
+
+
+class TierField(serializers.ChoiceField):
+    """One of the four tiers; the refusal is the specification's own sentence."""
+
+    default_error_messages = {"invalid_choice": _("Invalid tier value")}
+
+
+class TenantSettingsSerializer(StrictSerializer):
+    """Limits that the platform sets for one tenant."""
+
+    rate_limit_multiplier = NumberField(min_value=0.1, max_value=100, required=False)
+    rate_limit_per_hour = WholeNumberField(min_value=1, max_value=10_000_000, required=False, allow_null=True)
+
+
+class TenantSerializer(StrictSerializer):
+    """The whole tenant, and the fields of it that PATCH may change."""
+
+    id = StringField(read_only=True)
+    name = StringField(read_only=True)
+    tier = TierField(choices=Tier.choices)
+    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status_reason = StringField(read_only=True)
+    admin_email = serializers.EmailField(max_length=254)
+    region = StringField()
+    settings = TenantSettingsSerializer(source="*", required=False)
+    gateway_url = serializers.URLField(read_only=True)
+    created_at = MomentField(read_only=True)
+    updated_at = MomentField(read_only=True)
+
+    def validate_region(self, region: str) -> str:
+        is_kept = self.instance is not None and region == self.instance.region
+        if not is_kept and region not in settings.STOA_REGIONS:
+            known = ", ".join(settings.STOA_REGIONS)
+            raise serializers.ValidationError(_("Unknown region; known are: %s.") % known, code="invalid_choice")
+        return region
+
+
+class MembershipSerializer(StrictSerializer):
+    """A tenant that the caller belongs to, in short."""
+
+    id = StringField(read_only=True)
+    name = StringField(read_only=True)
+    tier = serializers.ChoiceField(choices=Tier.choices, read_only=True)
+    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+
+
+class AllowanceSerializer(StrictSerializer):
+    """What is left of the caller's hour; ``reset`` is in epoch seconds."""
+
+    limit = WholeNumberField(read_only=True)
+    remaining = WholeNumberField(read_only=True)
+    reset = WholeNumberField(read_only=True)
+
+
+class IdentitySerializer(StrictSerializer):
+    """Who the service thinks that the caller is."""
+
+    subject = StringField(read_only=True)
+    roles = serializers.ListField(child=StringField(), read_only=True)
+    tenants = MembershipSerializer(many=True, read_only=True)
+    tier = serializers.ChoiceField(choices=Tier.choices, read_only=True, allow_null=True)
+    rate_limit = AllowanceSerializer(read_only=True)
+
+
+class NewTenantSerializer(TenantSerializer):
+    """The body of a creation: the name is said once, here."""
+
+    name = StringField(min_length=3, max_length=63)
+
+    def validate_name(self, name: str) -> str:
+        if not re.fullmatch(NAME_PATTERN, name, re.ASCII):
+            raise serializers.ValidationError(
+                _("A name has 3 to 63 lower-case letters, digits and inner hyphens."), code="invalid"
+            )
+        if name in RESERVED_NAMES or name.startswith("ten-"):
+            raise serializers.ValidationError(_("This name is reserved."), code="reserved")
+        return name

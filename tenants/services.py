@@ -1,0 +1,148 @@
+"""The life of a tenant: created, set up, changed, suspended, deleted. Every write goes through here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.actors import Actor
+from stoa_cp.changes import apply_changes, as_json
+from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.doorbell import ring
+from stoa_cp.errors import DomainError, NotFound
+from stoa_cp.events import emit
+from tenants.models import Status, Tenant
+
+SET_UP_TASK = "tenants.set_up_tenant"
+
+
+class TenantNotInState(DomainError):
+    """The tenant is not in the state that this change starts from."""
+
+    detail_code = "wrong_state"
+
+    def __init__(self, tenant: Tenant) -> None:
+        super().__init__(_("The tenant is %(status)s.") % {"status": tenant.get_status_display().lower()})
+
+
+@dataclass(frozen=True, slots=True)
+class NewTenant:
+    """What a platform team says about a tenant to be."""
+
+    name: str
+    tier: str
+    admin_email: str
+    region: str
+    rate_limit_multiplier: float = 1.0
+    rate_limit_per_hour: int | None = None
+
+
+@transaction.atomic
+def create_tenant(new: NewTenant, *, by: Actor) -> Tenant:
+    """Create a tenant in ``provisioning``; the background job that sets it up is rung after the commit.
+
+    Raises Duplicate if a live tenant has the name.
+    """
+    tenant = Tenant(
+        name=new.name,
+        tier=new.tier,
+        admin_email=new.admin_email,
+        region=new.region,
+        rate_limit_multiplier=new.rate_limit_multiplier,
+        rate_limit_per_hour=new.rate_limit_per_hour,
+    )
+    with refusing({"tenant_name_unique": Duplicate(_("A tenant of this name exists already."), field="name")}):
+        tenant.save(force_insert=True)
+    emit("tenant.created", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    ring(SET_UP_TASK, tenant.id)
+    return tenant
+
+
+@transaction.atomic
+def activate_tenant(tenant: Tenant, *, by: Actor) -> Tenant:
+    """Open a tenant whose set-up is complete. Raises TenantNotInState unless it is provisioning."""
+    tenant = lock_tenant(tenant.id)
+    if tenant.status != Status.PROVISIONING:
+        raise TenantNotInState(tenant)
+    tenant.status = Status.ACTIVE
+    tenant.save()
+    emit("tenant.activated", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    return tenant
+
+
+@transaction.atomic
+def update_tenant(tenant: Tenant, fields: Mapping[str, Any], *, by: Actor) -> Tenant:
+    """Change the given fields. What changes nothing writes nothing."""
+    tenant = lock_tenant(tenant.id)
+    changes = apply_changes(tenant, fields)
+    if changes:
+        tenant.save()
+        emit("tenant.updated", tenant_id=tenant.id, actor=by, data=snapshot(tenant), changes=changes)
+    return tenant
+
+
+@transaction.atomic
+def suspend_tenant(tenant: Tenant, reason: str, *, by: Actor) -> Tenant:
+    """Refuse all of the tenant's keys from now on. Raises TenantNotInState unless it is active."""
+    tenant = lock_tenant(tenant.id)
+    if tenant.status != Status.ACTIVE:
+        raise TenantNotInState(tenant)
+    tenant.status, tenant.status_reason = Status.SUSPENDED, reason
+    tenant.save()
+    emit("tenant.suspended", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    return tenant
+
+
+@transaction.atomic
+def resume_tenant(tenant: Tenant, *, by: Actor) -> Tenant:
+    """Let a suspended tenant's keys work again. Raises TenantNotInState unless it is suspended."""
+    tenant = lock_tenant(tenant.id)
+    if tenant.status != Status.SUSPENDED:
+        raise TenantNotInState(tenant)
+    tenant.status, tenant.status_reason = Status.ACTIVE, ""
+    tenant.save()
+    emit("tenant.resumed", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    return tenant
+
+
+@transaction.atomic
+def delete_tenant(tenant: Tenant, *, by: Actor) -> None:
+    """Delete a tenant with everything in it: one row, since all that is inside is reached through it."""
+    tenant = lock_tenant(tenant.id)
+    tenant.status, tenant.deleted_at = Status.DELETED, timezone.now()
+    tenant.save()
+    emit("tenant.deleted", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+
+
+def lock_tenant(tenant_id: str) -> Tenant:
+    """Lock a live tenant until the end of the transaction; before any other lock.
+
+    Whoever creates something in it waits for a deletion under way, and then finds nothing. Raises NotFound.
+    """
+    tenant = Tenant.objects.live().select_for_update(no_key=True).filter(id=tenant_id).first()
+    if tenant is None:
+        raise NotFound
+    return tenant
+
+
+def snapshot(tenant: Tenant) -> dict[str, Any]:
+    """Return the tenant as events show it."""
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "tier": tenant.tier,
+        "status": tenant.status,
+        "status_reason": tenant.status_reason,
+        "admin_email": tenant.admin_email,
+        "region": tenant.region,
+        "settings": {
+            "rate_limit_multiplier": tenant.rate_limit_multiplier,
+            "rate_limit_per_hour": tenant.rate_limit_per_hour,
+        },
+        "gateway_url": tenant.gateway_url,
+        "created_at": as_json(tenant.created_at),
+        "version": tenant.version,
+    }

@@ -1,0 +1,103 @@
+"""Tenants over REST."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.response import Response
+
+from stoa_cp.permissions import require
+from stoa_cp.serializers import NothingSerializer, ReasonSerializer
+from stoa_cp.viewsets import ControlPlaneViewSet
+from tenants import services
+from tenants.models import TenantQuerySet
+from tenants.queries import visible_tenants
+from tenants.scoping import TenantScopedViewSet
+from tenants.serializers import IdentitySerializer, NewTenantSerializer, TenantSerializer
+
+# What a tenant's own administrators may not change about it.
+PLATFORM_FIELDS = frozenset({"tier", "rate_limit_multiplier", "rate_limit_per_hour"})
+
+
+class MeViewSet(ControlPlaneViewSet):
+    """The caller itself."""
+
+    serializer_class = IdentitySerializer
+    filter_backends = []
+    rights: ClassVar = {"retrieve": "identity:read"}
+
+    @extend_schema(tags=["Identity"], summary="Get who you are")
+    def retrieve(self, request: Any, **kwargs: str) -> Response:
+        # A platform caller belongs to no tenant in particular: listing all of them would be no answer.
+        tenants = [] if self.actor.is_platform else list(visible_tenants(self.actor)[:100])
+        identity = {
+            "subject": self.actor.id,
+            "roles": sorted(self.actor.roles),
+            "tenants": tenants,
+            "tier": tenants[0].tier if tenants else None,
+            "rate_limit": request.allowance,
+        }
+        return Response(self.get_serializer(identity).data)
+
+
+@extend_schema(tags=["Tenants"])
+@extend_schema_view(
+    list=extend_schema(summary="List tenants"),
+    create=extend_schema(summary="Create a tenant", request=NewTenantSerializer),
+)
+class TenantCollectionViewSet(ControlPlaneViewSet):
+    """All tenants that the caller may see."""
+
+    serializer_class = TenantSerializer
+    rights: ClassVar = {"list": "tenants:read", "create": "tenants:manage"}
+    filters = {"status": "status", "tier": "tier", "region": "region", "name": "name"}
+    search_fields = ("name",)
+    sort_fields = ("name", "tier", "status", "created_at", "updated_at")
+
+    def get_queryset(self) -> TenantQuerySet:
+        return visible_tenants(self.actor)
+
+    def create(self, request: Any) -> HttpResponse:
+        new = services.NewTenant(**self.parse(NewTenantSerializer))
+        return self.write(services.create_tenant, new, render=self.render_created)
+
+
+@extend_schema(tags=["Tenants"])
+@extend_schema_view(
+    retrieve=extend_schema(summary="Get a tenant"),
+    partial_update=extend_schema(summary="Update a tenant"),
+    destroy=extend_schema(summary="Delete a tenant"),
+)
+class TenantViewSet(TenantScopedViewSet):
+    """One tenant."""
+
+    serializer_class = TenantSerializer
+    rights: ClassVar = {
+        "retrieve": "tenants:read",
+        "partial_update": "tenants:write",
+        "destroy": "tenants:manage",
+        "suspend": "tenants:manage",
+        "resume": "tenants:manage",
+    }
+
+    def get_object(self) -> Any:
+        return self.tenant
+
+    def partial_update(self, request: Any, tenant_id: str) -> HttpResponse:
+        fields = self.parse(TenantSerializer, instance=self.tenant)
+        if PLATFORM_FIELDS & fields.keys():
+            require(self.actor, "tenants:manage")
+        return self.write(services.update_tenant, self.tenant, fields, on=self.tenant)
+
+    def destroy(self, request: Any, tenant_id: str) -> HttpResponse:
+        return self.write(services.delete_tenant, self.tenant, on=self.tenant, render=self.render_nothing)
+
+    @extend_schema(summary="Suspend a tenant", request=ReasonSerializer)
+    def suspend(self, request: Any, tenant_id: str) -> HttpResponse:
+        reason = self.parse(ReasonSerializer)["reason"]
+        return self.write(services.suspend_tenant, self.tenant, reason, on=self.tenant)
+
+    @extend_schema(summary="Resume a suspended tenant", request=None)
+    def resume(self, request: Any, tenant_id: str) -> HttpResponse:
+        self.parse(NothingSerializer)
+        return self.write(services.resume_tenant, self.tenant, on=self.tenant)

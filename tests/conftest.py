@@ -1,0 +1,110 @@
+"""The cast, and how it calls the service."""
+
+import json
+from collections.abc import Callable, Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+from django.test import Client, override_settings
+
+from stoa_cp.devserver.answers import http_server
+from stoa_cp.devserver.grants import Grants
+from stoa_cp.devserver.issuer import Issuer
+from stoa_cp.devserver.realm import PEOPLE, SigningKey, access_claims
+from tenants.models import Tenant
+from tests.factories import TenantFactory
+
+
+class Caller:
+    """A client of the REST API that speaks for one member of the cast; None speaks for nobody."""
+
+    def __init__(self, token: str | None) -> None:
+        self._client = Client(raise_request_exception=False)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self.send("GET", path, None, headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self.send("POST", path, body, headers)
+
+    def patch(self, path: str, body: Any, **headers: str) -> Any:
+        return self.send("PATCH", path, body, headers)
+
+    def delete(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self.send("DELETE", path, body, headers)
+
+    def send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+        """Send ``body`` as JSON; bytes go as they are."""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        content_type = named.pop("content-type", "application/json")
+        return self._client.generic(method, path, data, content_type, headers=self._headers | named)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def realm() -> Iterator[Grants]:
+    """The development realm, whose people are the cast: alice, dave and victor of acme, bob of globex, olga."""
+    grants = Grants("", SigningKey.generate(), client_secret="client-secret", password="password")
+    server = http_server("127.0.0.1", 0, Issuer(grants).answer)
+    grants.issuer = f"http://127.0.0.1:{server.server_port}/realms/stoa"
+    Thread(target=server.serve_forever, daemon=True).start()
+    with override_settings(STOA_OIDC_ISSUER=grants.issuer):
+        yield grants
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def call_as(realm: Grants) -> Callable[[str], Caller]:
+    """Return how to speak for somebody in the cast, with a token as the provider signs it."""
+    return lambda name: Caller(realm.key.sign(access_claims(PEOPLE[name], realm.issuer)))
+
+
+@pytest.fixture
+def alice(call_as: Callable[[str], Caller]) -> Caller:
+    """The administrator of acme."""
+    return call_as("alice")
+
+
+@pytest.fixture
+def dave(call_as: Callable[[str], Caller]) -> Caller:
+    """A builder at acme."""
+    return call_as("dave")
+
+
+@pytest.fixture
+def victor(call_as: Callable[[str], Caller]) -> Caller:
+    """A reader at acme."""
+    return call_as("victor")
+
+
+@pytest.fixture
+def bob(call_as: Callable[[str], Caller]) -> Caller:
+    """The administrator of globex, a stranger at acme."""
+    return call_as("bob")
+
+
+@pytest.fixture
+def olga(call_as: Callable[[str], Caller]) -> Caller:
+    """The platform's operator."""
+    return call_as("olga")
+
+
+@pytest.fixture
+def nobody() -> Caller:
+    """Somebody without a token."""
+    return Caller(None)
+
+
+@pytest.fixture
+def acme(db: None) -> Tenant:
+    """The tenant that the story is about, set up and open."""
+    return TenantFactory(name="acme")
+
+
+@pytest.fixture
+def globex(db: None) -> Tenant:
+    """The other tenant."""
+    return TenantFactory(name="globex")

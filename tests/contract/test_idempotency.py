@@ -1,0 +1,138 @@
+"""The Idempotency-Key on POST and PATCH."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import F
+
+from catalog.models import Api
+from stoa_cp.idempotency import Attempt, forget_old_answers
+from stoa_cp.models import StoredAnswer
+from tenants.models import Tenant
+from tests.conftest import Caller
+from tests.factories import SubscriptionFactory
+
+pytestmark = pytest.mark.django_db
+
+APIS = "/v1/tenants/acme/apis"
+BODY = {"name": "payments", "path": "/payments", "upstream_url": "https://up.example.com"}
+
+
+def test_a_retry_gets_the_first_answer_byte_for_byte(alice: Caller, acme: Tenant) -> None:
+    first = alice.post(APIS, BODY, Idempotency_Key="k-1")
+    second = alice.post(APIS, BODY, Idempotency_Key='"k-1"')
+
+    assert (second.status_code, second.content) == (201, first.content)
+    assert second["Idempotency-Replayed"] == "true"
+    assert (second["Location"], second["ETag"]) == (first["Location"], first["ETag"])
+    assert "Idempotency-Replayed" not in first
+    assert Api.objects.count() == 1
+
+
+def test_a_secret_is_replayed_but_not_readable_in_the_database(alice: Caller, acme: Tenant) -> None:
+    subscription = SubscriptionFactory(tenant=acme)
+    path = f"/v1/tenants/acme/subscriptions/{subscription.id}/approve"
+
+    secret = alice.post(path, {}, Idempotency_Key="k-2").json()["api_key"]
+
+    assert alice.post(path, {}, Idempotency_Key="k-2").json()["api_key"] == secret
+    assert secret.encode() not in bytes(StoredAnswer.objects.get().content)
+
+
+def test_another_body_is_refused(alice: Caller, acme: Tenant) -> None:
+    alice.post(APIS, BODY, Idempotency_Key="k-3")
+
+    response = alice.post(APIS, BODY | {"name": "other"}, Idempotency_Key="k-3")
+
+    assert response.status_code == 422
+    error = response.json()["error"]
+    assert (error["code"], error["details"][0]["code"]) == ("conflict", "idempotency_key_reused")
+
+
+def test_a_key_is_ones_own_and_its_paths(alice: Caller, dave: Caller, acme: Tenant) -> None:
+    alice.post(APIS, BODY, Idempotency_Key="k-4")
+
+    assert dave.post(APIS, BODY, Idempotency_Key="k-4").status_code == 409
+    assert alice.post("/v1/tenants/acme/plans", {"slug": "x", "name": "X"}, Idempotency_Key="k-4").status_code == 201
+
+
+def test_a_refusal_is_not_kept(alice: Caller, acme: Tenant) -> None:
+    assert alice.post(APIS, BODY | {"path": "nowhere"}, Idempotency_Key="k-5").status_code == 400
+    assert alice.post(APIS, BODY, Idempotency_Key="k-5").status_code == 201
+
+
+def test_a_dry_run_is_not_kept(alice: Caller, acme: Tenant) -> None:
+    alice.post(f"{APIS}?dry_run=true", BODY, Idempotency_Key="k-6")
+
+    assert "Idempotency-Replayed" not in alice.post(APIS, BODY, Idempotency_Key="k-6")
+
+
+def test_a_replay_comes_before_the_precondition(alice: Caller, acme: Tenant) -> None:
+    path = f"{APIS}/{alice.post(APIS, BODY).json()['id']}"
+    first = alice.patch(path, {"description": "new"}, Idempotency_Key="k-7", If_Match='W/"1"')
+
+    assert alice.patch(path, {"description": "new"}, Idempotency_Key="k-7", If_Match='W/"1"').content == first.content
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256, '""'])
+def test_a_key_is_visible_ascii(alice: Caller, acme: Tenant, key: str) -> None:
+    response = alice.post(APIS, BODY, Idempotency_Key=key)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["details"][0]["field"] == "Idempotency-Key"
+
+
+def test_after_a_day_a_key_is_new_again(alice: Caller, acme: Tenant) -> None:
+    alice.post(APIS, BODY, Idempotency_Key="k-8")
+    StoredAnswer.objects.update(created_at=F("created_at") - timedelta(hours=24))
+
+    assert alice.post(APIS, BODY, Idempotency_Key="k-8").status_code == 409
+    assert forget_old_answers() == 1
+    assert not StoredAnswer.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_at_once_one_happens_and_the_others_are_told(alice: Caller, acme: Tenant) -> None:
+    barrier = Barrier(20)
+
+    def post() -> tuple[int, bytes]:
+        barrier.wait()
+        try:
+            response = alice.post(APIS, BODY, Idempotency_Key="k-9")
+            return response.status_code, response.content
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _number: post(), range(20)))
+
+    assert Api.objects.count() == 1
+    successes = {content for status, content in answers if status == 201}
+    assert len(successes) == 1
+    refusals = [content for status, content in answers if status != 201]
+    assert all(b"idempotency_in_progress" in content for content in refusals)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_second_is_told_while_the_first_is_running(alice: Caller, acme: Tenant) -> None:
+    path = APIS
+    scope = None
+    with transaction.atomic():
+        subject = alice.get("/v1/me").json()["subject"]
+        scope = f"{subject}\nPOST\n{path}"
+        assert Attempt.read("k-10", scope, b"").claim() is None
+        with ThreadPoolExecutor(1) as pool:
+            response = pool.submit(_post_and_close, alice, path).result()
+
+    assert response.status_code == 409
+    assert response.json()["error"]["details"][0]["code"] == "idempotency_in_progress"
+
+
+def _post_and_close(alice: Caller, path: str) -> object:
+    try:
+        return alice.post(path, BODY, Idempotency_Key="k-10")
+    finally:
+        connection.close()

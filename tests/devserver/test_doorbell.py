@@ -1,0 +1,131 @@
+"""Ringing: after the commit, never in the way, and heard through whatever broker the address names."""
+
+import gc
+import socket
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from kombu import pools
+from pgmq.base import PGMQConfig
+from psycopg.conninfo import conninfo_to_dict
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from stoa_cp.broker import QUEUE, broker_url, install_queue, publishing_options
+from stoa_cp.celery import app
+from stoa_cp.doorbell import ring
+
+BROKERS = ["pgmq://stoa:secret@127.0.0.1:{port}/stoa", "redis://127.0.0.1:{port}/0", "amqp://127.0.0.1:{port}//"]
+PROMISED_SECONDS = 0.3  # promise P4
+
+
+@pytest.fixture
+def refusing_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A broker that accepts every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        yield int(server.getsockname()[1])
+
+
+@pytest.fixture(autouse=True)
+def forget_connections() -> Iterator[None]:
+    yield
+    pools.reset()
+    gc.collect()  # ends the threads that still try to reach the brokers of these tests
+
+
+def stall_seconds(url: str, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How long a caller waits for a ring that nobody hears; the first time, which imports the client, is left out."""
+    monkeypatch.setattr(app.conf, "broker_url", url)
+    durations = []
+    for _time in range(4):
+        began = time.perf_counter()
+        ring("tenants.set_up", "ten-0000000000000000")
+        durations.append(time.perf_counter() - began)
+    return median(durations[1:])
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("broker", BROKERS)
+def test_a_broker_that_refuses_costs_less_than_promised(
+    broker: str, refusing_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stall_seconds(broker.format(port=refusing_port), monkeypatch) < PROMISED_SECONDS
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("broker", BROKERS)
+def test_a_silent_broker_costs_less_than_promised(
+    broker: str, silent_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stall_seconds(broker.format(port=silent_port), monkeypatch) < PROMISED_SECONDS
+
+
+@pytest.mark.django_db
+def test_nothing_rings_before_the_commit(
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[tuple[str, tuple[str, ...]]] = []
+    monkeypatch.setattr(app, "send_task", lambda name, args, **_options: rung.append((name, args)))
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        ring("tenants.set_up", "ten-0000000000000000")
+        assert rung == []
+    assert rung == [("tenants.set_up", ("ten-0000000000000000",))]
+
+
+@pytest.mark.django_db
+def test_the_queue_is_installed_once_and_replaced_when_it_is_of_another_release() -> None:
+    raw = raw_connection()
+    version = install_queue(raw)
+    raw.execute("SELECT pgmq.send(%s, '{}')", [QUEUE])
+    assert install_queue(raw) == version
+    assert raw.execute("SELECT count(*) FROM pgmq.q_celery").fetchone() == (1,)
+
+    raw.execute("COMMENT ON SCHEMA pgmq IS 'stoa 0.1'")
+    assert install_queue(raw) == version
+    assert raw.execute("SELECT count(*) FROM pgmq.q_celery").fetchone() == (0,)
+
+
+@pytest.mark.django_db
+def test_a_queue_that_others_installed_is_left_alone() -> None:
+    raw = raw_connection()
+    install_queue(raw)
+    raw.execute("COMMENT ON SCHEMA pgmq IS NULL")
+    raw.execute("CREATE TABLE pgmq.others()")
+    assert install_queue(raw) == "extension"
+    assert raw.execute("SELECT to_regclass('pgmq.others') IS NOT NULL").fetchone() == (True,)
+
+
+def test_the_database_is_the_broker_unless_an_address_says_otherwise() -> None:
+    database = {"USER": "stoa", "PASSWORD": "secret", "HOST": "db.example", "PORT": 5433, "NAME": "stoa"}
+    assert broker_url("", database) == "pgmq://stoa:secret@db.example:5433/stoa"
+    assert broker_url("redis://127.0.0.1/0", database) == "redis://127.0.0.1/0"
+
+
+def test_names_and_passwords_of_any_characters_reach_the_server() -> None:
+    odd = {"user": "a b", "password": "p@:/ '\\%x", "host": "/var/run/postgresql", "port": "5432", "dbname": "d'b"}
+    database = {
+        "USER": odd["user"],
+        "PASSWORD": odd["password"],
+        "HOST": odd["host"],
+        "PORT": "",
+        "NAME": odd["dbname"],
+    }
+    options = publishing_options(broker_url("", database))
+    assert conninfo_to_dict(PGMQConfig(conn_string=options["conn_string"]).dsn) == odd
+
+
+def raw_connection() -> psycopg.Connection[Any]:
+    """The driver's connection below Django's, inside the transaction that the test rolls back."""
+    connection.ensure_connection()
+    raw: psycopg.Connection[Any] = connection.connection
+    return raw

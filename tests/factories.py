@@ -1,0 +1,94 @@
+"""Rows for tests, valid by default."""
+
+from typing import Any
+
+import factory
+from django.utils import timezone
+from factory.django import DjangoModelFactory
+
+from apikeys.models import ApiKey, KeySecret
+from apikeys.services import shown_start
+from catalog.models import Api
+from stoa_cp.credentials import digest, new_credential
+from subscriptions.models import Plan, Status, Subscription
+from tenants.models import Status as TenantStatus
+from tenants.models import Tenant
+
+
+class TenantFactory(DjangoModelFactory[Tenant]):
+    """An active tenant; it has its plans only if it was set up."""
+
+    class Meta:
+        model = Tenant
+
+    name = factory.Sequence(lambda number: f"tenant-{number}")
+    tier = "business"
+    status = TenantStatus.ACTIVE
+    admin_email = "admin@example.com"
+    region = "us-east-1"
+
+
+class PlanFactory(DjangoModelFactory[Plan]):
+    """A plan that an operator approves."""
+
+    class Meta:
+        model = Plan
+
+    tenant = factory.SubFactory(TenantFactory)
+    slug = factory.Sequence(lambda number: f"plan-{number}")
+    name = "Plan"
+    rate_limit = 1_000
+    quota = 50_000
+
+
+class ApiFactory(DjangoModelFactory[Api]):
+    """An active API."""
+
+    class Meta:
+        model = Api
+
+    tenant = factory.SubFactory(TenantFactory)
+    name = factory.Sequence(lambda number: f"api-{number}")
+    path = factory.LazyAttribute(lambda api: f"/{api.name}")
+    upstream_url = "https://upstream.example.com"
+
+
+class SubscriptionFactory(DjangoModelFactory[Subscription]):
+    """A subscription that waits for its approval."""
+
+    class Meta:
+        model = Subscription
+
+    tenant = factory.SubFactory(TenantFactory)
+    api = factory.SubFactory(ApiFactory, tenant=factory.SelfAttribute("..tenant"))
+    plan = factory.SubFactory(PlanFactory, tenant=factory.SelfAttribute("..tenant"))
+    application = factory.Sequence(lambda number: f"application-{number}")
+    created_by = "dave"
+
+    class Params:
+        active = factory.Trait(
+            status=Status.ACTIVE,
+            rate_limit=1_000,
+            quota=50_000,
+            decided_by="alice",
+            decided_at=factory.LazyFunction(timezone.now),
+        )
+
+
+class ApiKeyFactory(DjangoModelFactory[ApiKey]):
+    """A key of an active subscription; ``secret`` is what its application holds."""
+
+    class Meta:
+        model = ApiKey
+        exclude = ["secret"]
+        skip_postgeneration_save = True
+
+    secret = factory.LazyFunction(lambda: new_credential("stoa_live_"))
+    subscription = factory.SubFactory(SubscriptionFactory, active=True)
+    tenant = factory.SelfAttribute("subscription.tenant")
+    name = "Default"
+    start = factory.LazyAttribute(lambda key: shown_start(key.secret))
+
+    @factory.post_generation
+    def current_secret(self: Any, create: bool, extracted: str | None, **_kwargs: Any) -> None:  # noqa: FBT001
+        KeySecret.objects.create(key=self, digest=digest(extracted or new_credential("stoa_live_")))

@@ -1,0 +1,218 @@
+"""How the provider's keys are fetched, kept and given up."""
+
+import time
+from functools import partial
+from hashlib import sha256
+
+import pytest
+from pytest_django import Settings
+
+from stoa_cp import authentication
+from stoa_cp.authentication import TokenInvalid, authenticate_bearer
+from stoa_cp.jwks import (
+    FRESH_SECONDS,
+    SECONDS_BETWEEN_FETCHES,
+    USABLE_SECONDS,
+    IdentityProviderUnavailable,
+    KeyStore,
+    signing_keys,
+)
+from stoa_cp.models import SigningKeySet
+from tests.identity.conftest import age, restart_process, settle
+from tests.identity.crowd import at_once
+from tests.identity.provider import Provider, rsa_jwk, rsa_key, sign
+
+pytestmark = pytest.mark.django_db
+
+STALE_SECONDS = FRESH_SECONDS + 1
+
+
+def call(provider: Provider, number: int = 0, kid: str = "first") -> str:
+    """Authenticate with a token that nobody has seen yet."""
+    return authenticate_bearer(f"Bearer {provider.token(kid=kid, jti=str(number))}").id
+
+
+@pytest.mark.usefixtures("store")
+def test_keys_are_fetched_once_for_many_tokens(provider: Provider) -> None:
+    for number in range(20):
+        call(provider, number)
+    assert provider.fetches == 1
+
+
+def test_a_configured_address_replaces_discovery(provider: Provider, settings: Settings) -> None:
+    settings.STOA_OIDC_JWKS_URL = provider.jwks_url
+    settings.STOA_OIDC_ISSUER = "https://provider.example/realms/stoa"
+    token = provider.token(iss="https://provider.example/realms/stoa")
+    assert authenticate_bearer(f"Bearer {token}").tenants == ("acme",)
+
+
+def test_an_old_set_is_fetched_anew_behind_the_callers_back(provider: Provider, store: KeyStore) -> None:
+    age(store, STALE_SECONDS)
+    call(provider)
+    settle(store)
+    assert provider.fetches == 2
+
+
+def test_a_remembered_token_keeps_the_keys_fresh_too(provider: Provider, store: KeyStore) -> None:
+    header = f"Bearer {provider.token()}"
+    authenticate_bearer(header)
+    age(store, STALE_SECONDS)
+    authenticate_bearer(header)
+    settle(store)
+    assert provider.fetches == 2
+
+
+def test_nobody_with_a_known_key_is_refused_while_the_provider_is_away(provider: Provider, store: KeyStore) -> None:
+    provider.stop()
+    age(store, STALE_SECONDS)
+    for number in range(50):
+        assert call(provider, number)
+    settle(store)
+    age(store, USABLE_SECONDS - 2 * STALE_SECONDS)
+    assert call(provider, 51)
+    provider.start_again()
+
+
+def test_after_a_day_without_the_provider_its_keys_are_given_up(provider: Provider, store: KeyStore) -> None:
+    provider.stop()
+    age(store, USABLE_SECONDS + 1)
+    with pytest.raises(IdentityProviderUnavailable):
+        call(provider)
+    provider.start_again()
+    settle(store)
+    store._next_fetch_at = float("-inf")
+    with pytest.raises(IdentityProviderUnavailable):  # nobody waits for a provider that was away
+        call(provider)
+    settle(store)
+    assert call(provider)
+
+
+def test_a_silent_provider_delays_nobody_with_a_known_key(provider: Provider, store: KeyStore) -> None:
+    rounds = []
+    for number in range(3):  # the quickest of three: noise of the machine only ever adds
+        provider.mood = "healthy"
+        age(store, -store._set.fetched_at + time.time())
+        usual = slowest_of_32(provider, f"usual-{number}")
+        provider.mood = "silent"
+        age(store, STALE_SECONDS)
+        rounds.append(slowest_of_32(provider, f"silent-{number}") - usual)
+        provider.released.set()
+        settle(store)
+        provider.released.clear()
+    assert min(rounds) <= 0.05
+
+
+def slowest_of_32(provider: Provider, prefix: str) -> float:
+    headers = [f"Bearer {provider.token(jti=f'{prefix}-{number}')}" for number in range(32)]
+
+    def seconds(header: str) -> float:
+        start = time.perf_counter()
+        authenticate_bearer(header)
+        return time.perf_counter() - start
+
+    return max(at_once([partial(seconds, header) for header in headers]))
+
+
+def test_a_thousand_unknown_keys_cost_the_provider_one_fetch(provider: Provider, store: KeyStore) -> None:
+    age(store, SECONDS_BETWEEN_FETCHES)
+    before, start = provider.fetches, time.monotonic()
+    for number in range(1_000):
+        with pytest.raises(TokenInvalid):
+            authenticate_bearer(f"Bearer {forged(provider, f'guess-{number}')}")
+    allowed = 1 + int((time.monotonic() - start) / SECONDS_BETWEEN_FETCHES)
+    assert 1 <= provider.fetches - before <= allowed
+
+
+def forged(provider: Provider, kid: str) -> str:
+    return sign(provider.claims(), rsa_key("attacker"), kid=kid)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_crowd_at_a_cold_process_makes_one_fetch(provider: Provider) -> None:
+    headers = [f"Bearer {provider.token(jti=str(number))}" for number in range(16)]
+    actors = at_once([partial(authenticate_bearer, header) for header in headers])
+    assert {actor.id for actor in actors} == {"5f0c1d3e-alice"}
+    assert provider.fetches == 1
+
+
+def test_keys_changed_at_the_provider_are_accepted_within_ten_seconds(provider: Provider, store: KeyStore) -> None:
+    old = f"Bearer {provider.token()}"
+    authenticate_bearer(old)
+    provider.keys = [rsa_jwk("second")]
+    with pytest.raises(TokenInvalid):
+        call(provider, kid="second")
+    assert SECONDS_BETWEEN_FETCHES <= 10
+    age(store, SECONDS_BETWEEN_FETCHES)
+    assert call(provider, kid="second")
+    with pytest.raises(TokenInvalid):  # although it was remembered and has not expired
+        authenticate_bearer(old)
+
+
+def test_an_unchanged_set_lets_remembered_tokens_live(provider: Provider, store: KeyStore) -> None:
+    token = provider.token()
+    authenticate_bearer(f"Bearer {token}")
+    age(store, STALE_SECONDS)
+    store.known("first")
+    settle(store)
+    assert provider.fetches == 2
+    assert authentication._recent.get(sha256(token.encode()).digest())
+
+
+def test_a_new_key_under_an_old_name_ends_the_old_tokens(provider: Provider, store: KeyStore) -> None:
+    old = f"Bearer {provider.token()}"
+    authenticate_bearer(old)
+    provider.keys = [rsa_jwk("second", kid="first")]
+    age(store, STALE_SECONDS)
+    store.known("first")
+    settle(store)
+    with pytest.raises(TokenInvalid):
+        authenticate_bearer(old)
+
+
+def test_an_unknown_key_is_no_verdict_while_the_provider_is_away(provider: Provider, store: KeyStore) -> None:
+    provider.mood = "broken"
+    age(store, SECONDS_BETWEEN_FETCHES)
+    with pytest.raises(IdentityProviderUnavailable) as refusal:
+        call(provider, kid="second")
+    assert (refusal.value.code, refusal.value.detail_code) == ("internal_error", "unavailable")
+
+
+def test_only_the_first_caller_waits_for_a_silent_provider(provider: Provider) -> None:
+    provider.mood = "silent"
+    start = time.monotonic()
+    with pytest.raises(IdentityProviderUnavailable):
+        call(provider)
+    assert time.monotonic() - start < 2.5
+    settle(signing_keys())
+    start = time.monotonic()
+    with pytest.raises(IdentityProviderUnavailable):
+        call(provider)
+    assert time.monotonic() - start < 0.5
+
+
+@pytest.mark.usefixtures("store")
+def test_a_restart_while_the_provider_is_away_goes_on_with_the_stored_set(provider: Provider) -> None:
+    provider.stop()
+    restart_process()
+    assert call(provider)
+    provider.start_again()
+
+
+@pytest.mark.usefixtures("store")
+def test_a_stored_set_older_than_a_day_is_worth_nothing(provider: Provider) -> None:
+    stored = SigningKeySet.objects.get()
+    stored.fetched_at = stored.fetched_at.replace(year=2020)
+    stored.save()
+    provider.stop()
+    restart_process()
+    with pytest.raises(IdentityProviderUnavailable):
+        call(provider)
+    provider.start_again()
+
+
+def test_a_set_without_usable_keys_does_not_replace_a_good_one(provider: Provider, store: KeyStore) -> None:
+    provider.keys = []
+    age(store, STALE_SECONDS)
+    store.known("first")
+    settle(store)
+    assert call(provider)

@@ -1,0 +1,90 @@
+"""Partitions: there before they are needed, gone after the retention."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from metrics.ingestion import forget_batches
+from metrics.levels import DAY, HOUR, LEVELS, MINUTE, Level
+from metrics.models import TrafficBatch
+from metrics.partitions import ensure_partitions, maintain_partitions, partition_names
+from subscriptions.models import Subscription
+from tests.metrics.traffic import counted, fold_all, record_of, report
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2024, 12, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def retention(settings: Settings) -> None:
+    settings.STOA_RETENTION_DAYS = {"minute": 3, "hour": 90, "day": 0}
+
+
+@pytest.mark.parametrize(
+    ("level", "suffixes"),
+    [
+        (MINUTE, ["20241231", "20250101", "20250102"]),
+        (HOUR, ["202412", "202501", "202502"]),
+        (DAY, ["2024", "2025", "2026"]),
+    ],
+    ids=["minute", "hour", "day"],
+)
+def test_this_partition_and_the_next_two_are_made(level: Level, suffixes: list[str]) -> None:
+    assert maintain_partitions(NOW) == []
+    assert partition_names(level) == [f"{level.table}_{suffix}" for suffix in suffixes]
+
+
+def test_making_them_again_changes_nothing() -> None:
+    maintain_partitions(NOW)
+    before = [partition_names(level) for level in LEVELS]
+    assert maintain_partitions(NOW) == []
+    assert [partition_names(level) for level in LEVELS] == before
+
+
+def test_partitions_meet_without_gap_or_overlap() -> None:
+    for level in LEVELS:
+        start = level.partition_start(datetime(2023, 12, 15, tzinfo=UTC))
+        for _step in range(40):
+            following = level.next_partition(start)
+            assert level.partition_start(following - timedelta(microseconds=1)) == start
+            assert level.partition_start(following) == following
+            start = following
+
+
+def test_a_partition_goes_when_all_of_it_is_past_the_retention() -> None:
+    for level in LEVELS:
+        ensure_partitions(level, [NOW - timedelta(days=days) for days in (0, 2, 3, 4, 80, 100, 150, 800)])
+
+    dropped = maintain_partitions(NOW)
+
+    assert partition_names(MINUTE)[0] == "metrics_minutetraffic_20241228"
+    assert partition_names(HOUR)[0] == "metrics_hourtraffic_202410"
+    assert partition_names(DAY)[0] == "metrics_daytraffic_2022"
+    assert "metrics_minutetraffic_20241227" in dropped
+    assert "metrics_hourtraffic_202409" in dropped
+    assert not any(name.startswith("metrics_daytraffic") for name in dropped)
+
+
+def test_what_a_level_still_keeps_is_never_dropped(mobile: Subscription) -> None:
+    now = timezone.now()
+    report(*(record_of(mobile, now - timedelta(days=days)) for days in range(120)))
+    fold_all()
+    before = [counted(level) for level in LEVELS]
+
+    maintain_partitions(now)
+
+    assert [counted(level) for level in LEVELS] == before
+    assert before[2] == 120
+
+
+def test_the_ledger_forgets_what_nobody_can_repeat(mobile: Subscription) -> None:
+    report(record_of(mobile), batch_id="old")
+    TrafficBatch.objects.update(received_at=timezone.now() - timedelta(days=8))
+    report(record_of(mobile), batch_id="new")
+
+    assert forget_batches(timezone.now()) == 1
+
+    assert TrafficBatch.objects.get().batch_id == "new"

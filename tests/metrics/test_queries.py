@@ -1,0 +1,217 @@
+"""Asking what traffic there was."""
+
+import random
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from math import ceil
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from catalog.models import Api
+from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, requests_per_day, top_tenants, total_of
+from metrics.spans import GRANULARITIES, Span, choose_span
+from stoa_cp.errors import InvalidField
+from subscriptions.models import Subscription
+from tests.factories import ApiFactory
+from tests.metrics.traffic import fold_all, record_of, report
+
+pytestmark = pytest.mark.django_db
+
+
+def midnight() -> datetime:
+    return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def span_of(granularity: str, days: int = 1) -> Span:
+    """The last ``days`` days, today included."""
+    return choose_span(granularity, midnight().date() - timedelta(days=days - 1), midnight().date())
+
+
+def counts(lines: list[Line]) -> list[tuple[datetime, str | None, int]]:
+    return [(line.bucket, line.group, line.sketch.requests) for line in lines]
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_what_was_accepted_a_moment_ago_is_in_the_answer(mobile: Subscription, granularity: str) -> None:
+    report(record_of(mobile), record_of(mobile))
+    fold_all()
+    report(record_of(mobile))
+
+    (line,) = read_traffic(Scope(mobile.tenant_id), span_of(granularity))
+    assert line.sketch.requests == 3
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda chance: chance.lognormvariate(4.5, 0.8),
+        lambda chance: chance.choice([chance.gauss(20, 3), chance.gauss(2_000, 300)]),
+        lambda _chance: 250.0,
+    ],
+    ids=["lognormal", "bimodal", "constant"],
+)
+def test_percentiles_are_within_one_per_cent_at_every_granularity(
+    mobile: Subscription, granularity: str, draw: Callable[[random.Random], float]
+) -> None:
+    chance = random.Random(granularity)  # noqa: S311 - repeatable, and no secret
+    now = timezone.now()
+    latencies = [max(0, round(draw(chance))) for _ in range(3_000)]
+    times = [now - timedelta(seconds=chance.randrange(86_400)) for _ in latencies]
+    records = [record_of(mobile, at, latency_ms=latency) for at, latency in zip(times, latencies, strict=True)]
+    for start in range(0, 3_000, 1_000):
+        report(*records[start : start + 1_000])
+        if start < 2_000:
+            fold_all()
+
+    span = span_of(granularity, days=2)
+    for line in read_traffic(Scope(mobile.tenant_id), span):
+        own = sorted(ms for at, ms in zip(times, latencies, strict=True) if span.bucket_of(at) == line.bucket)
+        for rank, estimate in zip((50, 95, 99), line.sketch.percentiles(50, 95, 99), strict=True):
+            exact = own[ceil(rank * len(own) / 100) - 1]
+            assert estimate is not None
+            assert abs(estimate - exact) * 100 <= exact
+
+
+@pytest.mark.parametrize("granularity", ["minute", "hour", "day"])
+@pytest.mark.parametrize("folded", ["folded", "tail"])
+def test_each_scope_sees_its_own(
+    mobile: Subscription, payments: Api, strange: Subscription, granularity: str, folded: str
+) -> None:
+    refunds = ApiFactory(tenant=payments.tenant)
+    report(record_of(mobile), record_of(payments), record_of(payments), *[record_of(refunds)] * 4)
+    report(record_of(strange))
+    if folded == "folded":
+        fold_all()
+
+    def total(scope: Scope, group_by: GroupBy | None = None) -> int:
+        return total_of(read_traffic(scope, span_of(granularity), group_by)).requests
+
+    for group_by in (None, *GroupBy):
+        assert total(Scope(mobile.tenant_id), group_by) == 7
+        assert total(Scope(mobile.tenant_id, api_id=payments.id), group_by) == 3
+        assert total(Scope(mobile.tenant_id, subscription_id=mobile.id), group_by) == 1
+
+
+@pytest.mark.parametrize("granularity", ["minute", "hour", "day"])
+def test_groups_are_told_apart(mobile: Subscription, payments: Api, granularity: str) -> None:
+    refunds = ApiFactory(tenant=payments.tenant)
+    report(record_of(mobile), record_of(mobile, status=404), record_of(payments, status=500), record_of(refunds))
+    fold_all()
+    report(record_of(mobile))
+
+    def grouped(group_by: GroupBy) -> dict[str | None, int]:
+        lines = read_traffic(Scope(mobile.tenant_id), span_of(granularity), group_by)
+        return {line.group: line.sketch.requests for line in lines}
+
+    assert grouped(GroupBy.API) == {payments.id: 4, refunds.id: 1}
+    assert grouped(GroupBy.SUBSCRIPTION) == {mobile.id: 3, None: 2}
+    assert grouped(GroupBy.STATUS) == {"2xx": 3, "4xx": 1, "5xx": 1}
+
+
+def test_weeks_begin_on_monday_and_months_on_the_first(mobile: Subscription) -> None:
+    times = [
+        datetime(2025, 1, 5, 23, 59, tzinfo=UTC),
+        datetime(2025, 1, 6, tzinfo=UTC),
+        datetime(2025, 2, 1, tzinfo=UTC),
+    ]
+    report(*(record_of(mobile, at) for at in times))
+
+    def buckets(granularity: str) -> list[date]:
+        span = choose_span(granularity, date(2025, 1, 1), date(2025, 2, 28))
+        return [line.bucket.date() for line in read_traffic(Scope(mobile.tenant_id), span)]
+
+    assert buckets("week") == [date(2024, 12, 30), date(2025, 1, 6), date(2025, 1, 27)]
+    assert buckets("month") == [date(2025, 1, 1), date(2025, 2, 1)]
+
+
+def test_both_dates_are_inclusive(mobile: Subscription) -> None:
+    days = [datetime(2025, 1, day, hour, tzinfo=UTC) for day, hour in ((8, 23), (9, 0), (10, 23), (11, 0))]
+    report(*(record_of(mobile, at) for at in days))
+    fold_all()
+
+    lines = read_traffic(Scope(mobile.tenant_id), choose_span("day", date(2025, 1, 9), date(2025, 1, 10)))
+    assert [line.bucket.day for line in lines] == [9, 10]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "lines"), [("minute", 2 * 1440), ("hour", 48), ("day", 2), ("week", 1), ("month", 1)]
+)
+def test_gaps_can_be_filled(granularity: str, lines: int) -> None:
+    span = choose_span(granularity, date(2025, 1, 7), date(2025, 1, 8))
+    filled = fill_gaps([], span)
+    assert len(filled) == lines
+    assert {line.sketch.requests for line in filled} == {0}
+
+
+def test_gaps_are_filled_for_every_group_that_had_traffic(mobile: Subscription) -> None:
+    report(record_of(mobile, midnight() - timedelta(days=1)), record_of(mobile, midnight(), status=404))
+
+    span = span_of("day", days=2)
+    lines = fill_gaps(read_traffic(Scope(mobile.tenant_id), span, GroupBy.STATUS), span, GroupBy.STATUS)
+
+    assert [(line.bucket.date() == midnight().date(), line.group, line.sketch.requests) for line in lines] == [
+        (False, "2xx", 1),
+        (False, "4xx", 0),
+        (True, "2xx", 0),
+        (True, "4xx", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "days"), [("minute", 2), ("hour", 31), ("day", 400), ("week", 3660), ("month", 3660)]
+)
+def test_a_granularity_bounds_the_span(granularity: str, days: int) -> None:
+    end = date(2025, 6, 30)
+    assert choose_span(granularity, end - timedelta(days=days - 1), end)
+    with pytest.raises(InvalidField, match=str(days)) as refusal:
+        choose_span(granularity, end - timedelta(days=days), end)
+    assert refusal.value.detail_code == "range_too_long"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "field"),
+    [
+        (date(2025, 1, 2), date(2025, 1, 1), "start_date"),
+        (date(1999, 12, 31), date(2000, 1, 1), "start_date"),
+        (date(2999, 12, 1), date(9999, 12, 31), "end_date"),
+        (None, date(1, 1, 1), "end_date"),
+        (date(9999, 12, 31), None, "start_date"),
+    ],
+)
+def test_dates_that_make_no_span_are_refused(start: date | None, end: date | None, field: str) -> None:
+    with pytest.raises(InvalidField) as refusal:
+        choose_span("day", start, end)
+    assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(("granularity", "days"), [("minute", 2), ("hour", 30), ("day", 30), ("month", 30)])
+def test_without_dates_the_last_thirty_days_are_meant(granularity: str, days: int) -> None:
+    span = choose_span(granularity, None, None)
+    assert span.end_date == timezone.now().date()
+    assert (span.end_date - span.start_date).days == days - 1
+
+
+@pytest.mark.parametrize("group_by", [None, *GroupBy])
+def test_an_answer_is_one_statement(
+    mobile: Subscription, group_by: GroupBy | None, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(1):
+        read_traffic(Scope(mobile.tenant_id), span_of("day"), group_by)
+
+
+def test_the_dashboard_sees_all_tenants(mobile: Subscription, strange: Subscription) -> None:
+    yesterday = timezone.now() - timedelta(days=1)
+    report(record_of(mobile), *[record_of(strange, yesterday)] * 3)
+    fold_all()
+    report(record_of(mobile))
+
+    assert requests_per_day(3) == [
+        (midnight().date() - timedelta(days=2), 0),
+        (midnight().date() - timedelta(days=1), 3),
+        (midnight().date(), 2),
+    ]
+    assert top_tenants(3, 10) == [("globex", 3), ("acme", 2)]
+    assert top_tenants(1, 1) == [("acme", 2)]

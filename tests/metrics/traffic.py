@@ -1,0 +1,58 @@
+"""Traffic for tests, and what came of it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from django.utils import timezone
+
+from catalog.models import Api
+from metrics.batches import Batch
+from metrics.ingestion import Receipt, ingest_batch
+from metrics.levels import LEVELS, Level
+from metrics.models import Grain, TrafficDelta
+from metrics.rollups import fold_deltas
+from stoa_cp.actors import GATEWAY, Actor
+from subscriptions.models import Subscription
+
+EDGE = Actor(id="gtw-0123456789abcdef", roles=frozenset({GATEWAY}))
+
+_numbers = count(1)
+
+
+def record_of(called: Subscription | Api, at: datetime | None = None, **fields: Any) -> dict[str, Any]:
+    """Return a record of a call with a subscription, or of one to an API without any."""
+    api_id, subscription_id = (called.api_id, called.id) if isinstance(called, Subscription) else (called.id, None)
+    return {
+        "timestamp": (at or timezone.now()).isoformat(),
+        "api_id": api_id,
+        "subscription_id": subscription_id,
+        "status": 200,
+        "latency_ms": 87,
+    } | fields
+
+
+def report(*records: Any, batch_id: str = "", by: Actor = EDGE) -> Receipt:
+    """Count records whose time may be any in the past."""
+    return ingest_batch(Batch(batch_id or f"batch-{next(_numbers)}", list(records)), by=by, max_age=None)
+
+
+def fold_all() -> None:
+    """Fold until nothing is left."""
+    while fold_deltas():
+        pass
+
+
+def counted(level: Level | None = None, grain: Grain = Grain.SUBSCRIPTION) -> int:
+    """Return how many requests a level holds at a grain; without a level, how many are not folded."""
+    rows: Iterable[Any] = (
+        TrafficDelta.objects.all() if level is None else level.model.objects.filter(series__grain=grain)
+    )
+    return sum(row.requests for row in rows)
+
+
+def counted_everywhere() -> set[int]:
+    """Return what each level and grain has counted, the unfolded tail added: a single number if all agree."""
+    tail = counted()
+    return {tail + counted(level, grain) for level in LEVELS for grain in level.grains}

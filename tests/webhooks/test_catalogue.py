@@ -1,0 +1,104 @@
+"""The published event types: complete, and nothing else is emitted."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import apikeys.services
+import catalog.services
+import subscriptions.plans
+import subscriptions.services
+import tenants.services
+import webhooks.services
+from tests.conftest import Caller
+from tests.factories import ApiKeyFactory
+from tests.webhooks.factories import WebhookFactory
+from webhooks.catalogue import AUDITED_ONLY, TYPES, patterns, patterns_matching
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("stoa_cp", "tenants", "catalog", "subscriptions", "apikeys", "metrics", "webhooks")
+# RELIABILITY §1, byte for byte.
+PUBLISHED = {
+    "tenant": "created,activated,updated,suspended,resumed,deleted",
+    "api": "created,updated,deprecated,deleted",
+    "plan": "created,updated,deleted",
+    "subscription": "created,approved,rejected,suspended,resumed,revoked,expired,updated",
+    "apikey": "created,rotated,revoked,expiring,expired",
+    "quota": "warning,exceeded",
+    "webhook": "test,disabled",
+}
+
+
+def test_the_catalogue_is_the_published_one() -> None:
+    assert list(TYPES) == [f"{family}.{name}" for family, names in PUBLISHED.items() for name in names.split(",")]
+
+
+def test_every_event_that_is_emitted_is_in_it() -> None:
+    emitted = {name for path in sources() for name in event_names(ast.parse(path.read_text()))}
+    assert emitted
+    assert emitted <= set(TYPES) | AUDITED_ONLY
+
+
+def sources() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from (path for path in (ROOT / package).rglob("*.py") if path.name != "catalogue.py")
+
+
+def event_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the strings that look like an event of a published family, in the modules that emit any."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    if not any(isinstance(call.func, ast.Name) and call.func.id == "emit" for call in calls):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            family, dot, name = node.value.partition(".")
+            if dot and family in PUBLISHED and name.isidentifier():
+                yield node.value
+
+
+@pytest.mark.django_db
+def test_the_examples_have_the_members_of_what_is_sent() -> None:
+    key = ApiKeyFactory()
+    webhook = WebhookFactory()
+    sent = {
+        "tenant": tenants.services.snapshot(key.tenant),
+        "api": catalog.services.snapshot(key.subscription.api),
+        "plan": subscriptions.plans.snapshot(key.subscription.plan),
+        "subscription": subscriptions.services.snapshot(key.subscription),
+        "apikey": apikeys.services.snapshot(key),
+        "webhook": webhooks.services.snapshot(webhook),
+    }
+    for event_type in TYPES.values():
+        if event_type.family in sent:
+            assert list(event_type.data) == list(sent[event_type.family]), event_type.name
+
+
+def test_patterns_are_names_families_and_everything() -> None:
+    assert set(patterns()) == set(TYPES) | {f"{family}.*" for family in PUBLISHED} | {"*"}
+    assert patterns_matching("subscription.approved") == ["subscription.approved", "subscription.*", "*"]
+
+
+@pytest.mark.django_db
+def test_it_is_served_with_an_example_body_each(victor: Caller, acme: object) -> None:
+    answer = victor.get("/v1/event-types")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["total"] == len(body["items"]) == len(TYPES)
+    for item in body["items"]:
+        assert set(item) == {"type", "description", "example"}
+        assert list(item["example"]) == ["id", "type", "timestamp", "tenant_id", "api_version", "data"]
+        assert item["example"]["type"] == item["type"]
+        assert item["description"]
+
+
+@pytest.mark.django_db
+def test_descriptions_come_in_french_names_do_not(victor: Caller, acme: object) -> None:
+    items = victor.get("/v1/event-types", Accept_Language="fr").json()["items"]
+    assert [item["type"] for item in items] == list(TYPES)
+
+
+@pytest.mark.django_db
+def test_strangers_see_nothing(nobody: Caller) -> None:
+    assert nobody.get("/v1/event-types").status_code == 401

@@ -1,0 +1,154 @@
+"""Webhooks in the console: what was sent, what came back, and how to send it again."""
+
+import json
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.paginator import InfinitePaginator
+
+from stoa_cp.actors import Actor
+from stoa_cp.desk import DeletedFilter, ReadOnlyAdmin, column, heading
+from stoa_cp.dialogs import Dialog, DialogForm, Done, ReasonForm, ask
+from webhooks import redelivery, services
+from webhooks.models import Attempt, Delivery, DeliveryStatus, Status, Webhook
+
+STATUS_COLOURS = {Status.ENABLED: "success", Status.DISABLED: "danger"}
+DELIVERY_COLOURS = {
+    DeliveryStatus.PENDING: "info",
+    DeliveryStatus.DELIVERED: "success",
+    DeliveryStatus.FAILED: "danger",
+}
+
+
+@admin.register(Webhook)
+class WebhookAdmin(ReadOnlyAdmin):
+    list_display = (
+        "named",
+        "tenant",
+        "shown_status",
+        "disabled_reason",
+        "failure_count",
+        "failing_since",
+        "created_at",
+    )
+    list_filter = (DeletedFilter, "status")
+    list_select_related = ("tenant",)
+    search_fields = ("id__exact", "url", "tenant__name", "tenant__id__exact", "subscription__id__exact")
+    actions_row = actions_detail = ("enable", "disable", "try_out")
+    fieldsets = (
+        (None, {"fields": (("id", "tenant"), ("url", "subscription"), ("shown_events", "description"))}),
+        (_("Health"), {"fields": (("status", "disabled_reason"), ("failing_since", "failure_count"))}),
+        (_("Secret"), {"fields": (("secret_hint", "previous_secret_valid_until"),)}),
+        (_("Dates"), {"fields": (("created_at", "updated_at"), "deleted_at")}),
+    )
+
+    @column(_("URL"), ordering="url", header=True)
+    def named(self, webhook: Webhook) -> list[str]:
+        return heading(webhook.url, webhook.id)
+
+    @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
+    def shown_status(self, webhook: Webhook) -> tuple[str, str]:
+        return webhook.status, webhook.get_status_display()
+
+    @column(_("Events"))
+    def shown_events(self, webhook: Webhook) -> str:
+        return ", ".join(webhook.events)
+
+    @ask(
+        Dialog(
+            label=_("Enable"),
+            title=_("Enable the webhook"),
+            icon="play_arrow",
+            description=_("What is pending is delivered now."),
+            offered=lambda webhook: webhook.status == Status.DISABLED and webhook.deleted_at is None,
+        )
+    )
+    def enable(self, webhook: Webhook, _form: DialogForm, by: Actor) -> Done:
+        services.update_webhook(webhook, {"status": Status.ENABLED}, by=by)
+        return Done(_("The webhook is enabled."))
+
+    @ask(
+        Dialog(
+            label=_("Disable"),
+            title=_("Disable the webhook"),
+            icon="pause",
+            description=_("Nothing is sent until it is enabled; new events are not kept for it."),
+            form=ReasonForm,
+            offered=lambda webhook: webhook.status == Status.ENABLED and webhook.deleted_at is None,
+        )
+    )
+    def disable(self, webhook: Webhook, form: ReasonForm, by: Actor) -> Done:
+        services.disable_webhook(webhook, form.cleaned_data["reason"], by=by)
+        return Done(_("The webhook is disabled."))
+
+    @ask(
+        Dialog(
+            label=_("Send a test"),
+            title=_("Send a test event"),
+            icon="send",
+            offered=lambda webhook: webhook.status == Status.ENABLED and webhook.deleted_at is None,
+        )
+    )
+    def try_out(self, webhook: Webhook, _form: DialogForm, by: Actor) -> Done:
+        delivery = services.send_test(webhook, by=by)
+        return Done(_("%(id)s is on its way.") % {"id": delivery.id})
+
+
+class AttemptInline(TabularInline):  # type: ignore[misc]  # the package publishes no types
+    """Every attempt of a delivery."""
+
+    model = Attempt
+    fields = ("number", "attempted_at", "duration_ms", "response_status", "error", "response_excerpt")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
+        return False
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("named", "webhook", "tenant", "shown_status", "attempt", "next_attempt_at", "created_at")
+    list_filter = ("status",)
+    list_select_related = ("webhook", "event", "tenant")
+    search_fields = ("id__exact", "event__id__exact", "webhook__id__exact", "tenant__id__exact")
+    search_help_text = _("The id of a delivery, an event, a webhook or a tenant, in full.")
+    paginator = InfinitePaginator
+    show_full_result_count = False  # there may be millions
+    actions_row = actions_detail = ("send_again",)
+    inlines = (AttemptInline,)
+    fieldsets = (
+        (None, {"fields": (("id", "event"), ("webhook", "tenant"))}),
+        (_("State"), {"fields": (("status", "next_attempt_at"), ("attempt", "created_at"))}),
+        (_("Body"), {"fields": ("shown_body",)}),
+    )
+
+    @column(_("Event"), header=True)
+    def named(self, delivery: Delivery) -> list[str]:
+        return heading(delivery.event.type, delivery.id)
+
+    @column(_("Status"), ordering="status", colours=DELIVERY_COLOURS)
+    def shown_status(self, delivery: Delivery) -> tuple[str, str]:
+        return delivery.status, delivery.get_status_display()
+
+    @column(_("Body"))
+    def shown_body(self, delivery: Delivery) -> SafeString:
+        body = json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False)
+        return format_html('<pre class="font-mono text-xs whitespace-pre-wrap">{}</pre>', body)
+
+    @ask(
+        Dialog(
+            label=_("Send again"),
+            title=_("Send the delivery again"),
+            icon="replay",
+            description=_("The receiver sees the same webhook-id, and may ignore what it has seen."),
+        )
+    )
+    def send_again(self, delivery: Delivery, _form: DialogForm, by: Actor) -> Done:
+        redelivery.redeliver(delivery, by=by)
+        return Done(_("%(id)s is on its way.") % {"id": delivery.id})

@@ -1,0 +1,52 @@
+"""Turns events into deliveries: one row for each webhook that subscribed to one."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from django.db import transaction
+
+from stoa_cp.doorbell import ring
+from stoa_cp.models import Event, EventDispatch
+from webhooks.callbacks import subscription_of, sync_callbacks
+from webhooks.catalogue import BROADCAST
+from webhooks.models import Delivery, Webhook
+from webhooks.payloads import body_of
+
+DELIVER_TASK = "webhooks.deliver_due"
+BATCH = 100
+
+
+@transaction.atomic
+def fan_out_events(at_most: int = BATCH) -> int:
+    """Write the deliveries of waiting events and take away their marks; return how many events were fanned out.
+
+    Several workers share the work: each skips what another has in hand. One that dies leaves everything as it was.
+    """
+    waiting = EventDispatch.objects.select_related("event").order_by("event__timestamp")
+    marks = list(waiting.select_for_update(of=("self",), skip_locked=True)[:at_most])
+    if not marks:
+        return 0
+    events = [mark.event for mark in marks if mark.event.type in BROADCAST]
+    sync_callbacks(events)
+    deliveries = list(_deliveries_of(events))
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    EventDispatch.objects.filter(pk__in=[mark.pk for mark in marks]).delete()
+    if deliveries:
+        ring(DELIVER_TASK)
+    return len(marks)
+
+
+def _deliveries_of(events: Sequence[Event]) -> Iterator[Delivery]:
+    webhooks = defaultdict(list)
+    for webhook in Webhook.objects.enabled().filter(tenant__in={event.tenant_id for event in events}):
+        webhooks[webhook.tenant_id].append(webhook)
+    for event in events:
+        receivers = [webhook for webhook in webhooks[event.tenant_id] if _is_for(event, webhook)]
+        body = body_of(event) if receivers else ""
+        for webhook in receivers:
+            yield Delivery(tenant_id=event.tenant_id, webhook=webhook, event=event, body=body)
+
+
+def _is_for(event: Event, webhook: Webhook) -> bool:
+    is_own = webhook.subscription_id is None or webhook.subscription_id == subscription_of(event)
+    return is_own and webhook.wants(event.type)

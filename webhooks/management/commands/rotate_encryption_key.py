@@ -1,0 +1,25 @@
+"""The command that retires an encryption key."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from tqdm import tqdm
+
+from webhooks.reencryption import reencrypt_secrets
+
+
+class Command(BaseCommand):
+    """Re-encrypts what ``STOA_ENCRYPTION_KEYS`` protects under the first key of that list."""
+
+    help = (
+        "Bring every stored secret under the newest encryption key: put the new key first in STOA_ENCRYPTION_KEYS, "
+        "restart, run this, and then take the old key away."
+    )
+
+    def handle(self, **_options: Any) -> None:
+        total = 0
+        with tqdm(unit=" secrets", disable=None, file=self.stderr) as progress:
+            for size in reencrypt_secrets():
+                total += size
+                progress.update(size)
+        self.stdout.write(f"{total} secrets are under the newest key.")

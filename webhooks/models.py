@@ -1,0 +1,179 @@
+"""A webhook, what is delivered to it, and every attempt.
+
+::
+
+    webhook:   enabled ◄──► disabled                 delivery:   pending ──► delivered
+                                                                  │  ▲ └───► failed
+                                                                  └──┘
+                                                          retried, sent again
+"""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.fields import VersionField
+from stoa_cp.ids import IdField
+from stoa_cp.models import Event
+from subscriptions.models import Subscription
+from tenants.models import Tenant
+from webhooks.catalogue import patterns_matching
+from webhooks.client import Failure
+from webhooks.targets import MAX_URL_LENGTH
+
+
+class Status(models.TextChoices):
+    """Whether a webhook receives anything."""
+
+    ENABLED = "enabled", _("Enabled")
+    DISABLED = "disabled", _("Disabled")
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    """Questions about many webhooks."""
+
+    def live(self) -> "WebhookQuerySet":
+        return self.filter(deleted_at=None)
+
+    def registered(self) -> "WebhookQuerySet":
+        """Leave out the callbacks, which nobody registered as webhooks."""
+        return self.live().filter(subscription=None)
+
+    def enabled(self) -> "WebhookQuerySet":
+        return self.live().filter(status=Status.ENABLED)
+
+
+class Webhook(models.Model):
+    """A URL, the events that it is told, and the secrets that sign them (encrypted).
+
+    With a ``subscription`` it is that subscription's callback: kept in step with ``callback_url`` by
+    ``webhooks.callbacks``, and in no list of webhooks.
+    """
+
+    id = IdField(prefix="whk")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="webhooks")
+    subscription = models.OneToOneField(
+        Subscription, on_delete=models.PROTECT, null=True, blank=True, editable=False, related_name="callback"
+    )
+    url = models.CharField("URL", max_length=MAX_URL_LENGTH)
+    events = models.JSONField()
+    description = models.CharField(max_length=500, blank=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.ENABLED)
+    disabled_reason = models.CharField(max_length=500, blank=True)
+    secret = models.BinaryField()
+    secret_hint = models.CharField(max_length=16, blank=True)
+    secret_is_weak = models.BooleanField(default=False)
+    previous_secret = models.BinaryField(null=True, blank=True)
+    previous_secret_valid_until = models.DateTimeField(null=True, blank=True)
+    # Since the last success. Written by the engine, which is no change of the webhook: ``version`` stays.
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    failure_count = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    version = VersionField()
+
+    objects: ClassVar = WebhookQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(
+                fields=["tenant", "-created_at", "-id"], name="webhook_newest_first", condition=Q(deleted_at=None)
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="webhook_of_tenant"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="webhook_status_known"),
+            models.CheckConstraint(
+                condition=Q(previous_secret=None, previous_secret_valid_until=None)
+                | Q(previous_secret__isnull=False, previous_secret_valid_until__isnull=False),
+                name="webhook_previous_secret_has_an_end",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.url
+
+    def wants(self, event_type: str) -> bool:
+        """Tell whether the webhook subscribed to events of this type."""
+        return not set(patterns_matching(event_type)).isdisjoint(self.events)
+
+
+class DeliveryStatus(models.TextChoices):
+    """What has become of a delivery. One that is being sent is still pending."""
+
+    PENDING = "pending", _("Pending")
+    DELIVERED = "delivered", _("Delivered")
+    FAILED = "failed", _("Failed")
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Questions about many deliveries."""
+
+    def pending(self) -> "DeliveryQuerySet":
+        return self.filter(status=DeliveryStatus.PENDING)
+
+    def settled_or_waiting(self) -> "DeliveryQuerySet":
+        """Leave out what a worker holds a lease on, that is, what may be on the wire now."""
+        return self.exclude(token__isnull=False, next_attempt_at__gt=Now())
+
+
+class Delivery(models.Model):
+    """One event on its way to one webhook: the row is the job, whoever claims it.
+
+    ``attempt`` counts the attempts that were begun; ``attempts_before`` is what it was when the delivery was sent
+    again, so that each round has the whole schedule. ``token`` fences the claim: only its holder may settle it,
+    and only its holder's lease, which ends at ``next_attempt_at``, keeps others away.
+    """
+
+    id = IdField(prefix="dlv")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
+    body = models.TextField()
+    status = models.CharField(max_length=16, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    attempts_before = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, db_default=Now())
+    token = models.UUIDField(null=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = _("deliveries")
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["webhook", "-created_at", "-id"], name="delivery_newest_first"),
+            models.Index(fields=["webhook", "next_attempt_at"], name="delivery_due", condition=Q(status="pending")),
+            models.Index(fields=["webhook"], name="delivery_in_flight", condition=Q(token__isnull=False)),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["webhook", "event"], name="delivery_once_per_event"),
+            models.CheckConstraint(condition=Q(status__in=DeliveryStatus.values), name="delivery_status_known"),
+            models.CheckConstraint(
+                condition=Q(status=DeliveryStatus.PENDING, next_attempt_at__isnull=False)
+                | (~Q(status=DeliveryStatus.PENDING) & Q(next_attempt_at=None, token=None)),
+                name="delivery_pending_has_a_date",
+            ),
+        ]
+
+
+class Attempt(models.Model):
+    """What came of sending a delivery once. ``error`` is empty for a success."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts", db_index=False)
+    number = models.PositiveSmallIntegerField()
+    attempted_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+    response_status = models.PositiveSmallIntegerField(null=True)
+    error = models.CharField(max_length=16, choices=Failure, blank=True)
+    response_excerpt = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["delivery", "number"]
+        constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="attempt_numbered")]

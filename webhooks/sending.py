@@ -1,0 +1,50 @@
+"""Sends one leased delivery, and decides what its answer means. No database here: this runs in many threads."""
+
+from datetime import datetime
+
+from django.utils import timezone
+
+from stoa_cp.encryption import decrypt
+from webhooks.client import Answer, Client
+from webhooks.leases import Lease, Outcome
+from webhooks.models import DeliveryStatus
+from webhooks.schedule import seconds_until_next
+from webhooks.signing import decode_secret, sign
+
+USER_AGENT = "STOA-Webhooks/1"
+
+
+def send(client: Client, lease: Lease) -> Outcome:
+    """Make one attempt, signed with the current secret and, during a rotation, with the previous one too."""
+    at = timezone.now()
+    answer = client.post(lease.url, _headers(lease, at), lease.body.encode())
+    status, delay_seconds = _judge(lease, answer)
+    return Outcome(
+        lease=lease,
+        status=status,
+        delay_seconds=delay_seconds,
+        started_at=at,
+        duration_ms=answer.duration_ms,
+        answer=answer.status,
+        error=answer.failure,
+        excerpt=answer.excerpt,
+    )
+
+
+def _headers(lease: Lease, at: datetime) -> dict[str, str]:
+    keys = [decode_secret(decrypt(ciphertext)) for ciphertext in lease.secrets]
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": USER_AGENT,
+        "webhook-id": lease.event_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": sign(keys, lease.event_id, at, lease.body),
+    }
+
+
+def _judge(lease: Lease, answer: Answer) -> tuple[DeliveryStatus, float | None]:
+    if not answer.failure:
+        return DeliveryStatus.DELIVERED, None
+    attempts_made = lease.attempt - lease.attempts_before
+    delay_seconds = seconds_until_next(attempts_made, answer.status, answer.retry_after)
+    return DeliveryStatus.FAILED if delay_seconds is None else DeliveryStatus.PENDING, delay_seconds

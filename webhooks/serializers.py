@@ -1,0 +1,152 @@
+"""How webhooks and their deliveries read and are written in JSON."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from stoa_cp.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
+from webhooks.catalogue import patterns
+from webhooks.client import Failure
+from webhooks.models import DeliveryStatus, Status
+from webhooks.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
+from webhooks.signing import SecretRefused, parse_secret
+from webhooks.targets import MAX_URL_LENGTH, TargetRefused, check_url
+
+PATTERNS = frozenset(patterns())
+MAX_SECRET_LENGTH = 200  # characters; 64 bytes in base64 have 88
+
+
+class TargetUrlField(StringField):
+    """A URL that we would send to. Validating it asks the resolver, for 2 s at most."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs | {"max_length": MAX_URL_LENGTH, "trim_whitespace": False})
+
+    def to_internal_value(self, data: Any) -> str:
+        url = super().to_internal_value(data)
+        try:
+            check_url(url)
+        except TargetRefused as refusal:
+            raise serializers.ValidationError(str(refusal.reason), code="invalid") from refusal
+        return url
+
+
+class SecretField(StringField):
+    """A signing secret that the client chose."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs | {"max_length": MAX_SECRET_LENGTH, "trim_whitespace": False, "write_only": True})
+
+    def to_internal_value(self, data: Any) -> str:
+        secret = super().to_internal_value(data)
+        try:
+            parse_secret(secret)
+        except SecretRefused as refusal:
+            raise serializers.ValidationError(str(refusal.reason), code="invalid") from refusal
+        return secret
+
+
+class PatternField(StringField):
+    """An event's name, a family such as ``subscription.*``, or ``*``."""
+
+    default_error_messages = {"unknown": _("Unknown event; known are: {known}.")}
+
+    def to_internal_value(self, data: Any) -> str:
+        pattern = super().to_internal_value(data)
+        if pattern not in PATTERNS:
+            self.fail("unknown", known=", ".join(patterns()))
+        return pattern
+
+
+class WebhookSerializer(StrictSerializer):
+    """The whole webhook, and the fields of it that PATCH may change."""
+
+    id = StringField(read_only=True)
+    tenant_id = StringField(read_only=True)
+    url = TargetUrlField()
+    events = serializers.ListField(child=PatternField(), allow_empty=False, max_length=len(PATTERNS))
+    description = StringField(max_length=500, allow_blank=True, required=False)
+    status = serializers.ChoiceField(choices=Status.choices, required=False)
+    disabled_reason = StringField(read_only=True)
+    secret_hint = StringField(read_only=True, help_text=_("How the secret ends, to tell it from others."))
+    secret_strength = serializers.SerializerMethodField(help_text=_("“weak” for fewer than 24 bytes."))
+    previous_secret_valid_until = MomentField(read_only=True, allow_null=True)
+    created_at = MomentField(read_only=True)
+    updated_at = MomentField(read_only=True)
+
+    def validate_events(self, events: list[str]) -> list[str]:
+        return list(dict.fromkeys(events))
+
+    def get_secret_strength(self, webhook: Any) -> str:
+        return "weak" if webhook.secret_is_weak else "strong"
+
+
+class NewWebhookSerializer(StrictSerializer):
+    """The body of a creation."""
+
+    url = TargetUrlField()
+    events = serializers.ListField(child=PatternField(), allow_empty=False, max_length=len(PATTERNS))
+    description = StringField(max_length=500, allow_blank=True, required=False)
+    secret = SecretField(required=False, help_text=_("Base64, with or without “whsec_”; one is made if absent."))
+
+    def validate_events(self, events: list[str]) -> list[str]:
+        return list(dict.fromkeys(events))
+
+
+class SecretRotationSerializer(StrictSerializer):
+    """The body of a rotation."""
+
+    secret = SecretField(required=False, help_text=_("The new secret; one is made if absent."))
+    overlap_seconds = WholeNumberField(min_value=0, max_value=MAX_OVERLAP_SECONDS, default=DEFAULT_OVERLAP_SECONDS)
+
+
+class ReplaySerializer(StrictSerializer):
+    """The span of time whose events are to be sent again."""
+
+    since = MomentField()
+    until = MomentField(required=False, help_text=_("Exclusive; now if absent."))
+
+
+class AttemptSerializer(StrictSerializer):
+    """One attempt, and the start of what the receiver answered."""
+
+    number = WholeNumberField()
+    attempted_at = MomentField()
+    duration_ms = WholeNumberField()
+    response_status = WholeNumberField(allow_null=True)
+    error = serializers.ChoiceField(choices=Failure.choices, allow_blank=True)
+    response_excerpt = StringField(allow_blank=True)
+
+
+class DeliverySerializer(StrictSerializer):
+    """One event on its way to one webhook, with every attempt."""
+
+    id = StringField()
+    event_id = StringField()
+    event_type = StringField(source="event.type")
+    status = serializers.ChoiceField(choices=DeliveryStatus.choices)
+    next_attempt_at = MomentField(allow_null=True)
+    created_at = MomentField()
+    attempts = AttemptSerializer(many=True)
+
+
+class ReplayedSerializer(StrictSerializer):
+    """What a replay set in motion."""
+
+    deliveries = WholeNumberField()
+
+
+class EventTypeSerializer(StrictSerializer):
+    """One published event type, and a body as a webhook receives it."""
+
+    type = StringField(source="name")
+    description = StringField()
+    example = serializers.JSONField()
+
+
+class CatalogueSerializer(StrictSerializer):
+    """All published event types."""
+
+    items = EventTypeSerializer(many=True)
+    total = WholeNumberField()

@@ -1,0 +1,34 @@
+"""Background work on webhooks: Celery's way into the engine that ``manage.py deliver_webhooks`` runs as well."""
+
+from time import monotonic
+
+from celery import shared_task
+from django.conf import settings
+
+from webhooks import fanout
+from webhooks.engine import Engine
+from webhooks.retention import forget_old_deliveries
+
+# A run keeps a worker's slot; whatever is due after it is found by the next, which beat rings within 5 s.
+MAX_RUN_SECONDS = 30
+
+
+@shared_task(name="webhooks.fan_out_events")
+def fan_out_events() -> None:
+    """Turn waiting events into deliveries. The doorbell of every event rings this."""
+    while fanout.fan_out_events():
+        pass
+
+
+@shared_task(name=fanout.DELIVER_TASK)
+def deliver_due() -> None:
+    """Deliver what is due; also beat's sweep, which finds the events whose doorbell was lost."""
+    ends_at = monotonic() + MAX_RUN_SECONDS
+    with Engine(settings.STOA_WEBHOOK_THREADS) as engine:
+        engine.drain(should_stop=lambda: monotonic() > ends_at)
+
+
+@shared_task(name="webhooks.forget")
+def forget() -> None:
+    """Delete deliveries that nobody will ask about any more."""
+    forget_old_deliveries()

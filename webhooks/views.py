@@ -1,0 +1,164 @@
+"""Webhooks, their deliveries and the catalogue of events over REST."""
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.response import Response
+
+from stoa_cp.errors import InvalidField, NotFound
+from stoa_cp.serializers import NothingSerializer
+from stoa_cp.viewsets import ControlPlaneViewSet
+from tenants.scoping import TenantScopedViewSet
+from webhooks import redelivery, services
+from webhooks.catalogue import TYPES
+from webhooks.models import Delivery, Webhook
+from webhooks.serializers import (
+    CatalogueSerializer,
+    DeliverySerializer,
+    NewWebhookSerializer,
+    ReplayedSerializer,
+    ReplaySerializer,
+    SecretRotationSerializer,
+    WebhookSerializer,
+)
+
+WEAK_SECRET = _("The secret is shorter than 24 bytes: easier to guess than Standard Webhooks wants it.")
+
+
+@extend_schema(tags=["Webhooks"])
+@extend_schema_view(
+    list=extend_schema(summary="List webhooks"),
+    create=extend_schema(summary="Create a webhook", request=NewWebhookSerializer),
+    retrieve=extend_schema(summary="Get a webhook"),
+    partial_update=extend_schema(summary="Update a webhook"),
+    destroy=extend_schema(summary="Delete a webhook"),
+)
+class WebhookViewSet(TenantScopedViewSet):
+    """The webhooks of one tenant."""
+
+    serializer_class = WebhookSerializer
+    lookup_url_kwarg = "webhook_id"
+    rights: ClassVar = {
+        "list": "webhooks:read",
+        "create": "webhooks:write",
+        "retrieve": "webhooks:read",
+        "partial_update": "webhooks:write",
+        "destroy": "webhooks:write",
+        "test": "webhooks:write",
+        "rotate_secret": "webhooks:write",
+        "replay": "webhooks:write",
+    }
+    filters = {"status": "status", "url": "url"}
+    search_fields = ("url", "description")
+    sort_fields = ("url", "status", "created_at", "updated_at")
+
+    def get_queryset(self) -> QuerySet[Webhook]:
+        return Webhook.objects.registered().filter(tenant=self.tenant)
+
+    def create(self, request: Any, tenant_id: str) -> HttpResponse:
+        new = services.NewWebhook(**self.parse(NewWebhookSerializer))
+        return self.write(services.register_webhook, self.tenant, new, render=self.render_new)
+
+    def partial_update(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
+        webhook = self.get_object()
+        fields = self.parse(WebhookSerializer, instance=webhook)
+        return self.write(services.update_webhook, webhook, fields, on=webhook)
+
+    def destroy(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
+        webhook = self.get_object()
+        return self.write(services.delete_webhook, webhook, on=webhook, render=self.render_nothing)
+
+    @extend_schema(
+        summary="Send a test event to a webhook", request=None, responses={HTTPStatus.ACCEPTED: DeliverySerializer}
+    )
+    def test(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
+        webhook = self.get_object()
+        self.parse(NothingSerializer)
+        return self.write(services.send_test, webhook, on=webhook, render=_accepted)
+
+    @extend_schema(summary="Rotate a webhook's secret", request=SecretRotationSerializer)
+    def rotate_secret(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
+        webhook = self.get_object()
+        rotation = services.Rotation(**self.parse(SecretRotationSerializer))
+        return self.write(services.rotate_secret, webhook, rotation, on=webhook, render=self.render_rotated)
+
+    @extend_schema(
+        summary="Send the events of a span of time again",
+        request=ReplaySerializer,
+        responses={HTTPStatus.ACCEPTED: ReplayedSerializer},
+    )
+    def replay(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
+        webhook = self.get_object()
+        span = self.parse(ReplaySerializer)
+        until = span.get("until", timezone.now())
+        if span["since"] >= until:
+            raise InvalidField("since", _("This must be before the end of the span."))
+        return self.write(redelivery.replay, webhook, span["since"], until, on=webhook, render=_counted)
+
+    def render_new(self, signed: services.Signed) -> Response:
+        """Answer 201 with the secret, which is shown in this answer only."""
+        return self.render_created(signed.webhook, once=_shown_once(signed))
+
+    def render_rotated(self, signed: services.Signed) -> Response:
+        """Answer with the new secret, which is shown in this answer only."""
+        return self.render(signed.webhook, once=_shown_once(signed))
+
+
+def _shown_once(signed: services.Signed) -> dict[str, str]:
+    warning = {"warning": str(WEAK_SECRET)} if signed.webhook.secret_is_weak else {}
+    return {"secret": signed.secret} | warning
+
+
+def _accepted(delivery: Delivery) -> Response:
+    return Response(DeliverySerializer(delivery).data, status=HTTPStatus.ACCEPTED)
+
+
+def _counted(deliveries: int) -> Response:
+    return Response({"deliveries": deliveries}, status=HTTPStatus.ACCEPTED)
+
+
+@extend_schema(tags=["Webhooks"])
+@extend_schema_view(
+    list=extend_schema(summary="List a webhook's deliveries"),
+    retrieve=extend_schema(summary="Get a delivery with every attempt"),
+)
+class DeliveryViewSet(TenantScopedViewSet):
+    """What was sent to one webhook."""
+
+    serializer_class = DeliverySerializer
+    lookup_url_kwarg = "delivery_id"
+    rights: ClassVar = {"list": "webhooks:read", "retrieve": "webhooks:read", "redeliver": "webhooks:write"}
+    filters = {"status": "status", "event_type": "event__type", "event_id": "event_id"}
+
+    def get_queryset(self) -> QuerySet[Delivery]:
+        webhooks = Webhook.objects.registered().filter(tenant=self.tenant)
+        webhook = webhooks.filter(pk=self.kwargs["webhook_id"]).first()
+        if webhook is None:
+            raise NotFound
+        return webhook.deliveries.select_related("event").prefetch_related("attempts")
+
+    def version_of(self, resource: Delivery) -> str:
+        """Deliveries have no owner who changes them: their state is their version."""
+        return f"{resource.status}-{resource.attempt}-{resource.next_attempt_at}"
+
+    @extend_schema(summary="Send a delivery again", request=None, responses={HTTPStatus.ACCEPTED: DeliverySerializer})
+    def redeliver(self, request: Any, tenant_id: str, webhook_id: str, delivery_id: str) -> HttpResponse:
+        delivery = self.get_object()
+        self.parse(NothingSerializer)
+        return self.write(redelivery.redeliver, delivery, render=_accepted)
+
+
+@extend_schema(tags=["Webhooks"])
+class EventTypeViewSet(ControlPlaneViewSet):
+    """The published event types."""
+
+    rights: ClassVar = {"catalogue": "webhooks:read"}
+
+    @extend_schema(summary="List the types of events", responses=CatalogueSerializer)
+    def catalogue(self, request: Any) -> Response:
+        return Response(CatalogueSerializer({"items": TYPES.values(), "total": len(TYPES)}).data)
