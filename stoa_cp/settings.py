@@ -197,6 +197,21 @@ SPECTACULAR_SETTINGS = {
     "LICENSE": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     "SERVERS": [{"url": "/"}],
     "SCHEMA_PATH_PREFIX": "/v1",
+    "TAGS": [  # in the order of the story
+        {"name": name}
+        for name in (
+            "Identity",
+            "Tenants",
+            "APIs",
+            "Plans",
+            "Subscriptions",
+            "API keys",
+            "Gateway",
+            "Metrics",
+            "Webhooks",
+            "Events",
+        )
+    ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
