@@ -16,13 +16,12 @@ from stoa_cp.credentials import digest, new_credential
 from stoa_cp.errors import DomainError, InvalidField, NotFound
 from stoa_cp.events import emit
 from subscriptions.models import Approval, Status, Subscription
+from subscriptions.requests import NewSubscription, request_subscription
 from subscriptions.services import (
-    NewSubscription,
     SubscriptionNotInState,
     Terms,
     approve_subscription,
     lock_subscription,
-    request_subscription,
 )
 from tenants.models import Tenant
 from tenants.services import lock_tenant

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from apikeys import services
 from apikeys.models import ApiKey
 from apikeys.serializers import ApiKeySerializer, IssuedKeySerializer, KeyRotationSerializer, NewKeySerializer
+from stoa_cp.concurrency import with_state
 from stoa_cp.errors import InvalidField
 from stoa_cp.serializers import NothingSerializer
 from subscriptions.models import Subscription
@@ -72,6 +73,15 @@ class ApiKeyViewSet(TenantScopedViewSet):
         key = self.get_object()
         self.parse(NothingSerializer)
         return self.write(services.finish_rotation, key, on=key)
+
+    def version_of(self, resource: Any) -> str:
+        return with_state(
+            resource.version,
+            resource.status,
+            resource.previous_valid_until,
+            resource.previous_last_used_at,
+            resource.last_used_at,
+        )
 
     def render(self, resource: Any, *, status: int = HTTPStatus.OK, once: Any = None) -> Response:
         """Answer with the key as a read shows it: the database tells its status."""

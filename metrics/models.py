@@ -2,7 +2,7 @@
 
 ::
 
-    batch ──► deltas ──(folding)──► minutes: per subscription
+    batch ──► deltas ──(folding)──► minutes: per subscription, per tenant
                  │                  hours, days: per subscription, per API, per tenant
                  └── the tail ──► every read adds what is not folded yet
 """
@@ -120,7 +120,7 @@ class Rollup(models.Model):
 
 
 class MinuteTraffic(Rollup):
-    """A minute of one subscription."""
+    """A minute of one subscription or tenant."""
 
 
 class HourTraffic(Rollup):

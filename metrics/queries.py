@@ -1,6 +1,6 @@
 """Answers what traffic there was: folded rows and the unfolded tail, in one statement and so in one snapshot."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -44,21 +44,31 @@ class Line(NamedTuple):
 
 def read_traffic(scope: Scope, span: Span, group_by: str | None = None) -> list[Line]:
     """Return the buckets that had requests, in order of time, then of group."""
-    sums: dict[tuple[datetime, str | None], Sketch] = defaultdict(Sketch)
+    sums: dict[tuple[datetime, str | None], Sketch] = {}
     for moment, api_id, subscription_id, encoded in _rows(scope, span, group_by):
-        bucket, sketch = span.bucket_of(moment), Sketch.from_bytes(encoded)
-        match group_by:
-            case GroupBy.STATUS:
-                for status_class, part in sketch.by_status_class().items():
-                    sums[bucket, status_class].merge(part)
-            case GroupBy.API:
-                sums[bucket, api_id].merge(sketch)
-            case GroupBy.SUBSCRIPTION:
-                sums[bucket, subscription_id].merge(sketch)
-            case _:
-                sums[bucket, None].merge(sketch)
+        bucket = span.bucket_of(moment)
+        for group, sketch in _groups(Sketch.from_bytes(encoded), group_by, api_id, subscription_id):
+            if (bucket, group) in sums:
+                sums[bucket, group].merge(sketch)
+            else:
+                sums[bucket, group] = sketch
     lines = [Line(bucket, group, sketch) for (bucket, group), sketch in sums.items()]
     return sorted(lines, key=_position)
+
+
+def _groups(
+    sketch: Sketch, group_by: str | None, api_id: str | None, subscription_id: str | None
+) -> Iterable[tuple[str | None, Sketch]]:
+    """Return the groups that a row adds to, and what."""
+    match group_by:
+        case GroupBy.STATUS:
+            return sketch.by_status_class().items()
+        case GroupBy.API:
+            return [(api_id, sketch)]
+        case GroupBy.SUBSCRIPTION:
+            return [(subscription_id, sketch)]
+        case _:
+            return [(None, sketch)]
 
 
 def fill_gaps(lines: list[Line], span: Span, group_by: str | None = None) -> list[Line]:

@@ -80,10 +80,14 @@ class Sketch:
         """Return the nearest-rank percentiles in whole milliseconds, each within 1 %; None without requests."""
         if not self.cells:
             return [None for _ in ranks]
-        buckets = sorted((cell % CLASS_STRIDE, count) for cell, count in self.cells.items())
-        reached = list(accumulate(count for _, count in buckets))
+        counts: dict[int, int] = {}
+        for cell, count in self.cells.items():
+            bucket = cell % CLASS_STRIDE
+            counts[bucket] = counts.get(bucket, 0) + count
+        buckets = sorted(counts)
+        reached = list(accumulate(counts[bucket] for bucket in buckets))
         # The nearest rank is ⌈rank × total / 100⌉, here in integers.
-        return [VALUE_MS[buckets[bisect_left(reached, -(-rank * reached[-1] // 100))][0]] for rank in ranks]
+        return [VALUE_MS[buckets[bisect_left(reached, -(-rank * reached[-1] // 100))]] for rank in ranks]
 
     def to_bytes(self) -> bytes:
         """Encode as the width of a count, the cells, then the counts: 3 bytes for a cell that few requests hit.

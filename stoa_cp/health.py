@@ -10,7 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from kombu.exceptions import KombuError
 from redis import RedisError
 
-from stoa_cp.broker import PUBLISH_SECONDS
+from stoa_cp.broker import PUBLISH_SECONDS, publishing_options
 from stoa_cp.celery import app
 
 
@@ -48,7 +48,8 @@ def _counters_answer() -> bool:
 
 
 def _broker_answers() -> bool:
-    with app.connection_for_write(connect_timeout=PUBLISH_SECONDS) as broker:
+    options = publishing_options(app.conf.broker_url)
+    with app.connection_for_write(connect_timeout=PUBLISH_SECONDS, transport_options=options) as broker:
         broker.ensure_connection(max_retries=1, timeout=1)
     return True
 

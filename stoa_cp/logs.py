@@ -40,6 +40,10 @@ def logging_config(*, as_json: bool) -> dict[str, Any]:
         "loggers": {
             # The gate answers and logs refusals itself; Django would log each 4xx a second time.
             "django.request": {"level": "ERROR"},
+            # Each sweep of beat would say five lines; "celery.apps.worker" tells that the worker is ready.
+            "celery": {"level": "WARNING"},
+            "celery.apps.worker": {"level": "INFO"},
+            "django_structlog.celery": {"level": "WARNING"},
             "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         },
     }

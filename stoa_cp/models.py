@@ -27,7 +27,11 @@ class Event(models.Model):
 
     class Meta:
         ordering = ["tenant_id", "-sequence"]
+        indexes = [models.Index(fields=["-timestamp"], name="event_newest_first")]
         constraints = [models.UniqueConstraint(fields=["tenant_id", "sequence"], name="event_sequence_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
 
 
 class EventChain(models.Model):

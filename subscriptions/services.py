@@ -1,4 +1,4 @@
-"""The life of a subscription: requested, decided, suspended, revoked. Every write goes through here."""
+"""The life of a subscription: decided, changed, suspended, over. How it begins is told in ``requests``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +15,11 @@ from catalog.models import Api
 from catalog.services import delete_api, lock_api
 from stoa_cp.actors import SYSTEM, Actor
 from stoa_cp.changes import apply_changes, as_json
-from stoa_cp.constraints import Duplicate, refusing
 from stoa_cp.credentials import new_signing_secret
 from stoa_cp.encryption import encrypt
 from stoa_cp.errors import DomainError, InvalidField, NotFound
 from stoa_cp.events import emit
-from subscriptions.models import LIVE_STATUSES, Plan, Status, Subscription
-from subscriptions.plans import set_up_tenant
-from tenants.models import Tenant
-from tenants.services import lock_tenant
+from subscriptions.models import LIVE_STATUSES, Status, Subscription
 
 
 class SubscriptionNotInState(DomainError):
@@ -54,16 +50,6 @@ class ApiInUse(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
-class NewSubscription:
-    """What an application asks for; its own events are sent to ``callback_url``."""
-
-    api_id: str
-    plan: str
-    application: str
-    callback_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Terms:
     """What an approver grants: requests per hour, requests per calendar month, and an end; null is none."""
 
@@ -81,47 +67,6 @@ class Terms:
             "expires_at": subscription.expires_at,
         }
         return cls(**before | agreed)
-
-
-@transaction.atomic
-def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> tuple[Subscription, str | None]:
-    """Ask for access to one of the tenant's APIs under one of its plans.
-
-    Returns the subscription and the secret that signs its callbacks, which is never readable again.
-    Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to it.
-    """
-    tenant = lock_tenant(tenant.id)
-    api = _find_api(tenant, new.api_id)
-    set_up_tenant(tenant.id)  # the background job may not have run yet, and the plans are needed now
-    subscription = Subscription(
-        tenant=tenant,
-        api=api,
-        plan=_find_plan(tenant, new.plan),
-        application=new.application,
-        callback_url=new.callback_url,
-        created_by=by.id,
-    )
-    callback_secret = _give_callback_secret(subscription)
-    duplicate = Duplicate(_("This application has a live subscription to this API already."), field="application")
-    with refusing({"subscription_application_unique": duplicate}):
-        subscription.save(force_insert=True)
-    emit("subscription.created", tenant_id=tenant.id, actor=by, data=snapshot(subscription))
-    return subscription, callback_secret
-
-
-def _find_api(tenant: Tenant, api_id: str) -> Api:
-    # Locked, because an API that is being deleted must not leave a new subscription behind.
-    api = Api.objects.live().select_for_update(no_key=True).filter(tenant=tenant, id=api_id).first()
-    if api is None:
-        raise InvalidField("api_id", _("There is no such API."))
-    return api
-
-
-def _find_plan(tenant: Tenant, slug: str) -> Plan:
-    plans = {plan.slug: plan for plan in Plan.objects.live().filter(tenant=tenant).order_by("created_at", "id")}
-    if slug not in plans:
-        raise InvalidField("plan", _("There is no such plan; there are: %s.") % ", ".join(plans))
-    return plans[slug]
 
 
 @transaction.atomic
@@ -191,14 +136,14 @@ def update_subscription(
         _refuse_past(subscription.expires_at)
     if not changes:
         return subscription, None
-    callback_secret = _give_callback_secret(subscription)
+    callback_secret = give_callback_secret(subscription)
     subscription.save()
     data = snapshot(subscription)
     emit("subscription.updated", tenant_id=subscription.tenant_id, actor=by, data=data, changes=changes)
     return subscription, callback_secret
 
 
-def _give_callback_secret(subscription: Subscription) -> str | None:
+def give_callback_secret(subscription: Subscription) -> str | None:
     """Set the secret that signs callbacks, unless there are none or they have one already; return a new one."""
     if not subscription.callback_url or subscription.callback_secret:
         return None

@@ -10,11 +10,13 @@ from rest_framework.response import Response
 
 from apikeys.queries import newest_live_start
 from apikeys.services import Access, grant_access, subscribe
+from stoa_cp.concurrency import with_state
 from stoa_cp.errors import InvalidField
 from stoa_cp.permissions import require
 from stoa_cp.serializers import NothingSerializer, ReasonSerializer
 from subscriptions import plans, services
 from subscriptions.models import Plan, Subscription
+from subscriptions.requests import NewSubscription
 from subscriptions.serializers import (
     NewPlanSerializer,
     NewSubscriptionSerializer,
@@ -103,7 +105,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
         return rows.annotate(api_key_start=newest_live_start())
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
-        new = services.NewSubscription(**self.parse(NewSubscriptionSerializer))
+        new = NewSubscription(**self.parse(NewSubscriptionSerializer))
         refuse_target(new.callback_url)
         return self.write(subscribe, self.tenant, new, render=self.render_new)
 
@@ -151,6 +153,9 @@ class SubscriptionViewSet(TenantScopedViewSet):
         subscription = self.get_object()
         self.parse(NothingSerializer)
         return self.write(services.resume_subscription, subscription, on=subscription)
+
+    def version_of(self, resource: Any) -> str:
+        return with_state(resource.version, resource.api_key_start)
 
     def render(self, resource: Any, *, status: int = HTTPStatus.OK, once: Any = None) -> Response:
         """Answer with the subscription as a read shows it, its newest key included."""

@@ -46,7 +46,7 @@ class Answer:
 class Client:
     """Posts for many threads at once. Use it as a context manager: leaving closes what it opened."""
 
-    def __init__(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, deadline_seconds: float) -> None:
         self._deadline_seconds = deadline_seconds
         self._watchdog = Watchdog()
         self._connections = Connections()

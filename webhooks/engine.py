@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Self
 
-from webhooks.client import Client
+from webhooks.client import DEADLINE_SECONDS, Client
 from webhooks.fanout import fan_out_events
 from webhooks.health import settle_attempts
 from webhooks.leases import Outcome, claim_due
@@ -16,18 +16,18 @@ from webhooks.sending import send
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25  # how long new work may wait while all that is in hand is slow
-LINGER_SECONDS = 0.002  # how long a finished attempt may wait for others to be settled with
+LINGER_SECONDS = 0.005  # how long a finished attempt may wait for others to be settled with
 
 
 class Engine:
     """Owns the threads of one run. Only the thread that calls ``drain`` talks to the database."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, deadline_seconds: float = DEADLINE_SECONDS) -> None:
         self._threads = threads
-        self._client = Client()
+        self._client = Client(deadline_seconds)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="webhook")
         self._finished: SimpleQueue[Future[Outcome]] = SimpleQueue()
-        self._in_flight = 0
+        self._in_flight = self._turnover = 0
         self._next_look_at = 0.0
 
     def __enter__(self) -> Self:
@@ -35,7 +35,7 @@ class Engine:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
         self._client.__exit__()
 
     def drain(self, should_stop: Callable[[], bool] = lambda: False) -> int:
@@ -60,14 +60,18 @@ class Engine:
             self._next_look_at = monotonic() + POLL_SECONDS
 
     def _start(self) -> None:
-        free = self._threads - self._in_flight
-        for lease in claim_due(free) if free else ():
+        # As many again as have just finished wait at the threads' door, so that none idles while we settle and claim.
+        # Where receivers are slow, next to nothing finishes at a time, and no delivery waits that another worker
+        # could send.
+        wanted = self._threads + min(self._turnover, self._threads // 2) - self._in_flight
+        for lease in claim_due(wanted) if wanted > 0 else ():
             self._pool.submit(send, self._client, lease).add_done_callback(self._finished.put)
             self._in_flight += 1
 
     def _settle(self) -> int:
         futures = self._collect()
-        self._in_flight -= len(futures)
+        self._turnover = len(futures)
+        self._in_flight -= self._turnover
         outcomes = []
         for future in futures:
             error = future.exception()

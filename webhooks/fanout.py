@@ -1,7 +1,7 @@
 """Turns events into deliveries: one row for each webhook that subscribed to one."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import transaction
 
@@ -37,14 +37,23 @@ def fan_out_events(at_most: int = BATCH) -> int:
 
 
 def _deliveries_of(events: Sequence[Event]) -> Iterator[Delivery]:
-    webhooks = defaultdict(list)
-    for webhook in Webhook.objects.enabled().filter(tenant__in={event.tenant_id for event in events}):
-        webhooks[webhook.tenant_id].append(webhook)
+    receivers = _receivers_of(events)
     for event in events:
-        receivers = [webhook for webhook in webhooks[event.tenant_id] if _is_for(event, webhook)]
-        body = body_of(event) if receivers else ""
-        for webhook in receivers:
+        interested = [webhook for webhook in receivers[event.tenant_id] if _is_for(event, webhook)]
+        body = body_of(event) if interested else ""
+        for webhook in interested:
             yield Delivery(tenant_id=event.tenant_id, webhook=webhook, event=event, body=body)
+
+
+def _receivers_of(events: Sequence[Event]) -> Mapping[str, Sequence[Webhook]]:
+    """Return the webhooks of the events' tenants, and the callbacks of their subscriptions: by tenant."""
+    enabled = Webhook.objects.enabled().only("tenant_id", "subscription_id", "events")
+    webhooks = enabled.filter(tenant__in={event.tenant_id for event in events}, subscription=None)
+    callbacks = enabled.filter(subscription__in={subscription_of(event) for event in events} - {None})
+    by_tenant = defaultdict(list)
+    for webhook in (*webhooks, *callbacks):
+        by_tenant[webhook.tenant_id].append(webhook)
+    return by_tenant
 
 
 def _is_for(event: Event, webhook: Webhook) -> bool:

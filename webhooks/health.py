@@ -22,19 +22,28 @@ GIVEN_UP_FAILURES = 20
 @transaction.atomic
 def settle_attempts(outcomes: Sequence[Outcome]) -> int:
     """Settle attempts whose leases are still ours, and disable the webhooks that are beyond hope; return how many."""
-    concerned = {outcome.lease.webhook_id for outcome in outcomes if outcome.error or outcome.lease.is_failing}
-    if concerned:
-        # Before the deliveries: whoever changes a webhook locks it first and its deliveries then.
-        list(Webhook.objects.select_for_update(no_key=True).filter(pk__in=concerned).order_by("pk"))
+    locked = _lock_concerned(outcomes)
     ours = settle(outcomes)
     by_webhook = defaultdict(list)
     for outcome in outcomes:
-        if outcome.lease.delivery_id in ours and outcome.lease.webhook_id in concerned:
+        if outcome.lease.delivery_id in ours and outcome.lease.webhook_id in locked:
             by_webhook[outcome.lease.webhook_id].append(outcome)
     for webhook_id, own in by_webhook.items():
         _note(webhook_id, own)
     _give_up(by_webhook)
     return len(ours)
+
+
+def _lock_concerned(outcomes: Sequence[Outcome]) -> set[str]:
+    """Lock the webhooks whose health changes, before their deliveries: whoever changes a webhook does the same.
+
+    One that somebody else holds is left out: its next failure says the same, and the others need not wait.
+    """
+    concerned = {outcome.lease.webhook_id for outcome in outcomes if outcome.error or outcome.lease.is_failing}
+    if not concerned:
+        return set()
+    rows = Webhook.objects.filter(pk__in=concerned).order_by("pk")
+    return set(rows.select_for_update(no_key=True, skip_locked=True).values_list("pk", flat=True))
 
 
 def _note(webhook_id: str, outcomes: Sequence[Outcome]) -> None:

@@ -82,7 +82,9 @@ class Webhook(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(
-                fields=["tenant", "-created_at", "-id"], name="webhook_newest_first", condition=Q(deleted_at=None)
+                fields=["tenant", "-created_at", "-id"],
+                name="webhook_newest_first",
+                condition=Q(deleted_at=None, subscription=None),
             ),
         ]
         constraints = [

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from stoa_cp.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
@@ -10,13 +11,14 @@ from webhooks.catalogue import patterns
 from webhooks.client import Failure
 from webhooks.models import DeliveryStatus, Status
 from webhooks.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
-from webhooks.signing import SecretRefused, parse_secret
+from webhooks.signing import BASE64, PREFIX, SecretRefused, parse_secret
 from webhooks.targets import MAX_URL_LENGTH, TargetRefused, check_url
 
 PATTERNS = frozenset(patterns())
 MAX_SECRET_LENGTH = 200  # characters; 64 bytes in base64 have 88
 
 
+@extend_schema_field({"type": "string", "format": "uri", "maxLength": MAX_URL_LENGTH})
 class TargetUrlField(StringField):
     """A URL that we would send to. Validating it asks the resolver, for 2 s at most."""
 
@@ -32,6 +34,7 @@ class TargetUrlField(StringField):
         return url
 
 
+@extend_schema_field({"type": "string", "pattern": f"^({PREFIX})?{BASE64.pattern}$", "maxLength": MAX_SECRET_LENGTH})
 class SecretField(StringField):
     """A signing secret that the client chose."""
 
@@ -47,6 +50,7 @@ class SecretField(StringField):
         return secret
 
 
+@extend_schema_field({"type": "string", "enum": list(patterns())})
 class PatternField(StringField):
     """An event's name, a family such as ``subscription.*``, or ``*``."""
 
@@ -65,7 +69,7 @@ class WebhookSerializer(StrictSerializer):
     id = StringField(read_only=True)
     tenant_id = StringField(read_only=True)
     url = TargetUrlField()
-    events = serializers.ListField(child=PatternField(), allow_empty=False, max_length=len(PATTERNS))
+    events = serializers.ListField(child=PatternField(), min_length=1, max_length=len(PATTERNS))
     description = StringField(max_length=500, allow_blank=True, required=False)
     status = serializers.ChoiceField(choices=Status.choices, required=False)
     disabled_reason = StringField(read_only=True)
@@ -82,11 +86,18 @@ class WebhookSerializer(StrictSerializer):
         return "weak" if webhook.secret_is_weak else "strong"
 
 
+class SignedWebhookSerializer(WebhookSerializer):
+    """The webhook in the one answer that shows its secret."""
+
+    secret = StringField(read_only=True)
+    warning = StringField(read_only=True, required=False, help_text=_("Only for a weak secret."))
+
+
 class NewWebhookSerializer(StrictSerializer):
     """The body of a creation."""
 
     url = TargetUrlField()
-    events = serializers.ListField(child=PatternField(), allow_empty=False, max_length=len(PATTERNS))
+    events = serializers.ListField(child=PatternField(), min_length=1, max_length=len(PATTERNS))
     description = StringField(max_length=500, allow_blank=True, required=False)
     secret = SecretField(required=False, help_text=_("Base64, with or without “whsec_”; one is made if absent."))
 

@@ -14,7 +14,7 @@ from stoa_cp.errors import InvalidField, NotFound
 from stoa_cp.serializers import NothingSerializer
 from stoa_cp.viewsets import ControlPlaneViewSet
 from tenants.scoping import TenantScopedViewSet
-from webhooks import redelivery, services
+from webhooks import examples, redelivery, services
 from webhooks.catalogue import TYPES
 from webhooks.models import Delivery, Webhook
 from webhooks.serializers import (
@@ -24,6 +24,7 @@ from webhooks.serializers import (
     ReplayedSerializer,
     ReplaySerializer,
     SecretRotationSerializer,
+    SignedWebhookSerializer,
     WebhookSerializer,
 )
 
@@ -32,10 +33,15 @@ WEAK_SECRET = _("The secret is shorter than 24 bytes: easier to guess than Stand
 
 @extend_schema(tags=["Webhooks"])
 @extend_schema_view(
-    list=extend_schema(summary="List webhooks"),
-    create=extend_schema(summary="Create a webhook", request=NewWebhookSerializer),
-    retrieve=extend_schema(summary="Get a webhook"),
-    partial_update=extend_schema(summary="Update a webhook"),
+    list=extend_schema(summary="List webhooks", examples=[examples.WEBHOOK]),
+    create=extend_schema(
+        summary="Create a webhook",
+        request=NewWebhookSerializer,
+        responses={HTTPStatus.CREATED: SignedWebhookSerializer},
+        examples=[examples.NEW_WEBHOOK, examples.CREATED],
+    ),
+    retrieve=extend_schema(summary="Get a webhook", examples=[examples.WEBHOOK]),
+    partial_update=extend_schema(summary="Update a webhook", examples=[examples.CHANGE, examples.WEBHOOK]),
     destroy=extend_schema(summary="Delete a webhook"),
 )
 class WebhookViewSet(TenantScopedViewSet):
@@ -74,14 +80,22 @@ class WebhookViewSet(TenantScopedViewSet):
         return self.write(services.delete_webhook, webhook, on=webhook, render=self.render_nothing)
 
     @extend_schema(
-        summary="Send a test event to a webhook", request=None, responses={HTTPStatus.ACCEPTED: DeliverySerializer}
+        summary="Send a test event to a webhook",
+        request=None,
+        responses={HTTPStatus.ACCEPTED: DeliverySerializer},
+        examples=[examples.ON_ITS_WAY],
     )
     def test(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
         webhook = self.get_object()
         self.parse(NothingSerializer)
         return self.write(services.send_test, webhook, on=webhook, render=_accepted)
 
-    @extend_schema(summary="Rotate a webhook's secret", request=SecretRotationSerializer)
+    @extend_schema(
+        summary="Rotate a webhook's secret",
+        request=SecretRotationSerializer,
+        responses=SignedWebhookSerializer,
+        examples=[examples.ROTATION, examples.ROTATED],
+    )
     def rotate_secret(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
         webhook = self.get_object()
         rotation = services.Rotation(**self.parse(SecretRotationSerializer))
@@ -91,6 +105,7 @@ class WebhookViewSet(TenantScopedViewSet):
         summary="Send the events of a span of time again",
         request=ReplaySerializer,
         responses={HTTPStatus.ACCEPTED: ReplayedSerializer},
+        examples=[examples.SPAN, examples.REPLAYED],
     )
     def replay(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
         webhook = self.get_object()
@@ -124,8 +139,8 @@ def _counted(deliveries: int) -> Response:
 
 @extend_schema(tags=["Webhooks"])
 @extend_schema_view(
-    list=extend_schema(summary="List a webhook's deliveries"),
-    retrieve=extend_schema(summary="Get a delivery with every attempt"),
+    list=extend_schema(summary="List a webhook's deliveries", examples=[examples.DELIVERY]),
+    retrieve=extend_schema(summary="Get a delivery with every attempt", examples=[examples.DELIVERY]),
 )
 class DeliveryViewSet(TenantScopedViewSet):
     """What was sent to one webhook."""
@@ -146,7 +161,12 @@ class DeliveryViewSet(TenantScopedViewSet):
         """Deliveries have no owner who changes them: their state is their version."""
         return f"{resource.status}-{resource.attempt}-{resource.next_attempt_at}"
 
-    @extend_schema(summary="Send a delivery again", request=None, responses={HTTPStatus.ACCEPTED: DeliverySerializer})
+    @extend_schema(
+        summary="Send a delivery again",
+        request=None,
+        responses={HTTPStatus.ACCEPTED: DeliverySerializer},
+        examples=[examples.ON_ITS_WAY],
+    )
     def redeliver(self, request: Any, tenant_id: str, webhook_id: str, delivery_id: str) -> HttpResponse:
         delivery = self.get_object()
         self.parse(NothingSerializer)

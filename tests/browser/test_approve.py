@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from apikeys.models import ApiKey, KeySecret
@@ -120,3 +122,26 @@ def test_a_dialog_that_is_cancelled_changes_nothing(desk: Page, pending: Subscri
 
     expect(desk.locator("#dialog")).not_to_be_visible()
     assert Subscription.objects.get().status == Status.PENDING_APPROVAL
+
+
+def test_after_the_session_has_ended_a_dialog_leads_to_the_login(desk: Page, pending: Subscription) -> None:
+    open_approvals(desk)
+    Session.objects.all().delete()
+    desk.get_by_role("button", name="Actions").click()
+    desk.get_by_role("button", name="Approve").click()
+
+    expect(desk.get_by_label("Username")).to_be_visible()
+
+
+def test_a_failure_is_said(desk: Page, pending: Subscription, complaints: list[str]) -> None:
+    said: list[str] = []
+    desk.on("dialog", lambda alert: (said.append(alert.message), alert.dismiss()))
+    open_approvals(desk)
+    open_dialog(desk, "Approve")
+    User.objects.update(is_superuser=False)
+    with desk.expect_event("dialog"):
+        press(desk, "Approve")
+
+    assert said == ["Insufficient permissions"]
+    assert [complaint for complaint in complaints if "403" not in complaint] == []
+    complaints.clear()

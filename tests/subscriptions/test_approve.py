@@ -7,10 +7,12 @@ import pytest
 from pytest_django import Settings
 
 from apikeys.models import ApiKey
+from apikeys.services import grant_access
 from stoa_cp.actors import SYSTEM
 from subscriptions.models import Subscription
 from subscriptions.services import Terms, approve_subscription, reject_subscription
 from tenants.models import Tenant
+from tenants.services import delete_tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, WRONG_STATE, invalid, refusal_of
 from tests.conftest import Caller
@@ -203,3 +205,17 @@ def test_an_approval_and_a_revocation_at_once_leave_no_live_key(alice: Caller) -
         assert (left["status"], left["api_key"]) == ("revoked", None)
         keys = alice.get(f"/v1/tenants/acme/apikeys?subscription_id={subscription.id}").json()["items"]
         assert {key["status"] for key in keys} <= {"revoked"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_approval_and_the_deletion_of_its_tenant_do_not_wait_for_each_other() -> None:
+    for _round in range(8):
+        subscription = SubscriptionFactory()
+        terms = Terms.of(subscription)
+
+        at_once(
+            outcome_of(lambda: grant_access(subscription, terms, by=SYSTEM)),  # noqa: B023 - as above
+            lambda: delete_tenant(subscription.tenant, by=SYSTEM),  # noqa: B023 - as above
+        )
+
+        assert log.last_event().type == "tenant.deleted"

@@ -8,8 +8,11 @@ from pytest_django import Settings
 
 from apikeys.models import ApiKey
 from catalog.models import Api
+from catalog.services import update_api
+from stoa_cp.actors import SYSTEM
 from stoa_cp.encryption import decrypt
 from subscriptions.models import Plan, Subscription
+from subscriptions.requests import NewSubscription, request_subscription
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, duplicate, invalid, refusal_of, refused_fields
@@ -241,15 +244,14 @@ def test_of_twenty_identical_requests_at_once_one_succeeds(dave: Caller, approva
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_that_sets_the_tenant_up_does_not_wait_for_an_update_in_vain(olga: Caller) -> None:
-    for _round in range(3):
+def test_a_request_that_sets_the_tenant_up_and_an_update_do_not_wait_for_each_other() -> None:
+    for _round in range(8):
         api = ApiFactory(tenant=TenantFactory(status="provisioning"))
-        wish = {"api_id": api.id, "plan": "free", "application": "app"}
-        inside = f"/v1/tenants/{api.tenant_id}"
+        wish = NewSubscription(api_id=api.id, plan="free", application="app")
 
-        subscribed, updated = at_once(
-            lambda: olga.post(f"{inside}/subscriptions", wish),  # noqa: B023 - run before the next round
-            lambda: olga.patch(f"{inside}/apis/{api.id}", {"description": "x"}),  # noqa: B023 - the same
+        at_once(
+            lambda: request_subscription(api.tenant, wish, by=SYSTEM),  # noqa: B023 - run before the next round
+            lambda: update_api(api, {"description": "x"}, by=SYSTEM),  # noqa: B023 - the same
         )
 
-        assert (subscribed.status_code, updated.status_code) == (201, 200)
+    assert log.types().count("api.updated") == log.types().count("subscription.created") == 8

@@ -194,6 +194,21 @@ def test_a_name_without_address_is_no_connection(client: Client) -> None:
     assert post(client, "http://gone.example/").failure == "connect_failed"
 
 
+def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_vetted(
+    client: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that changes its mind between the check and the connection (DNS rebinding) is not asked again."""
+    answers = iter([[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]])
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *args, **kw: next(answers) if host == "x.example" else real(host, *args, **kw),
+    )
+    assert post(client, f"http://x.example:{receiver.port}/").failure == ""
+    assert receiver.received[0].headers["host"] == f"x.example:{receiver.port}"
+
+
 def test_a_slow_resolver_costs_two_seconds(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhooks.targets.RESOLVE_SECONDS", 0.1)
     monkeypatch.setattr("webhooks.targets.socket.getaddrinfo", lambda *_args, **_kwargs: sleep(1) or [])

@@ -10,8 +10,9 @@ from stoa_cp.models import Event
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.webhooks.conftest import Drain, StartReceiver
-from tests.webhooks.factories import WebhookFactory, an_event
+from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
+from tests.webhooks.sessions import holding
 from webhooks.engine import Engine
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Status, Webhook
 from webhooks.services import disable_webhook
@@ -136,3 +137,16 @@ def test_an_owner_may_disable_it(webhook: Webhook, acme: Tenant, drain: Drain, a
     assert event.changes == {"status": ["enabled", "disabled"]}
     an_event(acme)
     assert drain() == 0
+
+
+def test_a_webhook_that_somebody_holds_delays_no_settlement(
+    transactional_db: None, acme: Tenant, receiver: Receiver, drain: Drain
+) -> None:
+    """Remove SKIP LOCKED and the settlement waits until its lock time-out, and takes its whole batch with it."""
+    webhook = WebhookFactory(tenant=acme, url=receiver.url)
+    receiver.reply = Reply(500)
+    DeliveryFactory(webhook=webhook)
+    with holding(lambda: Webhook.objects.select_for_update().get(pk=webhook.pk)):
+        assert drain() == 1
+    webhook.refresh_from_db()
+    assert (Attempt.objects.count(), webhook.failure_count) == (1, 0)

@@ -7,7 +7,7 @@ from typing import Any
 from catalog.serializers import NewApiSerializer
 from catalog.services import NewApi, register_api
 from stoa_cp.actors import Actor
-from stoa_cp.commands import OperatorCommand, add_field, body_of, checked, limit
+from stoa_cp.commands import OperatorCommand, body_of, checked, limit
 from tenants.management.lookup import tenant_called
 
 
@@ -27,13 +27,14 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--no-auth", dest="auth_required", action="store_false", help="let calls without a key through"
         )
-        for field in ("version", "description", "openapi_url"):
-            add_field(parser, field)
+        parser.add_argument("--api-version", dest="version", default="v1")
+        parser.add_argument("--description", default="")
+        parser.add_argument("--openapi-url", default="")
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         tenant = tenant_called(options["tenant"], by)
-        fields = ("name", "path", "upstream_url", "auth_required", "description", "openapi_url")
+        fields = ("name", "version", "path", "upstream_url", "auth_required", "description", "openapi_url")
         body = body_of(options, fields) | {"rate_limit": {"requests_per_hour": options["rate_limit"]}}
         api = register_api(tenant, NewApi(**checked(NewApiSerializer, body)), by=by)
         self.stdout.write(f"API {api.name} ({api.id}) is {api.status} at {api.public_url}")

@@ -1,10 +1,11 @@
 """``manage.py simulate_traffic 100000 --days 30``."""
 
 import json
-import os
 import secrets
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from http import HTTPStatus
 from itertools import islice
 from random import Random
 from typing import Any
@@ -25,26 +26,78 @@ from metrics.simulation import choose_targets, simulate_records
 from stoa_cp.actors import SYSTEM
 
 TIMEOUT_SECONDS = 30
-# What the endpoint still takes by the time it arrives.
+# What the endpoint still takes when it arrives there.
 POSTABLE_AGE = MAX_AGE - timedelta(minutes=30)
+
+Records = list[dict[str, Any]]
 
 
 class Command(BaseCommand):
-    """Posts plausible traffic of all active subscriptions; what is too old for the endpoint goes past it."""
+    """Reports invented traffic over HTTP as a gateway would; what is too old for the endpoint goes past it."""
 
-    help = "Invent traffic for the active subscriptions, over the last days, and report it as a gateway would."
+    help = "Invent traffic for the active subscriptions over the last days, and report it as a gateway would."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("records", type=int, nargs="?", default=10_000, help="how many (default: 10,000)")
-        parser.add_argument("--days", type=float, default=1.0, help="over how many past days (default: 1)")
+        parser.add_argument("--days", type=float, default=1.0, help="over how many days (default: 1)")
+        parser.add_argument("--until", type=date.fromisoformat, help="their last day, UTC (default: until now)")
         parser.add_argument("--tenant", help="only this tenant's subscriptions, by its name")
         parser.add_argument("--url", default=settings.STOA_URL, help="where the control plane is served")
-        parser.add_argument("--token", help="a gateway's token (default: register a gateway for this run)")
+        parser.add_argument("--token", help="a gateway's token (default: one is registered for the run)")
         parser.add_argument("--seed", type=int, help="the same number, the same traffic")
 
-    def handle(self, *, records: int, days: float, **options: Any) -> None:
-        chance = Random(options["seed"])
+    def handle(self, *, records: int, days: float, until: date | None, **options: Any) -> None:
+        if records < 1 or days <= 0:
+            raise CommandError("There must be at least one record, over more than no time.")
+        chance = Random(options["seed"])  # noqa: S311 - repeatable, and no secret
         targets = choose_targets(options["tenant"], chance)
         if not targets:
-            raise CommandError("There is no active subscription to simulate traffic for.")
-        ...
+            raise CommandError("There is no active subscription whose traffic could be simulated.")
+        now = timezone.now()
+        stop = min(now, datetime.combine(until, time.max, now.tzinfo)) if until else now
+        invented = simulate_records(targets, stop - timedelta(days=days), stop, records, chance)
+        url = f"{options['url'].rstrip('/')}/v1/gateway/traffic"
+        run, direct = secrets.token_hex(4), 0
+        with tqdm(total=records, unit=" records", disable=None) as bar, _token(options["token"]) as token:
+            for number, part in enumerate(_parts(invented)):
+                batch = Batch(f"simulated-{run}-{number}", part)
+                if datetime.fromisoformat(part[0]["timestamp"]) < now - POSTABLE_AGE:
+                    ingest_batch(batch, by=SYSTEM, max_age=None)
+                    fold_deltas()  # beat would have an hour's work with a year of them
+                    direct += len(part)
+                else:
+                    _post(url, token, batch)
+                bar.update(len(part))
+        if direct < records:
+            self.stdout.write(f"{records - direct} records went through {url}.")
+        if direct:
+            self.stdout.write(f"{direct} were older than it takes, and were handed to the service behind it.")
+
+
+def _parts(records: Iterator[dict[str, Any]]) -> Iterator[Records]:
+    while part := list(islice(records, MAX_RECORDS)):
+        yield part
+
+
+@contextmanager
+def _token(given: str | None) -> Iterator[str]:
+    """Yield a gateway's token: the given one, or that of a gateway which is withdrawn at the end."""
+    if given is not None:
+        yield given
+        return
+    gateway, token = register_gateway(f"simulator-{secrets.token_hex(4)}", by=SYSTEM)
+    try:
+        yield token
+    finally:
+        delete_gateway(gateway, by=SYSTEM)
+
+
+def _post(url: str, token: str, batch: Batch) -> None:
+    body = json.dumps({"batch_id": batch.batch_id, "records": batch.records}).encode()
+    headers = {HEADER: token, "Content-Type": "application/json"}
+    try:
+        response = urllib3.request("POST", url, body=body, headers=headers, timeout=TIMEOUT_SECONDS, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        raise CommandError(f"{url} does not answer: {error}") from error
+    if response.status != HTTPStatus.OK:
+        raise CommandError(f"{url} answered {response.status}: {response.data.decode(errors='replace')[:500]}")

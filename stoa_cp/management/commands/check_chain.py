@@ -19,15 +19,17 @@ class Command(BaseCommand):
 
     def handle(self, *, tenant_ids: list[str], **_options: Any) -> None:
         chains = tenant_ids or tenants_with_events()
-        broken = [tenant_id for tenant_id in chains if not self._is_whole(tenant_id)]
+        broken = [line for line in map(verdict_on, chains) if line]
         if broken:
-            raise CommandError(f"{len(broken)} of {len(chains)} chains are broken.")
+            raise CommandError("\n".join([*broken, f"{len(broken)} of {len(chains)} chains are broken."]))
         self.stdout.write(f"{len(chains)} chains are whole.")
 
-    def _is_whole(self, tenant_id: str) -> bool:
-        sequence = first_broken_sequence(tenant_id)
-        if sequence is not None:
-            event = Event.objects.filter(tenant_id=tenant_id, sequence=sequence).first()
-            row = event.id if event else "which is missing"
-            self.stderr.write(f"The chain of {tenant_id} is broken at event {sequence}, {row}.")
-        return sequence is None
+
+def verdict_on(tenant_id: str) -> str | None:
+    """Return a sentence that names the first broken row of a tenant's chain, or None if the chain is whole."""
+    sequence = first_broken_sequence(tenant_id)
+    if sequence is None:
+        return None
+    event = Event.objects.filter(tenant_id=tenant_id, sequence=sequence).first()
+    row = event.id if event else "which is missing"
+    return f"The chain of {tenant_id} is broken at event {sequence}, {row}."

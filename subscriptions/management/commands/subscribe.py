@@ -8,8 +8,8 @@ from apikeys.services import subscribe
 from catalog.management.lookup import api_called
 from stoa_cp.actors import Actor
 from stoa_cp.commands import OperatorCommand, checked
+from subscriptions.requests import NewSubscription
 from subscriptions.serializers import NewSubscriptionSerializer
-from subscriptions.services import NewSubscription
 from tenants.management.lookup import tenant_called
 
 

@@ -1,0 +1,68 @@
+"""How a subscription begins: an application asks for an API, under one of the tenant's plans."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from catalog.models import Api
+from stoa_cp.actors import Actor
+from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.errors import InvalidField
+from stoa_cp.events import emit
+from subscriptions.models import Plan, Subscription
+from subscriptions.plans import set_up_tenant
+from subscriptions.services import give_callback_secret, snapshot
+from tenants.models import Tenant
+from tenants.services import lock_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """What an application asks for; its own events are sent to ``callback_url``."""
+
+    api_id: str
+    plan: str
+    application: str
+    callback_url: str | None = None
+
+
+@transaction.atomic
+def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> tuple[Subscription, str | None]:
+    """Ask for access to one of the tenant's APIs under one of its plans.
+
+    Returns the subscription and the secret that signs its callbacks, which is never readable again.
+    Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to it.
+    """
+    tenant = lock_tenant(tenant.id)
+    api = _find_api(tenant, new.api_id)
+    set_up_tenant(tenant.id)  # the background job may not have run yet, and the plans are needed now
+    subscription = Subscription(
+        tenant=tenant,
+        api=api,
+        plan=_find_plan(tenant, new.plan),
+        application=new.application,
+        callback_url=new.callback_url,
+        created_by=by.id,
+    )
+    callback_secret = give_callback_secret(subscription)
+    duplicate = Duplicate(_("This application has a live subscription to this API already."), field="application")
+    with refusing({"subscription_application_unique": duplicate}):
+        subscription.save(force_insert=True)
+    emit("subscription.created", tenant_id=tenant.id, actor=by, data=snapshot(subscription))
+    return subscription, callback_secret
+
+
+def _find_api(tenant: Tenant, api_id: str) -> Api:
+    # Locked, because an API that is being deleted must not leave a new subscription behind.
+    api = Api.objects.live().select_for_update(no_key=True).filter(tenant=tenant, id=api_id).first()
+    if api is None:
+        raise InvalidField("api_id", _("There is no such API."))
+    return api
+
+
+def _find_plan(tenant: Tenant, slug: str) -> Plan:
+    plans = {plan.slug: plan for plan in Plan.objects.live().filter(tenant=tenant).order_by("created_at", "id")}
+    if slug not in plans:
+        raise InvalidField("plan", _("There is no such plan; there are: %s.") % ", ".join(plans))
+    return plans[slug]

@@ -1,0 +1,108 @@
+"""The credential of a gateway: issued, rotated, withdrawn, presented."""
+
+import pytest
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from catalog.gateways import delete_gateway, find_gateway, register_gateway, rotate_gateway_token
+from catalog.models import Gateway
+from stoa_cp.actors import SYSTEM, operator
+from stoa_cp.constraints import Duplicate
+from stoa_cp.credentials import digest, is_well_formed
+from stoa_cp.errors import NotFound
+from tests.races import at_once, outcome_of
+
+pytestmark = pytest.mark.django_db
+
+OLGA = operator("olga")
+
+
+def test_a_gateway_is_known_by_its_token() -> None:
+    gateway, token = register_gateway("edge-1", by=OLGA)
+
+    actor = find_gateway(token)
+    assert actor is not None
+    assert (actor.id, actor.roles, actor.tenants) == (gateway.id, {"stoa-gateway"}, ())
+
+
+def test_only_a_digest_of_the_token_is_kept() -> None:
+    gateway, token = register_gateway("edge-1", by=OLGA)
+
+    assert is_well_formed(token, "stoa_gtw_")
+    assert bytes(gateway.token_digest) == digest(token)
+
+
+def test_a_name_is_unique_while_the_gateway_lives() -> None:
+    gateway, _token = register_gateway("edge-1", by=OLGA)
+
+    with pytest.raises(Duplicate), transaction.atomic():
+        register_gateway("edge-1", by=OLGA)
+    delete_gateway(gateway, by=OLGA)
+    register_gateway("edge-1", by=OLGA)
+
+
+def test_a_rotation_ends_the_old_token_at_once() -> None:
+    gateway, old = register_gateway("edge-1", by=OLGA)
+
+    _gateway, new = rotate_gateway_token(gateway, by=OLGA)
+
+    assert find_gateway(old) is None
+    assert find_gateway(new) is not None
+
+
+def test_a_withdrawn_gateway_is_refused() -> None:
+    gateway, token = register_gateway("edge-1", by=OLGA)
+
+    delete_gateway(gateway, by=OLGA)
+
+    assert find_gateway(token) is None
+    with pytest.raises(NotFound):
+        delete_gateway(gateway, by=OLGA)
+    with pytest.raises(NotFound):
+        rotate_gateway_token(gateway, by=OLGA)
+
+
+@pytest.mark.parametrize(
+    "token", ["", "stoa_gtw_", "stoa_live_" + "0" * 46, "stoa_gtw_" + "0" * 46, "é" * 55, "x" * 9999]
+)
+def test_what_is_no_token_asks_no_database(token: str, django_assert_num_queries: object) -> None:
+    with django_assert_num_queries(0):  # type: ignore[operator]  # pytest-django's fixture has no public type
+        assert find_gateway(token) is None
+
+
+def test_its_presence_is_noted_once_a_minute() -> None:
+    gateway, token = register_gateway("edge-1", by=OLGA)
+
+    find_gateway(token)
+    first = Gateway.objects.get(pk=gateway.pk).last_seen_at
+    find_gateway(token)
+
+    assert first is not None
+    assert (timezone.now() - first).total_seconds() < 60
+    assert Gateway.objects.get(pk=gateway.pk).last_seen_at == first
+
+
+def test_the_process_log_tells_who_did_it_once_it_is_true(django_capture_on_commit_callbacks: object) -> None:
+    with structlog.testing.capture_logs() as lines, django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]  # as above
+        gateway, token = register_gateway("edge-1", by=OLGA)
+        rotate_gateway_token(gateway, by=OLGA)
+        delete_gateway(gateway, by=OLGA)
+        assert lines == []
+
+    assert [line["event"] for line in lines] == ["gateway_registered", "gateway_token_rotated", "gateway_deleted"]
+    assert {(line["gateway"], line["by"]) for line in lines} == {(gateway.id, "operator:olga")}
+    assert token not in str(lines)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rotation_does_not_bring_a_withdrawn_gateway_back() -> None:
+    for number in range(20):
+        gateway, _token = register_gateway(f"edge-{number}", by=SYSTEM)
+        rotate = outcome_of(lambda: rotate_gateway_token(gateway, by=SYSTEM))  # noqa: B023 - run in this round
+        delete = outcome_of(lambda: delete_gateway(gateway, by=SYSTEM))  # noqa: B023 - the same
+
+        at_once(delete, *[rotate] * 5)
+
+        gateway.refresh_from_db()
+        assert gateway.deleted_at is not None

@@ -1,0 +1,27 @@
+"""The command ``register_gateway``."""
+
+import pytest
+
+from catalog.gateways import find_gateway
+from catalog.models import Gateway
+from tests.commands import refusal_of_command, run
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_gateway_is_registered_and_its_token_printed() -> None:
+    line, token = run("register_gateway", "edge-1")
+
+    gateway = Gateway.objects.get()
+    assert line == f"Gateway edge-1 ({gateway.id}) presents this token, which is not shown again:"
+    actor = find_gateway(token)
+    assert actor is not None
+    assert actor.id == gateway.id
+
+
+def test_a_name_that_is_wrong_or_taken_is_refused() -> None:
+    run("register_gateway", "edge-1")
+
+    assert refusal_of_command("register_gateway", "edge-1") == "name: A gateway of this name exists already."
+    assert refusal_of_command("register_gateway", "Edge 2").startswith("name: ")
+    assert refusal_of_command("register_gateway", "x" * 64).startswith("name: ")

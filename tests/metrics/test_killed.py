@@ -1,0 +1,59 @@
+"""Gateway reports and folding survive kill -9 at any point: what was accepted is counted, once."""
+
+import os
+import subprocess
+import sys
+import time
+from random import Random
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+
+from metrics.models import TrafficBatch
+from metrics.rollups import fold_deltas
+from subscriptions.models import Subscription
+from tests.metrics.traffic import counted, counted_everywhere
+from tests.metrics.worker import BATCHES, RECORDS
+
+# STOA_TEST_KILLS=25 takes two minutes.
+KILLS = int(os.environ.get("STOA_TEST_KILLS", "3"))
+PATIENCE_SECONDS = 10
+
+
+def start_worker(*arguments: str) -> subprocess.Popen[str]:
+    database = connection.settings_dict
+    user, password, host, port, name = (
+        quote(str(database[key]), safe="") for key in ("USER", "PASSWORD", "HOST", "PORT", "NAME")
+    )
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.metrics.worker", *arguments],
+        env=os.environ | {"DATABASE_URL": f"postgres://{user}:{password}@{host}{port and ':'}{port}/{name}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_records_accepted_are_records_counted(mobile: Subscription) -> None:
+    chance = Random(25)  # noqa: S311 - repeatable, and no secret
+    acknowledged = -1
+    for _kill in range(KILLS):
+        # The last batch may or may not have been counted before the kill: it is sent again.
+        reporter = start_worker("report", mobile.api_id, mobile.id, str(acknowledged + 1))
+        folder = start_worker("fold")
+        assert reporter.stdout is not None
+        for line in reporter.stdout:
+            acknowledged = int(line)
+            if chance.random() < 0.05 or acknowledged == BATCHES - 1:
+                break
+        for process in (reporter, folder):
+            process.kill()
+            process.communicate()
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while counted() and time.monotonic() < deadline:
+        fold_deltas()  # nothing as long as PostgreSQL has not noticed that the last folder is dead
+    batches = TrafficBatch.objects.count()
+    assert batches >= acknowledged + 1 > KILLS
+    assert counted_everywhere() == {batches * RECORDS}

@@ -1,0 +1,88 @@
+"""manage.py rebuild_rollups: what folding stored is what the finer level adds up to."""
+
+from datetime import datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import F
+from django.utils import timezone
+from pytest_django import Settings
+
+from metrics.levels import DAY, HOUR
+from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic
+from metrics.rebuilding import rebuild_day
+from metrics.sketches import Sketch
+from subscriptions.models import Subscription
+from tests.metrics.traffic import counted, fold_all, record_of, report
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def today() -> datetime:
+    return DAY.bucket_of(timezone.now())
+
+
+@pytest.fixture
+def busy(mobile: Subscription, strange: Subscription) -> Subscription:
+    """Traffic of two tenants over the last two days, folded bit by bit."""
+    now = timezone.now()
+    for hours in range(0, 48, 5):
+        report(record_of(mobile, now - timedelta(hours=hours)), record_of(strange, now - timedelta(hours=hours)))
+        fold_all()
+    return mobile
+
+
+def rebuild(*arguments: str) -> str:
+    out = StringIO()
+    call_command("rebuild_rollups", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_there_is_no_difference(busy: Subscription) -> None:
+    since = (timezone.now() - timedelta(days=3)).date()
+    assert rebuild("--since", since.isoformat()).startswith("0 differences")
+
+
+def test_a_difference_is_reported_and_left_as_it_is(busy: Subscription, today: datetime) -> None:
+    HourTraffic.objects.filter(series__grain=Grain.TENANT, bucket__gte=today).update(
+        sketch=Sketch({2048: 9}).to_bytes()
+    )
+
+    with pytest.raises(CommandError, match="differences"):
+        rebuild()
+
+    assert (
+        Sketch.from_bytes(HourTraffic.objects.filter(series__grain=Grain.TENANT).latest("bucket").sketch).requests == 9
+    )
+
+
+def test_a_difference_can_be_repaired(busy: Subscription, today: datetime) -> None:
+    DayTraffic.objects.filter(series__grain=Grain.API, bucket=today).delete()
+    HourTraffic.objects.filter(series__grain=Grain.SUBSCRIPTION, bucket__gte=today).update(
+        requests=F("requests") + 5, sketch=Sketch({2048: 9}).to_bytes()
+    )
+
+    assert "repaired" in rebuild("--repair")
+
+    assert rebuild().startswith("0 differences")
+    assert counted(DAY, Grain.API) == counted(HOUR) == 20
+
+
+def test_a_level_whose_finer_one_is_gone_is_left_alone(busy: Subscription, today: datetime, settings: Settings) -> None:
+    yesterday = today - timedelta(days=1)
+    MinuteTraffic.objects.all().delete()
+    settings.STOA_RETENTION_DAYS = {"minute": 1, "hour": 90, "day": 0}
+
+    assert rebuild_day(yesterday - timedelta(days=1), repair=True) == []
+    assert counted(HOUR) == 20
+
+
+def test_what_the_finer_level_does_not_know_is_removed(busy: Subscription, today: datetime) -> None:
+    MinuteTraffic.objects.filter(bucket__gte=today).delete()
+
+    rebuild_day(today, repair=True)
+
+    assert not HourTraffic.objects.filter(bucket__gte=today).exists()
+    assert not DayTraffic.objects.filter(bucket=today).exists()
