@@ -5,18 +5,10 @@ Minutes, hours and days are missing: Django's admin takes no model with a compos
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.paginator import InfinitePaginator
 
 from metrics.models import Series, TrafficBatch, TrafficDelta
-from metrics.sketches import Sketch
-from stoa_cp.desk import ReadOnlyAdmin, column
-
-
-class UncountedAdmin(ReadOnlyAdmin):
-    """Lists a table that may hold millions of rows: no page of it counts them."""
-
-    paginator = InfinitePaginator
-    show_full_result_count = False
+from metrics.readings import Reading
+from stoa_cp.desk import UncountedAdmin, column
 
 
 @admin.register(TrafficBatch)
@@ -34,7 +26,7 @@ class TrafficDeltaAdmin(UncountedAdmin):
 
     @column(_("Median latency"))
     def median(self, delta: TrafficDelta) -> str:
-        return f"{Sketch.from_bytes(delta.sketch).percentiles(50)[0]} ms"
+        return f"{Reading(delta.sketch).percentiles(50)[0]} ms"
 
 
 @admin.register(Series)

@@ -18,7 +18,7 @@ MAX_BYTES = 8 * 2**20
 BATCH_ID = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class BodyTooLarge(DomainError):
+class BatchTooLarge(DomainError):
     """The body, or what it inflates to, is over the limit."""
 
     code = "validation_error"
@@ -54,7 +54,7 @@ NOT_A_RECORD = _NotARecord()
 
 
 def decode_body(body: bytes, encoding: str) -> bytes:
-    """Undo the Content-Encoding. Raises BodyTooLarge before more than the limit has been inflated."""
+    """Undo the Content-Encoding. Raises BatchTooLarge before more than the limit has been inflated."""
     if encoding in ("", "identity"):
         plain = body
     elif encoding == "gzip":
@@ -62,7 +62,7 @@ def decode_body(body: bytes, encoding: str) -> bytes:
     else:
         raise UnsupportedEncoding(_("Only gzip is understood as a content encoding."), field="Content-Encoding")
     if len(plain) > MAX_BYTES:
-        raise BodyTooLarge(_("A batch may take 8 MiB, also when inflated."))
+        raise BatchTooLarge(_("A batch may take 8 MiB, also when inflated."))
     return plain
 
 

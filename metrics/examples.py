@@ -23,19 +23,21 @@ METRICS_TABLE = OpenApiExample(
     response_only=True,
     media_type="text/csv",
 )
-USAGE = OpenApiExample(
-    "In the middle of a month",
-    value={
-        "subscription_id": "sub-4m9q2tfd8s6j3yga",
-        "period": {"start": "2025-01-01", "end": "2025-01-31"},
-        "requests": 30127,
-        "errors": 4,
-        "rate_limit": {"limit": 1000, "remaining": 873, "reset": 1736420400},
-        "quota": {"limit": 50000, "used": 30127, "remaining": 19873, "resets_at": "2025-02-01T00:00:00Z"},
-        "last_request_at": "2025-01-09T10:15:00Z",
-    },
-    response_only=True,
-)
+USAGE = {
+    "subscription_id": "sub-4m9q2tfd8s6j3yga",
+    "period": {"start": "2025-01-01", "end": "2025-01-31"},
+    "requests": 30127,
+    "errors": 4,
+    "rate_limit": {"limit": 1000, "remaining": 873, "reset": 1736420400},
+    "quota": {"limit": 50000, "used": 30127, "remaining": 19873, "resets_at": "2025-02-01T00:00:00Z"},
+    "last_request_at": "2025-01-09T10:15:00Z",
+}
+TENANT_USAGE = USAGE | {
+    "application": "mobile-app",
+    "api_id": "api-0c8h1vbn5r2k7wxz",
+    "plan": "standard",
+    "status": "active",
+}
 BATCH = OpenApiExample(
     "Two calls",
     value={

@@ -52,7 +52,7 @@ class Level:
 MINUTE = Level(
     "minute",
     MinuteTraffic,
-    # An API's minutes are added up when they are read: there are ten times as many as everything coarser has rows.
+    # An API's minutes are added up from its subscriptions' when they are read; a tenant may have thousands of those.
     (Grain.SUBSCRIPTION, Grain.TENANT),
     timedelta(minutes=1),
     "%Y%m%d",

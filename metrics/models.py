@@ -62,7 +62,7 @@ class TrafficDelta(models.Model):
         verbose_name = _("traffic not folded yet")
         verbose_name_plural = _("traffic not folded yet")
         ordering = ["-id"]
-        indexes = [models.Index(fields=["tenant", "minute"], name="delta_of_tenant")]
+        indexes = [models.Index(fields=["tenant", "subscription", "minute"], name="delta_of_subscription")]
 
 
 class Grain(models.TextChoices):

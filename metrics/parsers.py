@@ -20,7 +20,8 @@ class BatchParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         request: Request = (parser_context or {})["request"]
-        return self.read(decode_body(stream.read(), request.headers.get("Content-Encoding", "")), request)
+        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        return self.read(decode_body(stream.read(), encoding), request)
 
     @abstractmethod
     def read(self, body: bytes, request: Request) -> Batch:

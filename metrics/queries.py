@@ -1,6 +1,6 @@
 """Answers what traffic there was: folded rows and the unfolded tail, in one statement and so in one snapshot."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from metrics.levels import DAY, Level
 from metrics.models import DayTraffic, Grain, TrafficDelta
-from metrics.sketches import Sketch
+from metrics.readings import Reading
 from metrics.spans import Span
 
 
@@ -39,36 +39,26 @@ class Line(NamedTuple):
 
     bucket: datetime
     group: str | None
-    sketch: Sketch
+    reading: Reading
 
 
 def read_traffic(scope: Scope, span: Span, group_by: str | None = None) -> list[Line]:
     """Return the buckets that had requests, in order of time, then of group."""
-    sums: dict[tuple[datetime, str | None], Sketch] = {}
-    for moment, api_id, subscription_id, encoded in _rows(scope, span, group_by):
-        bucket = span.bucket_of(moment)
-        for group, sketch in _groups(Sketch.from_bytes(encoded), group_by, api_id, subscription_id):
-            if (bucket, group) in sums:
-                sums[bucket, group].merge(sketch)
-            else:
-                sums[bucket, group] = sketch
-    lines = [Line(bucket, group, sketch) for (bucket, group), sketch in sums.items()]
+    readings: dict[tuple[datetime, str | None], Reading] = defaultdict(Reading)
+    for moment, api_id, subscription_id, sketch in _rows(scope, span, group_by):
+        bucket, reading = span.bucket_of(moment), Reading(sketch)
+        match group_by:
+            case GroupBy.STATUS:
+                for status_class, part in reading.by_status_class().items():
+                    readings[bucket, status_class].include(part)
+            case GroupBy.API:
+                readings[bucket, api_id].include(reading)
+            case GroupBy.SUBSCRIPTION:
+                readings[bucket, subscription_id].include(reading)
+            case _:
+                readings[bucket, None].include(reading)
+    lines = [Line(bucket, group, reading) for (bucket, group), reading in readings.items()]
     return sorted(lines, key=_position)
-
-
-def _groups(
-    sketch: Sketch, group_by: str | None, api_id: str | None, subscription_id: str | None
-) -> Iterable[tuple[str | None, Sketch]]:
-    """Return the groups that a row adds to, and what."""
-    match group_by:
-        case GroupBy.STATUS:
-            return sketch.by_status_class().items()
-        case GroupBy.API:
-            return [(api_id, sketch)]
-        case GroupBy.SUBSCRIPTION:
-            return [(subscription_id, sketch)]
-        case _:
-            return [(None, sketch)]
 
 
 def fill_gaps(lines: list[Line], span: Span, group_by: str | None = None) -> list[Line]:
@@ -76,16 +66,16 @@ def fill_gaps(lines: list[Line], span: Span, group_by: str | None = None) -> lis
     found = {(line.bucket, line.group): line for line in lines}
     groups = {line.group for line in lines} if group_by else {None}
     filled = [
-        found.get((bucket, group), Line(bucket, group, Sketch())) for bucket in span.buckets() for group in groups
+        found.get((bucket, group), Line(bucket, group, Reading())) for bucket in span.buckets() for group in groups
     ]
     return sorted(filled, key=_position)
 
 
-def total_of(lines: list[Line]) -> Sketch:
-    """Return what all lines together counted."""
-    total = Sketch()
+def total_of(lines: list[Line]) -> Reading:
+    """Return the reading of all lines together."""
+    total = Reading()
     for line in lines:
-        total.merge(line.sketch)
+        total.include(line.reading)
     return total
 
 

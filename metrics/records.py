@@ -39,7 +39,7 @@ class Judge:
     def __init__(self, now: datetime, max_age: timedelta | None = MAX_AGE) -> None:
         self._earliest = (now - max_age).timestamp() if max_age else 0.0
         self._latest = (now + MAX_AHEAD).timestamp()
-        # A batch has few distinct timestamps for its size: each spelling is parsed once.
+        # Whole seconds repeat within a batch: each spelling is parsed once.
         self._times: dict[str, float] = {}
 
     def read(self, record: Any) -> Call:

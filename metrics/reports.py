@@ -3,7 +3,8 @@
 from typing import Any
 
 from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, total_of
-from metrics.sketches import RELATIVE_ERROR, Sketch
+from metrics.readings import Reading
+from metrics.sketches import RELATIVE_ERROR
 from metrics.spans import Span
 
 GROUP_FIELDS = {GroupBy.API: "api_id", GroupBy.SUBSCRIPTION: "subscription_id", GroupBy.STATUS: "status"}
@@ -27,14 +28,14 @@ def _describe_line(line: Line, span: Span, group_by: GroupBy | None) -> dict[str
     named: dict[str, Any] = {"date": span.label(line.bucket)}
     if group_by:
         named[GROUP_FIELDS[group_by]] = line.group
-    return named | _describe(line.sketch)
+    return named | _describe(line.reading)
 
 
-def _describe(sketch: Sketch) -> dict[str, int | None]:
-    p50, p95, p99 = sketch.percentiles(50, 95, 99)
+def _describe(reading: Reading) -> dict[str, int | None]:
+    p50, p95, p99 = reading.percentiles(50, 95, 99)
     return {
-        "requests": sketch.requests,
-        "errors": sketch.errors,
+        "requests": reading.requests,
+        "errors": reading.errors,
         "p50_latency_ms": p50,
         "p95_latency_ms": p95,
         "p99_latency_ms": p99,

@@ -4,11 +4,13 @@ from typing import Any
 
 from rest_framework import serializers
 
+from metrics import examples as sample
 from metrics.batches import MAX_RECORDS
 from metrics.queries import GroupBy
 from metrics.sketches import MAX_LATENCY_MS
 from metrics.spans import GRANULARITIES
 from metrics.usage import usage_of
+from stoa_cp.openapi import examples
 from stoa_cp.serializers import MomentField, StrictSerializer
 from subscriptions.models import Status, Subscription
 
@@ -84,6 +86,7 @@ class MonthlyQuotaSerializer(serializers.Serializer[Any]):
     resets_at = MomentField()
 
 
+@examples(response=sample.USAGE)
 class UsageSerializer(serializers.Serializer[Any]):
     """What a subscription has used of what it may use."""
 
@@ -100,6 +103,7 @@ class UsageSerializer(serializers.Serializer[Any]):
         return super().to_representation(usage_of(instance))
 
 
+@examples(response=sample.TENANT_USAGE)
 class TenantUsageSerializer(UsageSerializer):
     """The same in a list of a tenant's subscriptions, where it says whose it is."""
 
@@ -140,4 +144,4 @@ class ReceiptSerializer(serializers.Serializer[Any]):
 
     accepted = serializers.IntegerField()
     duplicate = serializers.BooleanField(source="is_duplicate")
-    refused = RefusalSerializer(many=True)
+    refused = RefusalSerializer(many=True, required=False, help_text="Absent when the batch is a repetition.")

@@ -1,10 +1,9 @@
 """A mergeable count of requests by status class and latency, from which every figure about traffic is read."""
 
 import struct
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import Self
 
 RELATIVE_ERROR = 0.01
@@ -13,6 +12,8 @@ MAX_LATENCY_MS = 86_400_000
 
 # A cell is one number: status class × this stride + latency bucket. The buckets (about 780) fit into it.
 CLASS_STRIDE = 1024
+
+FIRST_ERROR_CLASS = 5  # statuses from 500
 
 # struct codes for the counts, narrowest first; the encoding's first byte is an index into them.
 COUNT_CODES = "BHIQ"
@@ -43,7 +44,10 @@ def cell_of(status: int, latency_ms: int) -> int:
 
 
 class Sketch:
-    """How many requests fell into each cell. Adding two sketches is exact, in any order."""
+    """How many requests fell into each cell. Adding two sketches is exact, in any order.
+
+    This is how requests are added up; ``metrics.readings`` reads figures from what was added up.
+    """
 
     __slots__ = ("cells",)
 
@@ -67,32 +71,12 @@ class Sketch:
     @property
     def errors(self) -> int:
         """How many requests the upstream failed to answer: statuses from 500."""
-        return sum(count for cell, count in self.cells.items() if cell >= 5 * CLASS_STRIDE)
-
-    def by_status_class(self) -> dict[str, Self]:
-        """Split into one sketch per status class, named ``2xx`` and so on, in that order."""
-        classes: dict[int, dict[int, int]] = {}
-        for cell, count in sorted(self.cells.items()):
-            classes.setdefault(cell // CLASS_STRIDE, {})[cell] = count
-        return {f"{number}xx": type(self)(cells) for number, cells in classes.items()}
-
-    def percentiles(self, *ranks: int) -> list[int | None]:
-        """Return the nearest-rank percentiles in whole milliseconds, each within 1 %; None without requests."""
-        if not self.cells:
-            return [None for _ in ranks]
-        counts: dict[int, int] = {}
-        for cell, count in self.cells.items():
-            bucket = cell % CLASS_STRIDE
-            counts[bucket] = counts.get(bucket, 0) + count
-        buckets = sorted(counts)
-        reached = list(accumulate(counts[bucket] for bucket in buckets))
-        # The nearest rank is ⌈rank × total / 100⌉, here in integers.
-        return [VALUE_MS[buckets[bisect_left(reached, -(-rank * reached[-1] // 100))]] for rank in ranks]
+        return sum(count for cell, count in self.cells.items() if cell >= FIRST_ERROR_CLASS * CLASS_STRIDE)
 
     def to_bytes(self) -> bytes:
-        """Encode as the width of a count, the cells, then the counts: 3 bytes for a cell that few requests hit.
+        """Encode as the width of a count, the cells in ascending order, then their counts.
 
-        Equal sketches have equal encodings.
+        A cell that few requests hit takes 3 bytes. Equal sketches have equal encodings.
         """
         cells = sorted(self.cells)
         counts = [self.cells[cell] for cell in cells]
@@ -103,7 +87,12 @@ class Sketch:
 
     @classmethod
     def from_bytes(cls, encoded: bytes | memoryview) -> Self:
-        width = encoded[0]
-        size = (len(encoded) - 1) // (2 + 2**width)
-        numbers = struct.unpack_from(f"<{size}H{size}{COUNT_CODES[width]}", encoded, 1)
-        return cls(dict(zip(numbers[:size], numbers[size:], strict=True)))
+        return cls(dict(zip(*decode(encoded), strict=True)))
+
+
+def decode(encoded: bytes | memoryview) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the cells of an encoded sketch in ascending order, and their counts."""
+    width = encoded[0]
+    size = (len(encoded) - 1) // (2 + 2**width)
+    numbers = struct.unpack_from(f"<{size}H{size}{COUNT_CODES[width]}", encoded, 1)
+    return numbers[:size], numbers[size:]

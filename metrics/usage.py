@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import F, FloatField, Max, OuterRef, QuerySet, Subquery, Sum, Value
-from django.db.models.functions import Cast, Coalesce, Greatest
+from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
 
 from metrics.levels import HOUR
 from metrics.models import DayTraffic, Grain, HourTraffic, Rollup, Series, TrafficDelta
@@ -86,7 +86,7 @@ def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet
         counted_at=Value(now),
         # PostgreSQL's GREATEST passes over nulls.
         last_request_at=Greatest(Subquery(series.values("last_request_at")), _aggregate(tail, Max("last_request_at"))),
-    ).annotate(quota_share=Coalesce(Cast("requests", FloatField()) / F("quota"), 0.0))
+    ).annotate(quota_share=Coalesce(Cast("requests", FloatField()) / NullIf(F("quota"), Value(0)), 0.0))
 
 
 def usage_of(row: Any) -> Usage:

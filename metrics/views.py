@@ -88,9 +88,7 @@ class MetricsViewSet(TenantScopedViewSet):
     list=extend_schema(
         summary="List the usage of all subscriptions", responses=serializers.TenantUsageSerializer(many=True)
     ),
-    retrieve=extend_schema(
-        summary="Get a subscription's usage", responses=serializers.UsageSerializer, examples=[examples.USAGE]
-    ),
+    retrieve=extend_schema(summary="Get a subscription's usage", responses=serializers.UsageSerializer),
 )
 class UsageViewSet(TenantScopedViewSet):
     """What the subscriptions of one tenant have used of their hour and their month."""
@@ -141,6 +139,8 @@ class TrafficViewSet(ControlPlaneViewSet):
         return self.write(ingest_batch, request.data, render=self._render_receipt)
 
     def _render_receipt(self, receipt: Receipt) -> Response:
+        if receipt.is_duplicate:
+            return Response({"accepted": 0, "duplicate": True})
         return Response(serializers.ReceiptSerializer(receipt).data)
 
     def _attempt(self) -> None:

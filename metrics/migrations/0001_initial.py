@@ -78,6 +78,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='trafficdelta',
-            index=models.Index(fields=['tenant', 'minute'], name='delta_of_tenant'),
+            index=models.Index(fields=['tenant', 'subscription', 'minute'], name='delta_of_subscription'),
         ),
     ]

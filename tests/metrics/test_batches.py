@@ -11,7 +11,7 @@ from metrics.batches import (
     MAX_BYTES,
     MAX_RECORDS,
     Batch,
-    BodyTooLarge,
+    BatchTooLarge,
     UnsupportedEncoding,
     decode_body,
     read_json,
@@ -126,12 +126,12 @@ def test_a_zip_bomb_is_refused_before_it_goes_off() -> None:
     bomb = gzip.compress(b"\0" * (16 * MAX_BYTES))
     assert len(bomb) < MAX_BYTES / 32
 
-    with pytest.raises(BodyTooLarge):
+    with pytest.raises(BatchTooLarge):
         decode_body(bomb, "gzip")
 
 
 def test_a_body_over_eight_mebibytes_is_refused() -> None:
-    with pytest.raises(BodyTooLarge):
+    with pytest.raises(BatchTooLarge):
         decode_body(b" " * (MAX_BYTES + 1), "")
 
 

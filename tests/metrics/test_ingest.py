@@ -1,21 +1,21 @@
 """Counting a batch: what is taken, what is refused, and that nothing is counted twice."""
 
 from datetime import timedelta
-from threading import Barrier, Thread
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from catalog.models import Api
 from metrics.batches import Batch
 from metrics.ingestion import Receipt, ingest_batch
 from metrics.models import TrafficBatch, TrafficDelta
-from metrics.sketches import Sketch
+from metrics.readings import Reading
 from stoa_cp.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 from tests.metrics.traffic import EDGE, counted, record_of, report
+from tests.races import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def test_good_records_are_counted(mobile: Subscription) -> None:
     delta = TrafficDelta.objects.get()
     assert (delta.tenant_id, delta.api_id, delta.subscription_id) == (mobile.tenant_id, mobile.api_id, mobile.id)
     assert (delta.requests, delta.errors) == (2, 1)
-    assert Sketch.from_bytes(delta.sketch).percentiles(50, 99) == [12, 40]
+    assert Reading(delta.sketch).percentiles(50, 99) == [12, 40]
 
 
 def test_a_call_without_a_subscription_counts_for_its_api(payments: Api) -> None:
@@ -155,22 +155,10 @@ def test_refusals_come_in_the_order_of_the_records(mobile: Subscription) -> None
 
 @pytest.mark.django_db(transaction=True)
 def test_of_identical_batches_at_once_one_counts(mobile: Subscription) -> None:
-    receipts: list[Receipt] = []
-    barrier = Barrier(8)
-
-    def send(batch: Batch) -> None:
-        barrier.wait()
-        receipts.append(ingest_batch(batch, by=EDGE))
-        connection.close()
-
     for number in range(5):
-        batch = Batch(f"race-{number}", [record_of(mobile) for _ in range(200)])
-        threads = [Thread(target=send, args=[batch]) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        batch = Batch(f"race-{number}", [record_of(mobile)] * 200)
+        receipts = at_once(*[partial(ingest_batch, batch, by=EDGE)] * 8)
+        assert sorted(receipt.accepted for receipt in receipts) == [0] * 7 + [200]
+        assert sum(receipt.is_duplicate for receipt in receipts) == 7
 
-    assert sorted(receipt.accepted for receipt in receipts) == [0] * 35 + [200] * 5
-    assert sum(receipt.is_duplicate for receipt in receipts) == 35
     assert counted() == 1_000

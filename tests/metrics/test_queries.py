@@ -30,7 +30,7 @@ def span_of(granularity: str, days: int = 1) -> Span:
 
 
 def counts(lines: list[Line]) -> list[tuple[datetime, str | None, int]]:
-    return [(line.bucket, line.group, line.sketch.requests) for line in lines]
+    return [(line.bucket, line.group, line.reading.requests) for line in lines]
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
@@ -40,7 +40,7 @@ def test_what_was_accepted_a_moment_ago_is_in_the_answer(mobile: Subscription, g
     report(record_of(mobile))
 
     (line,) = read_traffic(Scope(mobile.tenant_id), span_of(granularity))
-    assert line.sketch.requests == 3
+    assert line.reading.requests == 3
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
@@ -69,7 +69,7 @@ def test_percentiles_are_within_one_per_cent_at_every_granularity(
     span = span_of(granularity, days=2)
     for line in read_traffic(Scope(mobile.tenant_id), span):
         own = sorted(ms for at, ms in zip(times, latencies, strict=True) if span.bucket_of(at) == line.bucket)
-        for rank, estimate in zip((50, 95, 99), line.sketch.percentiles(50, 95, 99), strict=True):
+        for rank, estimate in zip((50, 95, 99), line.reading.percentiles(50, 95, 99), strict=True):
             exact = own[ceil(rank * len(own) / 100) - 1]
             assert estimate is not None
             assert abs(estimate - exact) * 100 <= exact
@@ -104,7 +104,7 @@ def test_groups_are_told_apart(mobile: Subscription, payments: Api, granularity:
 
     def grouped(group_by: GroupBy) -> dict[str | None, int]:
         lines = read_traffic(Scope(mobile.tenant_id), span_of(granularity), group_by)
-        return {line.group: line.sketch.requests for line in lines}
+        return {line.group: line.reading.requests for line in lines}
 
     assert grouped(GroupBy.API) == {payments.id: 4, refunds.id: 1}
     assert grouped(GroupBy.SUBSCRIPTION) == {mobile.id: 3, None: 2}
@@ -143,7 +143,7 @@ def test_gaps_can_be_filled(granularity: str, lines: int) -> None:
     span = choose_span(granularity, date(2025, 1, 7), date(2025, 1, 8))
     filled = fill_gaps([], span)
     assert len(filled) == lines
-    assert {line.sketch.requests for line in filled} == {0}
+    assert {line.reading.requests for line in filled} == {0}
 
 
 def test_gaps_are_filled_for_every_group_that_had_traffic(mobile: Subscription) -> None:
@@ -152,7 +152,7 @@ def test_gaps_are_filled_for_every_group_that_had_traffic(mobile: Subscription) 
     span = span_of("day", days=2)
     lines = fill_gaps(read_traffic(Scope(mobile.tenant_id), span, GroupBy.STATUS), span, GroupBy.STATUS)
 
-    assert [(line.bucket.date() == midnight().date(), line.group, line.sketch.requests) for line in lines] == [
+    assert [(line.bucket.date() == midnight().date(), line.group, line.reading.requests) for line in lines] == [
         (False, "2xx", 1),
         (False, "4xx", 0),
         (True, "2xx", 0),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metrics.readings import Reading
 from metrics.sketches import LOWEST_MS, MAX_LATENCY_MS, VALUE_MS, Sketch, cell_of
 
 LATENCIES = st.integers(0, MAX_LATENCY_MS)
@@ -25,7 +26,7 @@ def exact_percentile(latencies: list[int], rank: int) -> int:
 
 
 def assert_close(sketch: Sketch, latencies: list[int]) -> None:
-    for rank, estimate in zip((50, 95, 99), sketch.percentiles(50, 95, 99), strict=True):
+    for rank, estimate in zip((50, 95, 99), Reading(sketch.to_bytes()).percentiles(50, 95, 99), strict=True):
         exact = exact_percentile(latencies, rank)
         assert estimate is not None
         assert abs(estimate - exact) * 100 <= exact
@@ -39,7 +40,7 @@ def test_no_bucket_is_wider_than_one_per_cent_allows() -> None:
 
 
 def test_short_latencies_are_exact() -> None:
-    assert all(sketch_of([latency]).percentiles(50) == [latency] for latency in range(99))
+    assert all(Reading(sketch_of([latency]).to_bytes()).percentiles(50) == [latency] for latency in range(99))
 
 
 @given(SAMPLES)
@@ -91,15 +92,28 @@ def test_a_hundred_thousand_requests_take_a_kilobyte() -> None:
     assert len(sketch.to_bytes()) < 1_024
 
 
-def test_statuses_are_told_apart() -> None:
-    sketch = sketch_of([10, 20], 200)
-    sketch.merge(sketch_of([30], 404))
-    sketch.merge(sketch_of([40, 50, 60], 503))
+@given(st.lists(st.tuples(st.integers(100, 599), SAMPLES), min_size=1, max_size=12))
+def test_sketches_read_together_read_like_their_sum(parts: list[tuple[int, list[int]]]) -> None:
+    total = Sketch()
+    for status, latencies in parts:
+        total.merge(sketch_of(latencies, status))
+    together = Reading(*(sketch_of(latencies, status).to_bytes() for status, latencies in parts))
+    added = Reading(total.to_bytes())
 
-    assert sketch.requests == 6
-    assert sketch.errors == 3
-    assert {name: part.requests for name, part in sketch.by_status_class().items()} == {"2xx": 2, "4xx": 1, "5xx": 3}
+    assert (together.requests, together.errors) == (added.requests, added.errors) == (total.requests, total.errors)
+    ranks = range(1, 101)
+    assert together.percentiles(*ranks) == added.percentiles(*ranks)
+    classes = [{name: part.requests for name, part in one.by_status_class().items()} for one in (together, added)]
+    assert classes[0] == classes[1]
+
+
+def test_statuses_are_told_apart() -> None:
+    reading = Reading(*(sketch_of([10] * count, status).to_bytes() for status, count in ((200, 2), (404, 1), (503, 3))))
+
+    assert (reading.requests, reading.errors) == (6, 3)
+    assert {name: part.requests for name, part in reading.by_status_class().items()} == {"2xx": 2, "4xx": 1, "5xx": 3}
 
 
 def test_without_requests_there_is_no_percentile() -> None:
-    assert Sketch().percentiles(50, 95, 99) == [None, None, None]
+    assert Reading().percentiles(50, 95, 99) == [None, None, None]
+    assert Reading(Sketch().to_bytes()).percentiles(50) == [None]

@@ -125,6 +125,11 @@ def test_the_list_can_be_sorted_by_how_near_the_quota_is(alice: Caller, crowd: l
     assert names(alice.get("/v1/tenants/acme/usage?sort=-quota_share")) == ["calls-1", "calls-3", "calls-2"]
 
 
+def test_a_quota_of_nothing_divides_nothing(alice: Caller, mobile: Subscription) -> None:
+    Subscription.objects.update(quota=0)
+    assert names(alice.get("/v1/tenants/acme/usage?sort=-quota_share")) == ["mobile"]
+
+
 def test_the_list_knows_no_other_tenant(alice: Caller, crowd: list[Subscription], strange: Subscription) -> None:
     assert alice.get("/v1/tenants/acme/usage").json()["total"] == 3
     assert alice.get("/v1/tenants/globex/usage").status_code == 404
