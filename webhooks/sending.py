@@ -1,6 +1,7 @@
 """Sends one leased delivery, and decides what its answer means. No database here: this runs in many threads."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from django.utils import timezone
 
@@ -32,7 +33,7 @@ def send(client: Client, lease: Lease) -> Outcome:
 
 
 def _headers(lease: Lease, at: datetime) -> dict[str, str]:
-    keys = [decode_secret(decrypt(ciphertext)) for ciphertext in lease.secrets]
+    keys = [_key_of(ciphertext) for ciphertext in lease.secrets]
     return {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
@@ -40,6 +41,12 @@ def _headers(lease: Lease, at: datetime) -> dict[str, str]:
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": sign(keys, lease.event_id, at, lease.body),
     }
+
+
+@lru_cache(maxsize=1024)
+def _key_of(ciphertext: bytes) -> bytes:
+    """Open a secret once for a burst of deliveries: opening it costs a sixth of sending."""
+    return decode_secret(decrypt(ciphertext))
 
 
 def _judge(lease: Lease, answer: Answer) -> tuple[DeliveryStatus, float | None]:

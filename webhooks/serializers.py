@@ -6,7 +6,9 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from stoa_cp.openapi import examples
 from stoa_cp.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
+from webhooks import examples as sample
 from webhooks.catalogue import patterns
 from webhooks.client import Failure
 from webhooks.models import DeliveryStatus, Status
@@ -63,6 +65,7 @@ class PatternField(StringField):
         return pattern
 
 
+@examples(request=sample.WEBHOOK_CHANGES, response=sample.WEBHOOK)
 class WebhookSerializer(StrictSerializer):
     """The whole webhook, and the fields of it that PATCH may change."""
 
@@ -86,25 +89,23 @@ class WebhookSerializer(StrictSerializer):
         return "weak" if webhook.secret_is_weak else "strong"
 
 
+@examples(response=sample.SIGNED_WEBHOOK)
 class SignedWebhookSerializer(WebhookSerializer):
     """The webhook in the one answer that shows its secret."""
 
     secret = StringField(read_only=True)
-    warning = StringField(read_only=True, required=False, help_text=_("Only for a weak secret."))
+    warning = StringField(required=False, help_text=_("Only for a weak secret."))
 
 
-class NewWebhookSerializer(StrictSerializer):
-    """The body of a creation."""
+@examples(request=sample.NEW_WEBHOOK)
+class NewWebhookSerializer(WebhookSerializer):
+    """The body of a creation: the secret is said once, here, and the webhook begins enabled."""
 
-    url = TargetUrlField()
-    events = serializers.ListField(child=PatternField(), min_length=1, max_length=len(PATTERNS))
-    description = StringField(max_length=500, allow_blank=True, required=False)
+    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
     secret = SecretField(required=False, help_text=_("Base64, with or without “whsec_”; one is made if absent."))
 
-    def validate_events(self, events: list[str]) -> list[str]:
-        return list(dict.fromkeys(events))
 
-
+@examples(request=sample.ROTATION)
 class SecretRotationSerializer(StrictSerializer):
     """The body of a rotation."""
 
@@ -112,6 +113,7 @@ class SecretRotationSerializer(StrictSerializer):
     overlap_seconds = WholeNumberField(min_value=0, max_value=MAX_OVERLAP_SECONDS, default=DEFAULT_OVERLAP_SECONDS)
 
 
+@examples(request=sample.SPAN)
 class ReplaySerializer(StrictSerializer):
     """The span of time whose events are to be sent again."""
 
@@ -130,6 +132,7 @@ class AttemptSerializer(StrictSerializer):
     response_excerpt = StringField(allow_blank=True)
 
 
+@examples(response=sample.DELIVERY)
 class DeliverySerializer(StrictSerializer):
     """One event on its way to one webhook, with every attempt."""
 
@@ -142,6 +145,7 @@ class DeliverySerializer(StrictSerializer):
     attempts = AttemptSerializer(many=True)
 
 
+@examples(response=sample.REPLAYED)
 class ReplayedSerializer(StrictSerializer):
     """What a replay set in motion."""
 
@@ -156,6 +160,7 @@ class EventTypeSerializer(StrictSerializer):
     example = serializers.JSONField()
 
 
+@examples(response=sample.CATALOGUE)
 class CatalogueSerializer(StrictSerializer):
     """All published event types."""
 

@@ -1,5 +1,6 @@
 """Background work on webhooks: Celery's way into the engine that ``manage.py deliver_webhooks`` runs as well."""
 
+from threading import Lock
 from time import monotonic
 
 from celery import shared_task
@@ -12,6 +13,8 @@ from webhooks.retention import forget_old_deliveries
 # A run keeps a worker's slot; whatever is due after it is found by the next, which beat rings within 5 s.
 MAX_RUN_SECONDS = 30
 
+_running = Lock()
+
 
 @shared_task(name="webhooks.fan_out_events")
 def fan_out_events() -> None:
@@ -22,7 +25,19 @@ def fan_out_events() -> None:
 
 @shared_task(name=fanout.DELIVER_TASK)
 def deliver_due() -> None:
-    """Deliver what is due; also beat's sweep, which finds the events whose doorbell was lost."""
+    """Deliver what is due; also beat's sweep, which finds the events whose doorbell was lost.
+
+    One run at a time in a process, or rings would fill all its slots: the one under way finds what they rang for.
+    """
+    if not _running.acquire(blocking=False):
+        return
+    try:
+        _deliver()
+    finally:
+        _running.release()
+
+
+def _deliver() -> None:
     ends_at = monotonic() + MAX_RUN_SECONDS
     with Engine(settings.STOA_WEBHOOK_THREADS) as engine:
         engine.drain(should_stop=lambda: monotonic() > ends_at)

@@ -1,0 +1,118 @@
+"""Workers that are killed or frozen at the worst moment: real processes against a real receiver."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.parse import quote
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from tenants.models import Tenant
+from tests.webhooks.conftest import Drain, StartReceiver
+from tests.webhooks.factories import DeliveryFactory, WebhookFactory
+from tests.webhooks.receivers import Receiver, Reply
+from webhooks.models import Attempt, Delivery, DeliveryStatus
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 20
+SLOTS = 4
+
+
+def database_url() -> str:
+    """Return the address of this test's database, for another process."""
+    options = connection.settings_dict
+    user, password = (quote(str(options[name] or ""), safe="") for name in ("USER", "PASSWORD"))
+    host = quote(str(options["HOST"] or ""), safe="")
+    return f"postgres://{user}:{password}@{host}:{options['PORT'] or 5432}/{options['NAME']}"
+
+
+@contextmanager
+def worker() -> Iterator["subprocess.Popen[bytes]"]:
+    """Run ``manage.py deliver_webhooks`` as long as the block lasts, or until the block kills it."""
+    environment = os.environ | {
+        "DATABASE_URL": database_url(),
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "STOA_ALLOW_HTTP_WEBHOOKS": "true",
+        "STOA_EGRESS_ALLOW": "127.0.0.0/8",
+    }
+    command = [sys.executable, "manage.py", "deliver_webhooks", "--threads", str(SLOTS)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    ends_at = monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert monotonic() < ends_at, "it never came to that"
+        sleep(0.02)
+
+
+def end_leases() -> None:
+    """Age what dead workers hold."""
+    Delivery.objects.filter(token__isnull=False).update(next_attempt_at=Now() - timedelta(seconds=1))
+
+
+@pytest.fixture
+def receiver(start_receiver: StartReceiver) -> Receiver:
+    return start_receiver(Reply(delay_seconds=0.05))
+
+
+def test_killed_between_answer_and_settlement_nothing_is_lost(acme: Tenant, receiver: Receiver, drain: Drain) -> None:
+    for webhook in WebhookFactory.create_batch(3, tenant=acme, url=receiver.url):
+        DeliveryFactory.create_batch(20, webhook=webhook)
+    kills = 3
+    for kill in range(kills):
+        with worker() as process:
+            heard = len(receiver.received)
+            wait_until(lambda heard=heard: len(receiver.received) >= heard + 8)  # type: ignore[misc]  # a default
+            process.send_signal(signal.SIGKILL)
+        end_leases()
+        assert Delivery.objects.pending().exists(), f"all was delivered before kill {kill}"
+    drain()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+    heard_by_id = Counter(receiver.ids)
+    assert len(heard_by_id) == 60
+    assert sum(heard_by_id.values()) - 60 <= kills * (SLOTS + SLOTS // 2)
+
+
+def test_a_frozen_worker_settles_nothing_when_it_thaws(acme: Tenant, receiver: Receiver, drain: Drain) -> None:
+    receiver.reply = Reply(delay_seconds=1.0)
+    deliveries = DeliveryFactory.create_batch(4, webhook=WebhookFactory(tenant=acme, url=receiver.url))
+    with worker() as process:
+        wait_until(lambda: len(receiver.received) == 4)
+        process.send_signal(signal.SIGSTOP)
+        end_leases()
+        receiver.reply = Reply(200)
+        drain()
+        settled = list(Attempt.objects.values_list("delivery", "number", "duration_ms").order_by("pk"))
+        assert sorted(row[:2] for row in settled) == sorted((delivery.id, 2) for delivery in deliveries)
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    assert list(Attempt.objects.values_list("delivery", "number", "duration_ms").order_by("pk")) == settled
+
+
+def test_terminated_it_finishes_what_is_on_the_wire(acme: Tenant, receiver: Receiver) -> None:
+    receiver.reply = Reply(delay_seconds=0.5)
+    DeliveryFactory.create_batch(10, webhook=WebhookFactory(tenant=acme, url=receiver.url))
+    with worker() as process:
+        wait_until(lambda: len(receiver.received) > 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    assert Attempt.objects.count() == len(receiver.received) < 10
+    assert not Delivery.objects.filter(token__isnull=False).exists()
