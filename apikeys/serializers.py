@@ -2,11 +2,14 @@
 
 from rest_framework import serializers
 
+from apikeys import examples as sample
 from apikeys.models import Mode, Status
 from apikeys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
+from stoa_cp.openapi import examples
 from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 
 
+@examples(response=sample.KEY)
 class ApiKeySerializer(StrictSerializer):
     """The whole key; of its secret only the start."""
 
@@ -25,12 +28,14 @@ class ApiKeySerializer(StrictSerializer):
     updated_at = MomentField(read_only=True)
 
 
+@examples(response=sample.ISSUED_KEY)
 class IssuedKeySerializer(ApiKeySerializer):
     """The one answer that holds the secret itself."""
 
     key = StringField(read_only=True)
 
 
+@examples(request=sample.NEW_KEY)
 class NewKeySerializer(StrictSerializer):
     """The body of a creation."""
 
@@ -40,6 +45,7 @@ class NewKeySerializer(StrictSerializer):
     mode = serializers.ChoiceField(choices=Mode.choices, required=False)
 
 
+@examples(request=sample.ROTATION)
 class KeyRotationSerializer(StrictSerializer):
     """The body of a rotation."""
 

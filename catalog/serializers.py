@@ -6,9 +6,11 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from catalog import examples as sample
 from catalog.models import Status
 from catalog.paths import normalise_path
 from catalog.upstreams import MAX_URL_LENGTH, refusal_of_upstream, refusal_of_url
+from stoa_cp.openapi import examples
 from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 
 GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"
@@ -24,6 +26,7 @@ class ApiRateLimitSerializer(StrictSerializer):
         return super().to_internal_value({"requests_per_hour": None} if data is None else data)
 
 
+@examples(request=sample.API_CHANGES, response=sample.API)
 class ApiSerializer(StrictSerializer):
     """The whole API, and the fields of it that a client writes."""
 
@@ -39,7 +42,7 @@ class ApiSerializer(StrictSerializer):
     public_url = StringField(read_only=True)
     openapi_url = StringField(max_length=MAX_URL_LENGTH, required=False, allow_blank=True)
     status = serializers.ChoiceField(choices=Status.choices, required=False)
-    deprecated_at = MomentField(read_only=True)
+    deprecated_at = MomentField(read_only=True, allow_null=True)
     sunset_at = MomentField(required=False, allow_null=True)
     created_at = MomentField(read_only=True)
     updated_at = MomentField(read_only=True)
@@ -65,11 +68,12 @@ class ApiSerializer(StrictSerializer):
         return url
 
 
+@examples(request=sample.NEW_API)
 class NewApiSerializer(ApiSerializer):
     """The body of a registration: an API begins active."""
 
     status = serializers.ChoiceField(choices=Status.choices, read_only=True)
-    sunset_at = MomentField(read_only=True)
+    sunset_at = MomentField(read_only=True, allow_null=True)
 
 
 class NewGatewaySerializer(StrictSerializer):

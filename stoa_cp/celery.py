@@ -18,6 +18,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "fold traffic": {"task": "metrics.fold_traffic", "schedule": 10.0},
     "keep the traffic tables": {"task": "metrics.keep_house", "schedule": 3600.0},
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 5.0},
+    "forget deliveries": {"task": "webhooks.forget", "schedule": 3600.0},
     "forget": {"task": "stoa_cp.forget", "schedule": 3600.0},
 }
 

@@ -44,6 +44,7 @@ def logging_config(*, as_json: bool) -> dict[str, Any]:
             "celery": {"level": "WARNING"},
             "celery.apps.worker": {"level": "INFO"},
             "django_structlog.celery": {"level": "WARNING"},
+            "urllib3": {"level": "ERROR"},  # its warnings print the URLs of receivers
             "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         },
     }

@@ -1,10 +1,16 @@
 """The OpenAPI 3.1 document: what every operation shares, added to what drf-spectacular reads from the views."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework.serializers import BaseSerializer
+
+STATUSES_OF_SUCCESS = ("200", "201", "202")
+
+Decorated = TypeVar("Decorated", bound=type[BaseSerializer[Any]])
 
 DESCRIPTION = """\
 Decides who may call which API: platform teams create **tenants**, tenants register **APIs**, applications
@@ -131,6 +137,17 @@ class GateAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+def examples(*, request: Any = None, response: Any = None) -> Callable[[Decorated], Decorated]:
+    """Decorate a serializer with what a client sends, and with what it gets."""
+    shown = []
+    if request is not None:
+        shown.append(OpenApiExample("Request", value=request, request_only=True))
+    if response is not None:
+        shown.append(OpenApiExample("Response", value=response, response_only=True, status_codes=STATUSES_OF_SUCCESS))
+    decorate: Callable[[Decorated], Decorated] = extend_schema_serializer(examples=shown)
+    return decorate
 
 
 def add_shared_responses(result: dict[str, Any], **_context: Any) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class PagePagination(BasePagination):
         self.page = positive_parameter(request, "page", 1)
         if self.page * self.limit > MAX_DEPTH:
             raise InvalidField("page", _("Pages end at item 10,000; follow next_cursor with ?cursor= instead."))
-        self.total = queryset.order_by()[: MAX_DEPTH + 1].count()
+        self.total = queryset.order_by().values("pk")[: MAX_DEPTH + 1].count()
         start = (self.page - 1) * self.limit
         return self._keep(list(queryset[start : start + self.limit + 1]))
 
@@ -87,13 +87,17 @@ class PagePagination(BasePagination):
             "type": "object",
             "required": ["items", "limit", "next_cursor"],
             "properties": {
-                "items": {"type": "array", "items": schema},
-                "page": whole | {"description": "Absent with ?cursor=."},
-                "limit": whole,
-                "total": whole | {"description": "Stops counting at 10,000. Absent with ?cursor=."},
-                "total_pages": whole,
-                "total_is_capped": {"type": "boolean"},
-                "next_cursor": {"type": ["string", "null"], "description": "Null on the last page."},
+                "items": schema,
+                "page": whole | {"description": "Absent with ?cursor=.", "example": 1},
+                "limit": whole | {"example": DEFAULT_LIMIT},
+                "total": whole | {"description": "Stops counting at 10,000. Absent with ?cursor=.", "example": 1},
+                "total_pages": whole | {"example": 1},
+                "total_is_capped": {"type": "boolean", "description": "True when there are more.", "example": False},
+                "next_cursor": {
+                    "type": ["string", "null"],
+                    "description": "Null on the last page.",
+                    "example": None,
+                },
             },
         }
 

@@ -124,7 +124,11 @@ DATABASES["default"] |= {
     "CONN_MAX_AGE": None,  # reconnecting for each request costs six times the request
     "CONN_HEALTH_CHECKS": True,
     # A lock is waited for 2 s, a statement runs 10 s at most: a stuck row is an answer, not a queue of threads.
-    "OPTIONS": {"connect_timeout": 3, "options": "-c lock_timeout=2s -c statement_timeout=10s"},
+    # A worker that is frozen inside a transaction loses it after 10 s, and others go on with its rows.
+    "OPTIONS": {
+        "connect_timeout": 3,
+        "options": "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s",
+    },
 }
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
@@ -139,10 +143,9 @@ CACHES = {
 STOA_BROKER_URL = env.str("STOA_BROKER_URL", default="")
 EVENT_CONSUMER_TASK = "webhooks.fan_out_events"
 
-STOA_RETENTION_DAYS = {  # of traffic by minute, hour and day; 0 keeps it for ever
-    name: int(days)
-    for name, days in env.dict("STOA_RETENTION_DAYS", default={"minute": 3, "hour": 90, "day": 0}).items()
-}
+STOA_RETENTION_DAYS = {"minute": 3, "hour": 90, "day": 0} | env.dict(  # of traffic at each grain; 0 is for ever
+    "STOA_RETENTION_DAYS", cast={"value": int}, default={}
+)
 
 # --- Identity and limits -------------------------------------------------------------------------------------
 STOA_OIDC_ISSUER = env.str("STOA_OIDC_ISSUER", default="http://127.0.0.1:8001/realms/stoa")
@@ -227,6 +230,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "webhooks.documentation.describe_webhooks",
         "stoa_cp.openapi.add_shared_responses",
     ],
 }

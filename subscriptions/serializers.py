@@ -4,7 +4,9 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from stoa_cp.openapi import examples
 from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+from subscriptions import examples as sample
 from subscriptions.models import Approval, Status
 
 MAX_RATE_LIMIT = 2_000_000_000  # requests per hour
@@ -12,6 +14,7 @@ MAX_QUOTA = 10**15  # requests per month
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z"
 
 
+@examples(request=sample.PLAN_CHANGES, response=sample.PLAN)
 class PlanSerializer(StrictSerializer):
     """The whole plan, and the fields of it that a client writes. Null limits are none."""
 
@@ -26,12 +29,14 @@ class PlanSerializer(StrictSerializer):
     updated_at = MomentField(read_only=True)
 
 
+@examples(request=sample.NEW_PLAN)
 class NewPlanSerializer(PlanSerializer):
     """The body of a creation: the slug is said once, here."""
 
     slug = StringField(max_length=63, validators=[RegexValidator(SLUG_PATTERN)])
 
 
+@examples(request=sample.SUBSCRIPTION_CHANGES, response=sample.SUBSCRIPTION)
 class SubscriptionSerializer(StrictSerializer):
     """The whole subscription, and the terms that a client may change while it is live."""
 
@@ -59,6 +64,7 @@ class SubscriptionSerializer(StrictSerializer):
     updated_at = MomentField(read_only=True)
 
 
+@examples(request=sample.NEW_SUBSCRIPTION)
 class NewSubscriptionSerializer(StrictSerializer):
     """The body of a request for access."""
 
@@ -68,6 +74,7 @@ class NewSubscriptionSerializer(StrictSerializer):
     callback_url = StringField(max_length=2048, trim_whitespace=False, required=False, allow_null=True)
 
 
+@examples(request=sample.TERMS)
 class TermsSerializer(StrictSerializer):
     """The body of an approval; what is left out comes from the plan."""
 

@@ -144,7 +144,7 @@ def update_subscription(
 
 
 def give_callback_secret(subscription: Subscription) -> str | None:
-    """Set the secret that signs callbacks, unless there are none or they have one already; return a new one."""
+    """Set the secret that signs the callbacks, if there are any and have none yet; return it."""
     if not subscription.callback_url or subscription.callback_secret:
         return None
     secret = new_signing_secret()
@@ -185,7 +185,7 @@ def lock_subscription(subscription: Subscription, *allowed: Status) -> Subscript
 
     Raises SubscriptionNotInState unless its status is one of ``allowed``.
     """
-    rows = Subscription.objects.select_related("api", "plan", "tenant")
+    rows = Subscription.objects.select_related("plan")
     subscription = rows.select_for_update(of=("self",), no_key=True).get(pk=subscription.pk)
     if subscription.status not in allowed:
         raise SubscriptionNotInState(subscription)

@@ -6,7 +6,9 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from stoa_cp.openapi import examples
 from stoa_cp.serializers import MomentField, NumberField, StrictSerializer, StringField, WholeNumberField
+from tenants import examples as sample
 from tenants.models import NAME_PATTERN, RESERVED_NAMES, Status, Tier
 
 
@@ -23,6 +25,7 @@ class TenantSettingsSerializer(StrictSerializer):
     rate_limit_per_hour = WholeNumberField(min_value=1, max_value=10_000_000, required=False, allow_null=True)
 
 
+@examples(request=sample.TENANT_CHANGES, response=sample.TENANT)
 class TenantSerializer(StrictSerializer):
     """The whole tenant, and the fields of it that PATCH may change."""
 
@@ -63,6 +66,7 @@ class AllowanceSerializer(StrictSerializer):
     reset = WholeNumberField(read_only=True)
 
 
+@examples(response=sample.IDENTITY)
 class IdentitySerializer(StrictSerializer):
     """Who the service thinks that the caller is."""
 
@@ -73,6 +77,7 @@ class IdentitySerializer(StrictSerializer):
     rate_limit = AllowanceSerializer(read_only=True)
 
 
+@examples(request=sample.NEW_TENANT)
 class NewTenantSerializer(TenantSerializer):
     """The body of a creation: the name is said once, here."""
 
