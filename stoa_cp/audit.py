@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from django.db.models import Max
 
@@ -29,11 +30,30 @@ def link_hash(previous: bytes, event: Event) -> bytes:
     return hashlib.sha256(previous + canonical.encode()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """What a walk along a tenant's chain found: ``head`` is the hash that ``events`` events lead to, in hexadecimal."""
+
+    events: int
+    head: str
+    first_broken_cursor: int | None
+
+    @property
+    def intact(self) -> bool:
+        return self.first_broken_cursor is None
+
+
 def tenants_with_events() -> list[str]:
     """Return the ids of all tenants that have a log, or had one whose head is left."""
     heads = EventChain.objects.values_list("tenant_id", flat=True)
     logs = Event.objects.order_by("tenant_id").values_list("tenant_id", flat=True).distinct()
     return sorted({*heads, *logs})
+
+
+def examine_chain(tenant_id: str) -> ChainState:
+    """Walk a tenant's chain. Whoever has kept a ``head`` of his own can tell whether the whole log was replaced."""
+    head = _head_of(tenant_id)  # before the walk, which then covers it
+    return ChainState(head.sequence, bytes(head.hash).hex(), first_broken_sequence(tenant_id))
 
 
 def first_broken_sequence(tenant_id: str) -> int | None:
@@ -43,7 +63,7 @@ def first_broken_sequence(tenant_id: str) -> int | None:
     """
     newest = Event.objects.filter(tenant_id=tenant_id).aggregate(Max("sequence"))["sequence__max"] or 0
     # Read after it: a head knows every event that could be seen before.
-    head = EventChain.objects.filter(tenant_id=tenant_id).first() or EventChain(tenant_id=tenant_id, hash=GENESIS)
+    head = _head_of(tenant_id)
     if head.sequence < newest:
         return head.sequence + 1
     previous, expected = GENESIS, 1
@@ -54,6 +74,10 @@ def first_broken_sequence(tenant_id: str) -> int | None:
     if expected <= head.sequence:
         return expected
     return None if previous == bytes(head.hash) else head.sequence
+
+
+def _head_of(tenant_id: str) -> EventChain:
+    return EventChain.objects.filter(tenant_id=tenant_id).first() or EventChain(tenant_id=tenant_id, hash=GENESIS)
 
 
 def _follows(event: Event, previous: bytes) -> bool:

@@ -14,7 +14,7 @@ from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
 from stoa_cp.ids import id_pattern
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
-from tenants.views import MeViewSet, TenantCollectionViewSet, TenantViewSet
+from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
 from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet
 
 for prefix in ("api", "sub", "key", "whk", "dlv", "pln", "gtw"):
@@ -48,6 +48,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource(TENANT, TenantViewSet, **ONE),
     resource(f"{TENANT}/suspend", TenantViewSet, post="suspend"),
     resource(f"{TENANT}/resume", TenantViewSet, post="resume"),
+    resource(f"{TENANT}/events", EventViewSet, get="list"),
+    resource(f"{TENANT}/events/verify", EventViewSet, get="verify"),
     # APIs
     resource(f"{TENANT}/apis", ApiViewSet, **ALL),
     resource(f"{TENANT}/apis/<api:api_id>", ApiViewSet, **ONE),

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from stoa_cp.openapi import examples
-from stoa_cp.serializers import MomentField, NumberField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.serializers import FlagField, MomentField, NumberField, StrictSerializer, StringField, WholeNumberField
 from tenants import examples as sample
 from tenants.models import NAME_PATTERN, RESERVED_NAMES, Status, Tier
 
@@ -91,3 +91,25 @@ class NewTenantSerializer(TenantSerializer):
         if name in RESERVED_NAMES or name.startswith("ten-"):
             raise serializers.ValidationError(_("This name is reserved."), code="reserved")
         return name
+
+
+class EventSerializer(StrictSerializer):
+    """One event of the log, and what changed: ``{"tier": ["starter", "business"]}`` is before and after."""
+
+    id = StringField(read_only=True)
+    cursor = serializers.CharField(source="sequence", read_only=True)
+    type = StringField(read_only=True)
+    timestamp = MomentField(read_only=True)
+    actor = StringField(read_only=True)
+    request_id = StringField(read_only=True)
+    data = serializers.DictField(read_only=True)
+    changes = serializers.DictField(child=serializers.ListField(), read_only=True)
+
+
+class ChainSerializer(StrictSerializer):
+    """Whether a tenant's event log is as it was written; ``head`` is the last event's SHA-256 in hexadecimal."""
+
+    intact = FlagField(read_only=True)
+    events = WholeNumberField(read_only=True)
+    head = StringField(read_only=True)
+    first_broken_cursor = serializers.CharField(read_only=True, allow_null=True)

@@ -1,19 +1,29 @@
-"""Tenants over REST."""
+"""Tenants and their event logs over REST."""
 
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
+from stoa_cp.audit import examine_chain
+from stoa_cp.models import Event
 from stoa_cp.permissions import require
 from stoa_cp.serializers import NothingSerializer, ReasonSerializer
 from stoa_cp.viewsets import ControlPlaneViewSet
 from tenants import services
+from tenants.event_log import EventTypeFilter, LogPagination
 from tenants.models import TenantQuerySet
 from tenants.queries import visible_tenants
 from tenants.scoping import TenantScopedViewSet
-from tenants.serializers import IdentitySerializer, NewTenantSerializer, TenantSerializer
+from tenants.serializers import (
+    ChainSerializer,
+    EventSerializer,
+    IdentitySerializer,
+    NewTenantSerializer,
+    TenantSerializer,
+)
 
 # What a tenant's own administrators may not change about it.
 PLATFORM_FIELDS = frozenset({"tier", "rate_limit_multiplier", "rate_limit_per_hour"})
@@ -101,3 +111,21 @@ class TenantViewSet(TenantScopedViewSet):
     def resume(self, request: Any, tenant_id: str) -> HttpResponse:
         self.parse(NothingSerializer)
         return self.write(services.resume_tenant, self.tenant, on=self.tenant)
+
+
+@extend_schema(tags=["Events"])
+@extend_schema_view(list=extend_schema(summary="List events, oldest first"))
+class EventViewSet(TenantScopedViewSet):
+    """What happened in one tenant: the audit trail."""
+
+    serializer_class = EventSerializer
+    filter_backends = [EventTypeFilter]
+    pagination_class = LogPagination
+    rights: ClassVar = {"list": "events:read", "verify": "events:read"}
+
+    def get_queryset(self) -> QuerySet[Event]:
+        return Event.objects.filter(tenant_id=self.tenant.id)
+
+    @extend_schema(summary="Verify the event log's hash chain", responses=ChainSerializer, filters=False)
+    def verify(self, request: Any, tenant_id: str) -> Response:
+        return Response(ChainSerializer(examine_chain(self.tenant.id)).data)

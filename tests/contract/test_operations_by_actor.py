@@ -43,6 +43,8 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("delete", TENANT): (PLATFORM, None),
     ("post", f"{TENANT}/suspend"): (PLATFORM, {}),
     ("post", f"{TENANT}/resume"): (PLATFORM, None),
+    ("get", f"{TENANT}/events"): (READERS, None),
+    ("get", f"{TENANT}/events/verify"): (READERS, None),
     ("get", f"{TENANT}/apis"): (READERS, None),
     ("post", f"{TENANT}/apis"): (BUILDERS, NEW_API),
     ("get", API): (READERS, None),

@@ -1,0 +1,87 @@
+"""How a tenant's event log is read over REST: in order of commit, by type, onwards from a cursor."""
+
+import re
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from rest_framework.filters import BaseFilterBackend
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from stoa_cp.errors import InvalidField
+from stoa_cp.models import Event
+from stoa_cp.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from stoa_cp.parameters import positive_parameter
+
+PARAMETERS = frozenset({"after", "limit", "type"})
+# A name such as subscription.approved, a whole family, or everything. Which names exist is not asked: the log
+# outlives the catalogue of any one release.
+TYPE_PATTERN = r"[a-z_]{1,31}\.(?:[a-z_]{1,32}|\*)|\*"
+CURSOR_PATTERN = r"[0-9]{1,18}"
+
+
+class EventTypeFilter(BaseFilterBackend):
+    """Reads ``?type=subscription.approved`` or ``?type=subscription.*``; refuses parameters that do not exist."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Event], view: Any) -> QuerySet[Event]:
+        for name in request.query_params:
+            if name not in PARAMETERS:
+                known = ", ".join(sorted(PARAMETERS))
+                raise InvalidField(name[:100], _("Unknown parameter; known are: %s.") % known, code="unknown_field")
+        pattern = request.query_params.get("type", "*")
+        if not re.fullmatch(TYPE_PATTERN, pattern):
+            raise InvalidField("type", _("This is no type of event, such as subscription.approved or subscription.*."))
+        if pattern.endswith("*"):
+            return queryset.filter(type__startswith=pattern[:-1])
+        return queryset.filter(type=pattern)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        schema = {"type": "string", "pattern": f"^(?:{TYPE_PATTERN})$"}
+        return [_parameter("type", schema, "Only this type of event, or with subscription.* this family.")]
+
+
+class LogPagination(BasePagination):
+    """Answers ``{"items", "limit", "next_cursor"}``, oldest first, from ``?after=`` on.
+
+    The cursor is the sequence number: numbers are given in order of commit, so that whoever goes on from the last
+    item it has seen misses nothing, however late it comes back.
+    """
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Event]:
+        self.limit = min(positive_parameter(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
+        after = request.query_params.get("after", "0")
+        if not re.fullmatch(CURSOR_PATTERN, after):
+            raise InvalidField("after", _("This is not a cursor of ours."))
+        rows = list(queryset.filter(sequence__gt=int(after)).order_by("sequence")[: self.limit + 1])
+        items = rows[: self.limit]
+        self.next_cursor = str(items[-1].sequence) if len(rows) > self.limit else None
+        return items
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"items": data, "limit": self.limit, "next_cursor": self.next_cursor})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        end = "Null at the end of the log; later events come after the last item's cursor."
+        return {
+            "type": "object",
+            "required": ["items", "limit", "next_cursor"],
+            "properties": {
+                "items": {"type": "array", "items": schema},
+                "limit": {"type": "integer", "minimum": 1},
+                "next_cursor": {"type": ["string", "null"], "description": end},
+            },
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        cursor = {"type": "string", "pattern": f"^{CURSOR_PATTERN}$"}
+        limit = {"type": "integer", "minimum": 1, "default": DEFAULT_LIMIT}
+        return [
+            _parameter("after", cursor, "Only events after the one with this cursor."),
+            _parameter("limit", limit, "Items per page; more than 100 becomes 100."),
+        ]
+
+
+def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
