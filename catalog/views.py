@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 
 from catalog import services
 from catalog.models import Api
@@ -20,7 +20,10 @@ from tenants.scoping import TenantScopedViewSet
     create=extend_schema(summary="Register an API", request=NewApiSerializer),
     retrieve=extend_schema(summary="Get an API"),
     partial_update=extend_schema(summary="Update an API"),
-    destroy=extend_schema(summary="Delete an API"),
+    destroy=extend_schema(
+        summary="Delete an API",
+        parameters=[OpenApiParameter("cascade", bool, description="Revoke its live subscriptions too.")],
+    ),
 )
 class ApiViewSet(TenantScopedViewSet):
     """The APIs of one tenant."""

@@ -1,5 +1,6 @@
 """Filters by exact value, search and sorting, for the fields that a viewset names and no others."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -56,9 +57,7 @@ class NamedFieldsFilter(BaseFilterBackend):
         parameters = [_text(name, f"Only items with exactly this {name}.") for name in options.filters]
         if options.search_fields:
             parameters.append(_text("q", "Only items that contain this text in: " + ", ".join(options.search_fields)))
-        fields = ", ".join(options.sort_fields)
-        parameters.append(_text("sort", f"Comma-separated fields, a minus before one for descending: {fields}."))
-        return parameters
+        return [*parameters, _sorting(options.sort_fields)]
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -72,6 +71,13 @@ class _Options:
         self.filters: dict[str, str] = getattr(view, "filters", {})
         self.search_fields: tuple[str, ...] = getattr(view, "search_fields", ())
         self.sort_fields: tuple[str, ...] = getattr(view, "sort_fields", ("created_at",))
+
+
+def _sorting(fields: Sequence[str]) -> dict[str, Any]:
+    one = f"-?(?:{'|'.join(fields)})"
+    described = f"Comma-separated fields, a minus before one for descending: {', '.join(fields)}."
+    parameter = _text("sort", described)
+    return parameter | {"schema": {"type": "string", "pattern": f"^(?:{one}(?:,{one})*)?$"}}
 
 
 def _text(name: str, description: str) -> dict[str, Any]:

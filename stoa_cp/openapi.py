@@ -100,8 +100,56 @@ ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
             [{"field": "name", "message": "A tenant of this name exists already.", "code": "duplicate"}],
         ),
     ),
+    "406": (
+        "NotAcceptable",
+        "None of the media types of the Accept header.",
+        (
+            "validation_error",
+            "Invalid request parameters",
+            [
+                {
+                    "field": "",
+                    "message": "Could not satisfy the request Accept header.",
+                    "code": "not_acceptable",
+                }
+            ],
+        ),
+    ),
+    "413": (
+        "TooLarge",
+        "The body is larger than its path allows.",
+        (
+            "validation_error",
+            "Invalid request parameters",
+            [{"field": "", "message": "The request body is too large.", "code": "too_large"}],
+        ),
+    ),
+    "415": (
+        "UnsupportedMediaType",
+        "The body is not of a media type that is read here.",
+        (
+            "validation_error",
+            "Invalid request parameters",
+            [
+                {
+                    "field": "",
+                    "message": 'Unsupported media type "text/plain" in request.',
+                    "code": "unsupported_media_type",
+                }
+            ],
+        ),
+    ),
     "429": ("RateLimited", "The hour's budget is spent; see Retry-After.", ("rate_limited", "Too many requests", [])),
-    "default": ("ServerError", "Any other refusal, or our own fault.", ("internal_error", "Server error", [])),
+    "500": ("ServerError", "Our own fault; the cause is in the log.", ("internal_error", "Server error", [])),
+    "503": (
+        "Unavailable",
+        "The database or the identity provider is away; see Retry-After.",
+        (
+            "internal_error",
+            "Server error",
+            [{"field": "", "message": "Try again in a moment.", "code": "unavailable"}],
+        ),
+    ),
 }
 
 
@@ -167,12 +215,12 @@ def add_shared_responses(result: dict[str, Any], **_context: Any) -> dict[str, A
 
 
 def _statuses(path: str, method: str) -> list[str]:
-    statuses = ["400", "401", "403", "429", "default"]
+    statuses = {"400", "401", "403", "406", "413", "429", "500", "503"}
     if "{" in path:
-        statuses.append("404")
+        statuses.add("404")
     if method in ("post", "patch", "delete"):
-        statuses.append("409")
-    return statuses
+        statuses |= {"409", "415"}
+    return sorted(statuses)
 
 
 def _error_response(description: str, example: tuple[str, str, list[dict[str, str]]]) -> dict[str, Any]:

@@ -232,6 +232,8 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "webhooks.documentation.describe_webhooks",
         "stoa_cp.openapi.add_shared_responses",
+        "stoa_cp.openapi_hooks.add_shared_parameters",
+        "stoa_cp.openapi_hooks.refuse_unknown_fields",
     ],
 }
 

@@ -64,6 +64,12 @@ class SubscriptionSerializer(StrictSerializer):
     updated_at = MomentField(read_only=True)
 
 
+class SignedSubscriptionSerializer(SubscriptionSerializer):
+    """The one answer after which deliveries to the callback can be verified."""
+
+    callback_secret = StringField(required=False, help_text=_("What its callbacks are signed with; shown once."))
+
+
 @examples(request=sample.NEW_SUBSCRIPTION)
 class NewSubscriptionSerializer(StrictSerializer):
     """The body of a request for access."""

@@ -21,6 +21,7 @@ from subscriptions.serializers import (
     NewPlanSerializer,
     NewSubscriptionSerializer,
     PlanSerializer,
+    SignedSubscriptionSerializer,
     SubscriptionSerializer,
     TermsSerializer,
 )
@@ -75,9 +76,13 @@ class PlanViewSet(TenantScopedViewSet):
 @extend_schema(tags=["Subscriptions"])
 @extend_schema_view(
     list=extend_schema(summary="List subscriptions"),
-    create=extend_schema(summary="Create a subscription", request=NewSubscriptionSerializer),
+    create=extend_schema(
+        summary="Create a subscription",
+        request=NewSubscriptionSerializer,
+        responses={HTTPStatus.CREATED: SignedSubscriptionSerializer},
+    ),
     retrieve=extend_schema(summary="Get a subscription"),
-    partial_update=extend_schema(summary="Change a subscription's terms"),
+    partial_update=extend_schema(summary="Change a subscription's terms", responses=SignedSubscriptionSerializer),
     destroy=extend_schema(summary="Revoke a subscription", request=ReasonSerializer),
 )
 class SubscriptionViewSet(TenantScopedViewSet):

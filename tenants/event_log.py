@@ -1,6 +1,7 @@
 """How a tenant's event log is read over REST: in order of commit, by type, onwards from a cursor."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -11,7 +12,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from stoa_cp.errors import InvalidField
-from stoa_cp.models import Event
 from stoa_cp.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from stoa_cp.parameters import positive_parameter
 
@@ -25,7 +25,7 @@ CURSOR_PATTERN = r"[0-9]{1,18}"
 class EventTypeFilter(BaseFilterBackend):
     """Reads ``?type=subscription.approved`` or ``?type=subscription.*``; refuses parameters that do not exist."""
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Event], view: Any) -> QuerySet[Event]:
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         for name in request.query_params:
             if name not in PARAMETERS:
                 known = ", ".join(sorted(PARAMETERS))
@@ -49,7 +49,7 @@ class LogPagination(BasePagination):
     item it has seen misses nothing, however late it comes back.
     """
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Event]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.limit = min(positive_parameter(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
         after = request.query_params.get("after", "0")
         if not re.fullmatch(CURSOR_PATTERN, after):
@@ -62,13 +62,13 @@ class LogPagination(BasePagination):
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"items": data, "limit": self.limit, "next_cursor": self.next_cursor})
 
-    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+    def get_paginated_response_schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         end = "Null at the end of the log; later events come after the last item's cursor."
         return {
             "type": "object",
             "required": ["items", "limit", "next_cursor"],
             "properties": {
-                "items": {"type": "array", "items": schema},
+                "items": schema,
                 "limit": {"type": "integer", "minimum": 1},
                 "next_cursor": {"type": ["string", "null"], "description": end},
             },
