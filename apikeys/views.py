@@ -1,9 +1,8 @@
 """API keys over REST."""
 
-from http import HTTPStatus
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -83,9 +82,9 @@ class ApiKeyViewSet(TenantScopedViewSet):
             resource.last_used_at,
         )
 
-    def render(self, resource: Any, *, status: int = HTTPStatus.OK, once: Any = None) -> Response:
-        """Answer with the key as a read shows it: the database tells its status."""
-        return super().render(self.get_queryset().get(pk=resource.pk), status=status, once=once)
+    def read_again(self, resource: Model) -> ApiKey:
+        """Return the key as a read shows it: the database tells its status."""
+        return self.get_queryset().get(pk=resource.pk)
 
     def render_issued(self, issued: tuple[ApiKey, str]) -> Response:
         """Answer 201 with the secret, which is shown this once."""

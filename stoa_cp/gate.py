@@ -11,7 +11,7 @@ from stoa_cp.actors import Actor
 from stoa_cp.addresses import client_address
 from stoa_cp.authentication import authenticate_bearer
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
-from stoa_cp.throttling import Allowance, RateLimited, budget_of, spend_one
+from stoa_cp.throttling import Allowance, Budget, RateLimited, budget_of, spend_one
 
 GATED = "/v1/"
 GATEWAY = "/v1/gateway/"  # gateways bring their own credential and are not counted
@@ -38,18 +38,22 @@ class GateMiddleware:
         if request.path_info.startswith(GATEWAY):
             return self._refuse_large(request) or self.get_response(request)
         actor, refusal = _identify(request)
-        allowance = spend_one(budget_of(actor, request), request)
+        budget = budget_of(actor, request)
+        allowance = spend_one(budget, request)
         if allowance.is_exceeded:
             refusal = RateLimited()
         response = self._refuse_large(request) or (
-            _refuse(refusal) if refusal else self._pass(request, actor, allowance)
+            _refuse(refusal) if refusal else self._pass(request, actor, budget, allowance)
         )
         for name, value in allowance.headers().items():
             response.headers.setdefault(name, value)
         return response
 
-    def _pass(self, request: HttpRequest, actor: Actor | None, allowance: Allowance) -> HttpResponseBase:
+    def _pass(
+        self, request: HttpRequest, actor: Actor | None, budget: Budget, allowance: Allowance
+    ) -> HttpResponseBase:
         request.actor = actor  # type: ignore[attr-defined]  # for GateAuthentication
+        request.budget = budget  # type: ignore[attr-defined]  # for TenantScopedViewSet
         request.allowance = allowance  # type: ignore[attr-defined]  # for /v1/me
         return self.get_response(request)
 

@@ -7,6 +7,7 @@ from time import time
 import redis
 from django.conf import settings
 from django.db import DatabaseError
+from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django_ratelimit.core import get_usage
@@ -30,10 +31,14 @@ class RateLimited(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Whose calls count together, and how many of them an hour allows."""
+    """Whose calls count together, and how many of them an hour allows.
+
+    ``holder`` is the row that says so: whoever needs it in the same request need not ask for it again.
+    """
 
     key: str
     calls_per_hour: int
+    holder: Model | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         tag = self.version_of(resource)
         if names(request.headers.get("If-None-Match", ""), tag):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(tag)})
-        return self.render(resource)
+        return self._answer(resource, HTTPStatus.OK)
 
     def parse(self, serializer_class: type[BaseSerializer[Any]], *, instance: Model | None = None) -> dict[str, Any]:
         """Return the body's validated fields; with an ``instance``, only those that it is to change (RFC 7396).
@@ -130,7 +130,14 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     def render(
         self, resource: Model, *, status: int = HTTPStatus.OK, once: Mapping[str, Any] | None = None
     ) -> Response:
-        """Answer with the whole object, and with what is shown ``once``, in this answer only."""
+        """Answer a write with the whole object, and with what is shown ``once``, in this answer only."""
+        return self._answer(self.read_again(resource), status, once)
+
+    def read_again(self, resource: Model) -> Model:
+        """Return what was written as a read shows it; subclasses whose reads add to the row ask for it."""
+        return resource
+
+    def _answer(self, resource: Model, status: int, once: Mapping[str, Any] | None = None) -> Response:
         data = self.get_serializer(resource).data | (once or {})
         return Response(data, status=status, headers={"ETag": etag(self.version_of(resource))})
 

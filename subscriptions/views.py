@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
@@ -162,9 +162,9 @@ class SubscriptionViewSet(TenantScopedViewSet):
     def version_of(self, resource: Any) -> str:
         return with_state(resource.version, resource.api_key_start)
 
-    def render(self, resource: Any, *, status: int = HTTPStatus.OK, once: Any = None) -> Response:
-        """Answer with the subscription as a read shows it, its newest key included."""
-        return super().render(self.get_queryset().get(pk=resource.pk), status=status, once=once)
+    def read_again(self, resource: Model) -> Subscription:
+        """Return the subscription as a read shows it, its newest key included."""
+        return self.get_queryset().get(pk=resource.pk)
 
     def render_new(self, access: Access) -> Response:
         """Answer 201 with the secrets that are shown once."""

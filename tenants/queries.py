@@ -18,11 +18,17 @@ def visible_tenants(actor: Actor) -> TenantQuerySet:
     return tenants.filter(Q(id__in=actor.tenants) | Q(name__in=actor.tenants))
 
 
-def find_tenant(actor: Actor, id_or_name: str) -> Tenant:
-    """Return a live tenant that the actor may know of. Raises NotFound for every other, in the same way."""
+def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -> Tenant:
+    """Return a live tenant that the actor may know of. Raises NotFound for every other, in the same way.
+
+    ``known`` is one that was read for the same request: it is not asked for twice.
+    """
     if not (is_id(id_or_name, "ten") or re.fullmatch(NAME_PATTERN, id_or_name, re.ASCII)):
         raise NotFound
-    tenant = Tenant.objects.live().named(id_or_name).first()
+    if known is not None and id_or_name in (known.id, known.name):
+        tenant: Tenant | None = known
+    else:
+        tenant = Tenant.objects.live().named(id_or_name).first()
     # The membership is looked at after the query, so that a stranger's answer takes as long as an unknown id's.
     if tenant is None or not (actor.is_platform or {tenant.id, tenant.name} & set(actor.tenants)):
         raise NotFound

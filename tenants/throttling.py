@@ -14,4 +14,4 @@ def budget_of(actor: Actor) -> Budget:
     tenant = Tenant.objects.live().named(actor.tenants[0]).first() if actor.tenants else None
     if tenant is None:
         return Budget(f"subject:{actor.id}", CALLS_PER_HOUR[Tier.FREE])
-    return Budget(f"tenant:{tenant.id}", tenant.calls_per_hour)
+    return Budget(f"tenant:{tenant.id}", tenant.calls_per_hour, holder=tenant)
