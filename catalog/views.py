@@ -1,17 +1,25 @@
 """APIs over REST."""
 
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 
 from catalog import services
+from catalog.importing import read_registration
 from catalog.models import Api
+from catalog.parsers import OldYAMLParser, TextYAMLParser, YAMLParser
 from catalog.serializers import ApiSerializer, NewApiSerializer
 from stoa_cp.parameters import flag_parameter
+from stoa_cp.parsers import StrictJSONParser
 from subscriptions.services import retire_api
 from tenants.scoping import TenantScopedViewSet
+
+# What the query string of an import may say better than the document does.
+WISHES = ("path", "upstream_url")
 
 
 @extend_schema(tags=["APIs"])
@@ -56,3 +64,30 @@ class ApiViewSet(TenantScopedViewSet):
     def destroy(self, request: Any, tenant_id: str, api_id: str) -> HttpResponse:
         api, cascade = self.get_object(), flag_parameter(request, "cascade")
         return self.write(retire_api, api, cascade=cascade, on=api, render=self.render_nothing)
+
+
+@extend_schema(tags=["APIs"])
+class ApiImportViewSet(TenantScopedViewSet):
+    """Documents that become APIs."""
+
+    serializer_class = ApiSerializer
+    parser_classes = [StrictJSONParser, YAMLParser, OldYAMLParser, TextYAMLParser]
+    rights: ClassVar = {"register": "apis:write"}
+
+    @extend_schema(
+        summary="Register an API from its OpenAPI document",
+        parameters=[
+            OpenApiParameter("path", description="Where it hangs under the gateway; its title if absent."),
+            OpenApiParameter("upstream_url", description="Where it is served from; the first server if absent."),
+        ],
+        request={"application/json": OpenApiTypes.OBJECT, "application/yaml": OpenApiTypes.OBJECT},
+        responses={HTTPStatus.CREATED: ApiSerializer},
+    )
+    def register(self, request: Any, tenant_id: str) -> HttpResponse:
+        wishes = {name: request.query_params[name] for name in WISHES if name in request.query_params}
+        new = read_registration(request.data, wishes)
+        return self.write(services.register_api, self.tenant, new, render=self.render_created)
+
+    @property
+    def collection_path(self) -> str:
+        return self.request.path.removesuffix("/import")

@@ -47,7 +47,7 @@ def parse_json(body: bytes) -> Any:
         raise InvalidField("", sentence % {"line": error.lineno, "column": error.colno}) from None
     except RecursionError:
         raise InvalidField("", _("The body is nested too deeply.")) from None
-    _inspect(value, depth=0)
+    refuse_unstorable(value)
     return value
 
 
@@ -70,7 +70,8 @@ def _bounded_integer(digits: str) -> int:
     return int(digits)
 
 
-def _inspect(value: Any, *, depth: int) -> None:
+def refuse_unstorable(value: Any, *, depth: int = 0) -> None:
+    """Raise InvalidField for a value that holds NUL or half a surrogate pair, or is nested more than 32 deep."""
     if depth > MAX_DEPTH:
         raise InvalidField("", _("The body is nested too deeply."))
     match value:
@@ -78,8 +79,8 @@ def _inspect(value: Any, *, depth: int) -> None:
             raise InvalidField("", _("The body contains a character that cannot be stored."))
         case dict():
             for name, member in value.items():
-                _inspect(name, depth=depth)
-                _inspect(member, depth=depth + 1)
+                refuse_unstorable(name, depth=depth)
+                refuse_unstorable(member, depth=depth + 1)
         case list():
             for member in value:
-                _inspect(member, depth=depth + 1)
+                refuse_unstorable(member, depth=depth + 1)

@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 from django.urls.converters import StringConverter
 
 from apikeys.views import ApiKeyViewSet
-from catalog.views import ApiViewSet
+from catalog.views import ApiImportViewSet, ApiViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
 from stoa_cp.ids import id_pattern
@@ -52,6 +52,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource(f"{TENANT}/events/verify", EventViewSet, get="verify"),
     # APIs
     resource(f"{TENANT}/apis", ApiViewSet, **ALL),
+    resource(f"{TENANT}/apis/import", ApiImportViewSet, post="register"),
     resource(f"{TENANT}/apis/<api:api_id>", ApiViewSet, **ONE),
     # Plans and subscriptions
     resource(f"{TENANT}/plans", PlanViewSet, **ALL),

@@ -144,8 +144,13 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     def render_created(self, resource: Model, *, once: Mapping[str, Any] | None = None) -> Response:
         """Answer 201 with the whole object and where it lives."""
         response = self.render(resource, status=HTTPStatus.CREATED, once=once)
-        response["Location"] = f"{self.request.path}/{resource.pk}"
+        response["Location"] = f"{self.collection_path}/{resource.pk}"
         return response
+
+    @property
+    def collection_path(self) -> str:
+        """Below which path a created object lives."""
+        return self.request.path
 
     def render_nothing(self, _result: object) -> Response:
         """Answer 204."""

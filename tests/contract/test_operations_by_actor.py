@@ -29,6 +29,11 @@ CAST = ("victor", "dave", "alice", "bob", "olga")
 
 NEW_TENANT = {"name": "initech", "tier": "free", "admin_email": "a@b.example", "region": "us-east-1"}
 NEW_API = {"name": "orders", "path": "/orders", "upstream_url": "https://orders.example.com"}
+DOCUMENT = {
+    "openapi": "3.1.0",
+    "info": {"title": "Orders", "version": "1"},
+    "servers": [{"url": "https://orders.example.com"}],
+}
 NEW_SUBSCRIPTION = {"api_id": "{api_id}", "plan": "standard", "application": "new-application"}
 NEW_KEY = {"subscription_id": "{active_subscription_id}", "name": "another"}
 NEW_WEBHOOK = {"url": "https://1.1.1.1/hook", "events": ["*"]}
@@ -47,6 +52,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("get", f"{TENANT}/events/verify"): (READERS, None),
     ("get", f"{TENANT}/apis"): (READERS, None),
     ("post", f"{TENANT}/apis"): (BUILDERS, NEW_API),
+    ("post", f"{TENANT}/apis/import"): (BUILDERS, DOCUMENT),
     ("get", API): (READERS, None),
     ("patch", API): (BUILDERS, {"description": "new"}),
     ("delete", API): (OWNERS, None),

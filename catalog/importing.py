@@ -1,0 +1,81 @@
+"""Reads an OpenAPI 3.x document as the registration of an API: what it is called, and where it is served from."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+from rest_framework.serializers import ValidationError
+
+from catalog.serializers import NewApiSerializer
+from catalog.services import NewApi
+from stoa_cp.errors import InvalidField
+
+OPENAPI_VERSION = r"3\.[0-9]{1,3}\.[0-9]{1,3}(?:-[0-9A-Za-z.-]{1,20})?"
+MAX_DESCRIPTION = 2_000  # characters; documents describe themselves at greater length than a catalogue has room for
+# Where in the document each field of a registration comes from: refusals name what the client wrote.
+ORIGINS = {
+    "name": "info.title",
+    "version": "info.version",
+    "description": "info.summary",
+    "upstream_url": "servers.0.url",
+    "path": "path",
+}
+
+
+def read_registration(document: Any, wishes: Mapping[str, str]) -> NewApi:
+    """Return what ``document`` registers; ``wishes`` may hold ``path`` and ``upstream_url``, which then win.
+
+    Without a path the API hangs at its title in URL letters. Raises InvalidField or ValidationError by the name of
+    the document's field.
+    """
+    if not isinstance(document, Mapping):
+        raise InvalidField("", _("The body must be an OpenAPI document."))
+    version = document.get("openapi")
+    if not isinstance(version, str) or not re.fullmatch(OPENAPI_VERSION, version, re.ASCII):
+        raise InvalidField("openapi", _("Only documents of OpenAPI 3 can be imported."))
+    serializer = NewApiSerializer(data=_fields_of(document) | dict(wishes))
+    try:
+        serializer.is_valid(raise_exception=True)
+    except ValidationError as error:
+        raise ValidationError(_by_origin(error.detail, wishes)) from error
+    return NewApi(**serializer.validated_data)
+
+
+def _fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    info = document.get("info")
+    if not isinstance(info, Mapping):
+        raise InvalidField("info", _("This field is required."), code="required")
+    title = info.get("title")
+    fields = {
+        "name": title,
+        "version": info.get("version"),
+        "description": _description_of(info),
+        "upstream_url": _first_server(document.get("servers")),
+        "path": f"/{slugify(title)}" if isinstance(title, str) and slugify(title) else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _description_of(info: Mapping[str, Any]) -> Any:
+    """The summary; documents before OpenAPI 3.1 have a description only."""
+    text = info.get("summary") or info.get("description")
+    return text[:MAX_DESCRIPTION] if isinstance(text, str) else text
+
+
+def _first_server(servers: Any) -> Any:
+    """Return the first server's URL with its variables at their defaults (OpenAPI 3.1.1 §4.7.5)."""
+    if not isinstance(servers, list) or not servers or not isinstance(servers[0], Mapping):
+        return None
+    url, variables = servers[0].get("url"), servers[0].get("variables")
+    if not isinstance(url, str) or not isinstance(variables, Mapping):
+        return url
+    for name, variable in variables.items():
+        default = variable.get("default") if isinstance(variable, Mapping) else None
+        url = url.replace(f"{{{name}}}", default) if isinstance(default, str) else url
+    return url
+
+
+def _by_origin(refused: Any, wishes: Mapping[str, str]) -> dict[str, Any]:
+    return {name if name in wishes else ORIGINS.get(name, name): reasons for name, reasons in refused.items()}
