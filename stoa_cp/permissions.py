@@ -39,6 +39,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "gateways:manage": _PLATFORM,
     "gateway:report": _GATEWAYS,
     "gateway:decide": _GATEWAYS,
+    "monitoring:read": _GATEWAYS,
 }
 
 

@@ -13,6 +13,7 @@ from catalog.views import ApiImportViewSet, ApiViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
 from stoa_cp.ids import id_pattern
+from stoa_cp.views import prometheus
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
 from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
 from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet
@@ -40,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("redoc", documents.redoc),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", prometheus),
     path("admin/oidc/", include("mozilla_django_oidc.urls")),
     path("admin/", admin.site.urls),
     resource("v1/me", MeViewSet, get="retrieve"),

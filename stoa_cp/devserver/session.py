@@ -1,6 +1,7 @@
 """One run of the development server, from the lock on its data folder to the last program's end."""
 
 import fcntl
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,9 +78,17 @@ def _start_database(data_dir: Path, supervisor: Supervisor) -> str:
 def _start_programs(supervisor: Supervisor, environment: Environment, *, own_issuer: bool) -> None:
     if own_issuer:
         supervisor.start(programs.issuer(environment))
-    supervisor.start(programs.web(environment))
+    numbers = {"PROMETHEUS_MULTIPROC_DIR": _emptied(Path(environment["STOA_DATA_DIR"]) / "prometheus")}
+    supervisor.start(programs.web(environment | numbers))
     supervisor.run(programs.preparation(environment))
     supervisor.start(programs.worker(environment))
     port = int(environment["STOA_PORT"])
     host = urlsplit(environment["STOA_URL"]).hostname or "127.0.0.1"
     supervisor.wait_until_ready(lambda: programs.answers(host, port, "/healthz"), seconds=READY_SECONDS)
+
+
+def _emptied(folder: Path) -> str:
+    """Make a folder for what the web processes count together; numbers begin anew with them."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return str(folder)

@@ -1,0 +1,141 @@
+"""What Prometheus reads at /metrics, and who else may."""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+
+from catalog.gateways import register_gateway
+from stoa_cp.actors import SYSTEM
+from stoa_cp.events import emit
+from tenants.models import Tenant
+from tests.answers import MISSING_ROLE, refusal_of
+from tests.conftest import Caller
+from tests.factories import TenantFactory
+from tests.webhooks.factories import DeliveryFactory
+
+pytestmark = pytest.mark.django_db
+
+ELSEWHERE = {"REMOTE_ADDR": "192.0.2.7"}
+
+
+@pytest.fixture
+def stranger() -> Client:
+    """A client on another machine."""
+    return Client(**ELSEWHERE)
+
+
+def scrape(**headers: str) -> dict[tuple[str, ...], float]:
+    """Return each sample's value by its name and its labels' values in the order of their names."""
+    response = Client().get("/metrics", headers=headers)
+    assert response.status_code == 200
+    assert response["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(response.content.decode())
+    return {
+        (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def counted(samples: dict[tuple[str, ...], float], route: str, status: str) -> float:
+    return samples.get(("stoa_http_requests_total", "GET", route, status), 0)
+
+
+def test_requests_are_counted_by_route_and_status(alice: Caller, acme: Tenant) -> None:
+    route = "v1/tenants/<str:tenant_id>"
+    before = scrape()
+    alice.get("/v1/tenants/acme")
+    alice.get(f"/v1/tenants/{acme.id}")
+    alice.get("/v1/tenants/globex")
+    after = scrape()
+
+    assert counted(after, route, "200") - counted(before, route, "200") == 2
+    assert counted(after, route, "404") - counted(before, route, "404") == 1
+    duration = ("stoa_http_request_duration_seconds_count", "GET", route)
+    assert after[duration] - before.get(duration, 0) == 3
+    assert after["stoa_http_request_duration_seconds_sum", "GET", route] > 0
+
+
+def test_what_strangers_invent_makes_no_new_series(nobody: Caller) -> None:
+    nobody.send("BREW", "/v1/me", None, {})
+    before = scrape()
+    for number in range(3):
+        nobody.get(f"/v1/{number}")
+        nobody.get(f"/{number}")
+        nobody.send(f"BREW{number}", "/v1/me", None, {})
+
+    series = {name[1:3] for name in scrape().keys() - before.keys() if name[0] == "stoa_http_requests_total"}
+    assert series <= {("GET", "")}
+
+
+def test_the_backlog_is_read_from_the_rows() -> None:
+    now = timezone.now()
+    tenant = TenantFactory(name="initech", status="provisioning")
+    with transaction.atomic():
+        emit("tenant.created", tenant_id=tenant.id, actor=SYSTEM, data={})
+    logged = scrape()["stoa_events_logged_total",]
+    delivery = DeliveryFactory(next_attempt_at=now - timedelta(seconds=90))
+    DeliveryFactory(webhook=delivery.webhook, next_attempt_at=now + timedelta(hours=1))
+    DeliveryFactory(webhook=delivery.webhook, status="failed", next_attempt_at=None)
+    samples = scrape()
+
+    assert logged >= 1
+    assert samples["stoa_events_waiting",] >= 1
+    assert samples["stoa_tenants_waiting",] == 1
+    assert samples["stoa_traffic_deltas_waiting",] == 0
+    assert [samples["stoa_deliveries", status] for status in ("pending", "delivered", "failed")] == [2, 0, 1]
+    assert samples["stoa_deliveries_due",] == 1
+    assert 90 <= samples["stoa_delivery_delay_seconds",] < 120
+
+
+def test_an_empty_database_is_all_zeros() -> None:
+    samples = scrape()
+
+    assert samples["stoa_events_logged_total",] == 0
+    assert samples["stoa_delivery_delay_seconds",] == 0
+
+
+def test_a_stranger_is_asked_for_a_credential(stranger: Client) -> None:
+    response = stranger.get("/metrics")
+
+    assert response.status_code == 401
+    assert response["WWW-Authenticate"] == 'Bearer realm="stoa"'
+
+
+def test_a_proxy_on_the_same_machine_is_not_the_caller() -> None:
+    for header in ("X-Forwarded-For", "Forwarded"):
+        assert Client().get("/metrics", headers={header: "127.0.0.1"}).status_code == 401
+
+
+def test_a_gateways_token_opens_it(stranger: Client) -> None:
+    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+
+    assert stranger.get("/metrics", headers={"X-Stoa-Gateway-Token": token}).status_code == 200
+    assert stranger.get("/metrics", headers={"X-Stoa-Gateway-Token": token[:-1] + "x"}).status_code == 401
+
+
+def test_the_platform_may_and_a_tenants_administrator_may_not(alice: Caller, olga: Caller, acme: Tenant) -> None:
+    def get(caller: Caller) -> Any:
+        return caller.get("/metrics", X_Forwarded_For="192.0.2.7")
+
+    assert get(olga).status_code == 200
+    assert refusal_of(get(alice)) == MISSING_ROLE
+
+
+COUNT_ONE = "from stoa_cp.monitoring import REQUESTS; REQUESTS.labels('GET', 'v1/me', 200).inc()"
+
+
+def test_processes_that_share_a_folder_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    for _process in range(2):
+        subprocess.run([sys.executable, "-c", COUNT_ONE], check=True)
+
+    assert counted(scrape(), "v1/me", "200") == 2
