@@ -22,3 +22,14 @@ IDENTITY = {
     "tier": "starter",
     "rate_limit": {"limit": 1000, "remaining": 987, "reset": 1736420400},
 }
+EVENT = {
+    "id": "evt-4k2m9x7c1v5b8n3q",
+    "cursor": "42",
+    "type": "tenant.updated",
+    "timestamp": "2025-01-09T10:05:00Z",
+    "actor": "7937961f-2760-5069-8fc2-e889594225d6",
+    "request_id": "5b0e7c1c-98f5-4c4c-8b6c-6c2e4a3f0d11",
+    "data": {"id": "ten-8fk2m9q0z3xv7hbt", "tier": "business", "version": 2},
+    "changes": {"tier": ["starter", "business"]},
+}
+CHAIN = {"intact": True, "events": 42, "head": "9f2c" * 16, "first_broken_cursor": None}

@@ -93,6 +93,7 @@ class NewTenantSerializer(TenantSerializer):
         return name
 
 
+@examples(response=sample.EVENT)
 class EventSerializer(StrictSerializer):
     """One event of the log, and what changed: ``{"tier": ["starter", "business"]}`` is before and after."""
 
@@ -107,6 +108,7 @@ class EventSerializer(StrictSerializer):
     changes = serializers.DictField(child=serializers.ListField(), read_only=True)
 
 
+@examples(response=sample.CHAIN)
 class ChainSerializer(StrictSerializer):
     """Whether a tenant's event log is as it was written; ``head`` is the last event's SHA-256 in hexadecimal."""
 
