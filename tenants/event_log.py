@@ -69,8 +69,8 @@ class LogPagination(BasePagination):
             "required": ["items", "limit", "next_cursor"],
             "properties": {
                 "items": schema,
-                "limit": {"type": "integer", "minimum": 1},
-                "next_cursor": {"type": ["string", "null"], "description": end},
+                "limit": {"type": "integer", "minimum": 1, "example": DEFAULT_LIMIT},
+                "next_cursor": {"type": ["string", "null"], "description": end, "example": None},
             },
         }
 
