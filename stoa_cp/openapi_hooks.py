@@ -64,13 +64,19 @@ def add_shared_parameters(result: dict[str, Any], **_context: Any) -> dict[str, 
 def refuse_unknown_fields(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
     """Say of each body that other fields are refused, and of each resource that answers hold all of its fields."""
     schemas = result["components"]["schemas"]
-    for name, schema in schemas.items():
+    for name, schema in list(schemas.items()):
         if name.endswith("Request") and schema.get("type") == "object":
             schema["additionalProperties"] = False
-            answer = schemas.get(name.removesuffix("Request").removeprefix("Patched"), {})
-            if "properties" in answer:
-                answer["required"] = sorted(answer["properties"])
+            _require_whole(schemas, name.removesuffix("Request").removeprefix("Patched"))
     return result
+
+
+def _require_whole(schemas: dict[str, Any], name: str) -> None:
+    """Require all fields of a resource that is written and read, also where an answer adds what is shown once."""
+    fields = schemas.get(name, {}).get("properties", {}).keys()
+    for answer, schema in schemas.items():
+        if fields and not answer.endswith("Request") and fields <= schema.get("properties", {}).keys():
+            schema["required"] = sorted({*schema.get("required", []), *fields})
 
 
 def _operations(result: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
