@@ -202,19 +202,19 @@ SPECTACULAR_SETTINGS = {
     "SERVERS": [{"url": "/"}],
     "SCHEMA_PATH_PREFIX": "/v1",
     "TAGS": [  # in the order of the story
-        {"name": name}
-        for name in (
-            "Identity",
-            "Tenants",
-            "APIs",
-            "Plans",
-            "Subscriptions",
-            "API keys",
-            "Gateway",
-            "Metrics",
-            "Webhooks",
-            "Events",
-        )
+        {"name": name, "description": description}
+        for name, description in {
+            "Identity": "Who the service thinks that you are.",
+            "Tenants": "Organisations that offer APIs, each on a tier.",
+            "APIs": "What a tenant offers, and at which path of its gateway.",
+            "Plans": "The terms under which applications subscribe.",
+            "Subscriptions": "Applications ask for access, somebody decides.",
+            "API keys": "What an application shows to the gateway.",
+            "Gateway": "For the proxies that carry the traffic.",
+            "Metrics": "Requests, errors and latencies over time, and what subscriptions have used.",
+            "Webhooks": "Where events are sent, and every attempt to send them.",
+            "Events": "The log of everything that happened, in order.",
+        }.items()
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

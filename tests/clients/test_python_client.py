@@ -73,7 +73,7 @@ def test_the_main_flow(call: Call, models: ModuleType, tenant: Any) -> None:
     call("plans.tenants_plans_create", tenant.id, body=plan)
     api = models.NewApiRequest(name="payments", upstream_url="https://payments.example.com", path="/payments")
     api = call("ap_is.tenants_apis_create", tenant.id, body=api)
-    hook = models.NewWebhookRequest(url="https://1.1.1.1/hook", events=["subscription.*"])
+    hook = models.NewWebhookRequest(url="https://1.1.1.1/hook", events=[models.EventsEnum("subscription.*")])
     assert call("webhooks.tenants_webhooks_create", tenant.id, body=hook).secret.startswith("whsec_")
 
     wish = models.NewSubscriptionRequest(api_id=api.id, plan="gold", application="mobile-app")
