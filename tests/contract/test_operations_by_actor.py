@@ -114,13 +114,16 @@ def attempt(caller: Caller, operation: tuple[str, str], world: dict[str, str]) -
     method, path = operation
     if path in PREPARED:
         world = world | {"subscription_id": world[PREPARED[path]]}
-    body = TABLE[operation][1]
-    if isinstance(body, dict):
-        body = {name: _fill(value, world) for name, value in body.items()}
+    body = filled(TABLE[operation][1], world)
     with transaction.atomic():
         status: int = caller.send(method.upper(), path.format(**world), body, {}).status_code
         transaction.set_rollback(True)
     return status
+
+
+def filled(body: Any, world: dict[str, str]) -> Any:
+    """Return a body of the table with the world's ids in it."""
+    return {name: _fill(value, world) for name, value in body.items()} if isinstance(body, dict) else body
 
 
 def _fill(value: Any, world: dict[str, str]) -> Any:
