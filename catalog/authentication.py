@@ -1,5 +1,7 @@
 """How a gateway says who it is: by its own token, or by a bearer token with the role ``stoa-gateway``."""
 
+from collections.abc import Mapping
+
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -22,17 +24,25 @@ class GatewayTokenInvalid(DomainError):
     message = _("The gateway token is not valid.")
 
 
+def authenticate_gateway(headers: Mapping[str, str]) -> Actor:
+    """Return the gateway, or the bearer of a token that may have its role.
+
+    Raises GatewayTokenInvalid, or without a gateway's token as authenticate_bearer does.
+    """
+    token = headers.get(HEADER)
+    if token is None:
+        return authenticate_bearer(headers.get("Authorization", ""))
+    gateway = find_gateway(token)
+    if gateway is None:
+        raise GatewayTokenInvalid
+    return gateway
+
+
 class GatewayAuthentication(BaseAuthentication):
     """Authenticates calls under ``/v1/gateway/``, which the gate lets through unseen."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None]:
-        token = request.headers.get(HEADER)
-        if token is None:
-            return authenticate_bearer(request.headers.get("Authorization", "")), None
-        gateway = find_gateway(token)
-        if gateway is None:
-            raise GatewayTokenInvalid
-        return gateway, None
+        return authenticate_gateway(request.headers), None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="stoa"'

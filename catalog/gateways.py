@@ -4,6 +4,7 @@ from functools import partial
 
 import structlog
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -12,11 +13,17 @@ from stoa_cp.actors import GATEWAY, Actor
 from stoa_cp.constraints import Duplicate, refusing
 from stoa_cp.credentials import digest, digests, is_well_formed, new_credential
 from stoa_cp.errors import NotFound
+from stoa_cp.prepared import fetch_one
 
 logger = structlog.get_logger(__name__)
 
 TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
-LAST_SEEN_STEP_SECONDS = 60  # one write a minute per gateway, however many calls it makes
+# Every call of every consumer asks this. One write a minute per gateway, however many calls it makes.
+FIND = """
+SELECT id, COALESCE(last_seen_at <= statement_timestamp() - interval '60 s', true)
+FROM catalog_gateway
+WHERE token_digest = ANY(%(digests)s::bytea[]) AND deleted_at IS NULL
+"""
 
 
 @transaction.atomic
@@ -67,14 +74,10 @@ def find_gateway(token: str) -> Actor | None:
     """Return the gateway that presents ``token`` as an actor; None if the token is none of ours."""
     if not is_well_formed(token, TOKEN_PREFIX):
         return None
-    gateway = Gateway.objects.live().filter(token_digest__in=digests(token)).first()
-    if gateway is None:
+    found = fetch_one(FIND, {"digests": digests(token)})
+    if found is None:
         return None
-    _note_presence(gateway)
-    return Actor(id=gateway.id, roles=frozenset({GATEWAY}), tenants=())
-
-
-def _note_presence(gateway: Gateway) -> None:
-    now = timezone.now()
-    if gateway.last_seen_at is None or (now - gateway.last_seen_at).total_seconds() >= LAST_SEEN_STEP_SECONDS:
-        Gateway.objects.filter(pk=gateway.pk).update(last_seen_at=now)
+    gateway_id, is_unnoted = found
+    if is_unnoted:
+        Gateway.objects.filter(pk=gateway_id).update(last_seen_at=Now())
+    return Actor(id=gateway_id, roles=frozenset({GATEWAY}))

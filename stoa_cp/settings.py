@@ -129,6 +129,8 @@ DATABASES["default"] |= {
     "OPTIONS": {
         "connect_timeout": 3,
         "options": "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s",
+        # For stoa_cp.prepared alone: Django itself binds on the client, where there is nothing to prepare.
+        "prepare_threshold": None if env.bool("STOA_DB_POOLED", default=False) else 0,
     },
 }
 CACHES = {
