@@ -8,10 +8,18 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
-from apikeys import services
-from apikeys.models import ApiKey, KeySecret, Mode, Status
+from apikeys import meters, services
+from apikeys.models import ApiKey, KeySecret, Meter, Mode, Status
 from stoa_cp.actors import Actor
-from stoa_cp.desk import ReadOnlyAdmin, column, deleted_filter, heading, shown_moment
+from stoa_cp.desk import (
+    ReadOnlyAdmin,
+    UncountedAdmin,
+    column,
+    deleted_filter,
+    grouped,
+    heading,
+    shown_moment,
+)
 from stoa_cp.dialogs import Dialog, DialogForm, Done, ask, flag_field, number_field
 
 STATUS_COLOURS = {
@@ -135,3 +143,37 @@ class KeySecretAdmin(ReadOnlyAdmin):
     search_fields = ("key__id__exact", "key__name")
     ordering = ("-created_at",)
     fields = ("key", ("created_at", "valid_until"), "last_used_at")  # the digest is nobody's business
+
+
+@admin.register(Meter)
+class MeterAdmin(UncountedAdmin):
+    list_display = ("subject", "tenant", "hour", "calls_this_hour", "month", "calls_this_month")
+    list_select_related = ("tenant",)
+    search_fields = ("subject__exact", "tenant__name__exact")
+    search_help_text = _("The id of a subscription or an API, or a tenant’s name, in full.")
+    actions_row = actions_detail = ("reset",)
+    fields = (("subject", "tenant"), ("hour", "calls_this_hour"), ("month", "calls_this_month"), "announced")
+
+    @column(_("Calls in that hour"), ordering="hour_calls")
+    def calls_this_hour(self, meter: Meter) -> str:
+        return grouped(meter.hour_calls)
+
+    @column(_("Calls in that month"), ordering="month_calls")
+    def calls_this_month(self, meter: Meter) -> str:
+        return grouped(meter.month_calls)
+
+    @column(_("Announced use of the quota"))
+    def announced(self, meter: Meter) -> str:
+        return f"{meter.announced_percent} %"
+
+    @ask(
+        Dialog(
+            label=_("Reset"),
+            title=_("Reset the meter"),
+            icon="restart_alt",
+            description=_("Its hour and its month begin again at zero. The metrics keep what happened."),
+        )
+    )
+    def reset(self, meter: Meter, _form: DialogForm, by: Actor) -> Done:
+        meters.reset_meter(meter, by=by)
+        return Done(_("The meter of %(subject)s is at zero.") % {"subject": meter.subject})

@@ -1,4 +1,4 @@
-"""An API key, and the one or two secrets that open it.
+"""An API key, the one or two secrets that open it, and the meters that count what they let through.
 
 ::
 
@@ -118,3 +118,28 @@ class KeySecret(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["key"], condition=Q(valid_until=None), name="one_current_secret_per_key"),
         ]
+
+
+class Meter(models.Model):
+    """How many calls went through in one hour and one month: of a subscription, or of an API as a whole.
+
+    Both begin on the clock and the calendar (UTC); a row whose hour or month is over counts as zero. It is in the
+    write-ahead log, because a month's count must outlive a crash.
+    """
+
+    # The id of a subscription or of an API: one table, so that one statement counts both or neither.
+    subject = models.CharField(max_length=20, db_collation="C", primary_key=True)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
+    hour = models.DateTimeField()
+    hour_calls = models.PositiveBigIntegerField(_("calls this hour"), default=0)
+    month = models.DateTimeField()
+    month_calls = models.PositiveBigIntegerField(_("calls this month"), default=0)
+    # How much of this month's quota was announced to be used: 0, 80 or 100.
+    announced_percent = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("meter")
+        ordering = ["subject"]
+
+    def __str__(self) -> str:
+        return self.subject

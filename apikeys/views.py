@@ -3,19 +3,45 @@
 from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from apikeys import services
+from apikeys.explanation import explain
+from apikeys.forwardauth import PROFILES, answer, envoy
 from apikeys.models import ApiKey
+from apikeys.reasons import Reason
+from apikeys.reports import report_of
 from apikeys.serializers import ApiKeySerializer, IssuedKeySerializer, KeyRotationSerializer, NewKeySerializer
+from apikeys.verdicts import (
+    ExplanationRequestSerializer,
+    ExplanationSerializer,
+    VerificationRequestSerializer,
+    VerificationSerializer,
+)
+from apikeys.verification import Call, Decision, decide
+from catalog.authentication import GatewayAuthentication, authenticate_gateway
+from catalog.routing import read_target
 from stoa_cp.concurrency import with_state
-from stoa_cp.errors import InvalidField
+from stoa_cp.errors import DomainError, InvalidField, Problem, problem_of, respond
+from stoa_cp.permissions import require
 from stoa_cp.serializers import NothingSerializer
+from stoa_cp.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
+
+ORIGINAL_CALL = [
+    OpenApiParameter(name, location=OpenApiParameter.HEADER, description=description)
+    for name, description in (
+        ("X-API-Key", "The consumer's key; or `Authorization: Bearer stoa_…`."),
+        ("X-Forwarded-Uri", "The original path and query: `/authorize`."),
+        ("X-Original-URI", "The same: `/authorize/nginx`."),
+        ("X-Original-URL", "The original URL: `/authorize/ingress`."),
+    )
+]
 
 
 @extend_schema(tags=["API keys"])
@@ -99,3 +125,64 @@ class ApiKeyViewSet(TenantScopedViewSet):
         if subscription is None:
             raise InvalidField("subscription_id", _("There is no such subscription."))
         return subscription
+
+
+@extend_schema(tags=["Gateway"])
+class VerificationViewSet(ControlPlaneViewSet):
+    """What gateways ask that speak JSON."""
+
+    authentication_classes = [GatewayAuthentication]
+    rights: ClassVar = {"verify": "gateway:decide"}
+
+    @extend_schema(
+        summary="Verify an API key", request=VerificationRequestSerializer, responses={200: VerificationSerializer}
+    )
+    def verify(self, request: Any) -> Response:
+        asked = self.parse(VerificationRequestSerializer)
+        target = None if asked["path"] is None else read_target(asked["path"])
+        if not asked["key"]:
+            decision = Decision(Reason.KEY_MISSING)
+        elif asked["path"] is not None and target is None:
+            decision = Decision(Reason.ROUTE_UNKNOWN)
+        else:
+            decision = decide(Call(asked["key"], target, asked["api_id"], asked["cost"]))
+        return Response(report_of(decision))
+
+
+@extend_schema(tags=["API keys"])
+class ExplanationViewSet(TenantScopedViewSet):
+    """Why a call passes or not, for people."""
+
+    rights: ClassVar = {"explain": "apikeys:read"}
+
+    @extend_schema(
+        summary="Explain a decision", request=ExplanationRequestSerializer, responses={200: ExplanationSerializer}
+    )
+    def explain(self, request: Any, tenant_id: str) -> Response:
+        asked = self.parse(ExplanationRequestSerializer)
+        explanation = explain(self.tenant, asked["path"], key=asked.get("key"), key_id=asked.get("key_id"))
+        return Response(ExplanationSerializer(explanation).data)
+
+
+@extend_schema(tags=["Gateway"])
+class AuthorizeView(APIView):
+    """Forward-auth: any method, and a body that nobody reads."""
+
+    authentication_classes = [GatewayAuthentication]
+    profile = ""
+
+    @extend_schema(
+        summary="Decide on a call (forward-auth, any method)",
+        parameters=ORIGINAL_CALL,
+        responses={200: OpenApiResponse(description="The call may pass: identity and upstream are in the headers.")},
+    )
+    def get(self, request: HttpRequest, path: str = "") -> HttpResponse:
+        return answer(request, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Pass the REST framework by: its negotiation, parsing and rendering would cost as much as the decision."""
+        try:
+            require(authenticate_gateway(request.headers), "gateway:decide")
+            return self.get(request, *args, **kwargs)
+        except DomainError as refusal:
+            return respond(problem_of(refusal) or Problem("internal_error"))

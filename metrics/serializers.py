@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apikeys.verdicts import HourlyLimitSerializer, MonthlyQuotaSerializer
 from metrics import examples as sample
 from metrics.batches import MAX_RECORDS
 from metrics.queries import GroupBy
@@ -67,23 +68,6 @@ class PeriodSerializer(serializers.Serializer[Any]):
 
     start = serializers.DateField()
     end = serializers.DateField()
-
-
-class HourlyLimitSerializer(serializers.Serializer[Any]):
-    """The clock hour; null is unlimited."""
-
-    limit = serializers.IntegerField(allow_null=True)
-    remaining = serializers.IntegerField(allow_null=True)
-    reset = serializers.IntegerField(help_text="When the next hour begins, in seconds since 1970.")
-
-
-class MonthlyQuotaSerializer(serializers.Serializer[Any]):
-    """The calendar month, UTC; null is unlimited."""
-
-    limit = serializers.IntegerField(allow_null=True)
-    used = serializers.IntegerField()
-    remaining = serializers.IntegerField(allow_null=True)
-    resets_at = MomentField()
 
 
 @examples(response=sample.USAGE)

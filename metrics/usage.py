@@ -1,12 +1,17 @@
-"""How much of its hour and of its month each subscription has used, counted from its traffic."""
+"""How much of its hour and of its month each subscription has used.
+
+What is left of a limit is what the limiter counted, where it was asked this month; a gateway that decides by itself
+only reports, and then the traffic tells.
+"""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import F, FloatField, Max, OuterRef, QuerySet, Subquery, Sum, Value
+from django.db.models import Case, F, FloatField, Max, OuterRef, QuerySet, Subquery, Sum, Value, When
 from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
 
+from apikeys.models import Meter
 from metrics.levels import HOUR
 from metrics.models import DayTraffic, Grain, HourTraffic, Rollup, Series, TrafficDelta
 from subscriptions.models import Subscription
@@ -65,8 +70,9 @@ def month_after(start: datetime) -> datetime:
 def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet[Subscription]:
     """Add what each subscription has used of the hour and the month of ``now``.
 
-    ``requests`` and ``errors`` of the month, ``requests_this_hour``, ``quota_share`` (1.0 is all of the quota, 0.0
-    without one) and ``last_request_at``: folded rows and the unfolded tail in one statement.
+    ``requests`` and ``errors`` of the month, ``requests_this_hour``, ``quota_used`` of the month, ``quota_share`` (1.0
+    is all of the quota, 0.0 without one) and ``last_request_at``: folded rows, the unfolded tail and the limiter's
+    meters in one statement.
     """
     month, hour = month_of(now), HOUR.bucket_of(now)
     folded_month = _folded(DayTraffic).filter(bucket__gte=month, bucket__lt=month_after(month))
@@ -78,15 +84,22 @@ def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet
     )
     tail_month = tail.filter(minute__gte=month, minute__lt=month_after(month))
     tail_hour = tail.filter(minute__gte=hour, minute__lt=hour + timedelta(hours=1))
+    meter = Meter.objects.filter(subject=OuterRef("pk"), month=month)
+    calls_this_hour = Case(When(hour=hour, then="hour_calls"), default=0)
     series = Series.objects.filter(grain=Grain.SUBSCRIPTION, subscription=OuterRef("pk"))
     return subscriptions.annotate(
         requests=_sum(folded_month, "requests") + _sum(tail_month, "requests"),
         errors=_sum(folded_month, "errors") + _sum(tail_month, "errors"),
-        requests_this_hour=_sum(folded_hour, "requests") + _sum(tail_hour, "requests"),
+        requests_this_hour=Coalesce(
+            Subquery(meter.values_list(calls_this_hour)), _sum(folded_hour, "requests") + _sum(tail_hour, "requests")
+        ),
         counted_at=Value(now),
         # PostgreSQL's GREATEST passes over nulls.
         last_request_at=Greatest(Subquery(series.values("last_request_at")), _aggregate(tail, Max("last_request_at"))),
-    ).annotate(quota_share=Coalesce(Cast("requests", FloatField()) / NullIf(F("quota"), Value(0)), 0.0))
+    ).annotate(
+        quota_used=Coalesce(Subquery(meter.values("month_calls")), "requests"),
+        quota_share=Coalesce(Cast("quota_used", FloatField()) / NullIf(F("quota"), Value(0)), 0.0),
+    )
 
 
 def usage_of(row: Any) -> Usage:
@@ -104,8 +117,8 @@ def usage_of(row: Any) -> Usage:
         ),
         quota=MonthlyQuota(
             limit=row.quota,
-            used=row.requests,
-            remaining=_remaining(row.quota, row.requests),
+            used=row.quota_used,
+            remaining=_remaining(row.quota, row.quota_used),
             resets_at=month_after(month),
         ),
         last_request_at=row.last_request_at,

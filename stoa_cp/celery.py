@@ -15,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "set up tenants": {"task": "tenants.set_up_waiting_tenants", "schedule": 5.0},
     "expire subscriptions": {"task": "subscriptions.expire_due", "schedule": 30.0},
+    "announce key expiries": {"task": "apikeys.announce_expiries", "schedule": 60.0},
     "fold traffic": {"task": "metrics.fold_traffic", "schedule": 10.0},
     "keep the traffic tables": {"task": "metrics.keep_house", "schedule": 3600.0},
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 5.0},

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpResponseBase
-from django.urls import URLPattern, URLResolver, include, path, register_converter
+from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from apikeys.views import ApiKeyViewSet
+from apikeys.views import ApiKeyViewSet, AuthorizeView, ExplanationViewSet, VerificationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
@@ -33,6 +33,7 @@ ALL = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 TENANT = "v1/tenants/<str:tenant_id>"
 WEBHOOK = f"{TENANT}/webhooks/<whk:webhook_id>"
+AUTHORIZE = "v1/gateway/authorize"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", documents.landing),
@@ -86,7 +87,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource(f"{WEBHOOK}/deliveries", DeliveryViewSet, get="list"),
     resource(f"{WEBHOOK}/deliveries/<dlv:delivery_id>", DeliveryViewSet, get="retrieve"),
     resource(f"{WEBHOOK}/deliveries/<dlv:delivery_id>/redeliver", DeliveryViewSet, post="redeliver"),
+    resource(f"{TENANT}/explain", ExplanationViewSet, post="explain"),
     # For gateways
+    path(AUTHORIZE, AuthorizeView.as_view()),
+    path(f"{AUTHORIZE}/nginx", AuthorizeView.as_view(profile="nginx")),
+    path(f"{AUTHORIZE}/ingress", AuthorizeView.as_view(profile="ingress")),
+    re_path(rf"^{AUTHORIZE}/envoy(?P<path>/.*)$", AuthorizeView.as_view(profile="envoy")),
+    resource("v1/gateway/keys/verify", VerificationViewSet, post="verify"),
     resource("v1/gateway/traffic", TrafficViewSet, post="report"),
 ]
 

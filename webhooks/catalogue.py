@@ -182,7 +182,7 @@ TYPES: Mapping[str, EventType] = {
             _("A key is refused for ever."),
             _KEY | {"revoked_at": "2026-03-01T12:00:00Z", "version": 2},
         ),
-        EventType("apikey.expiring", _("A key ends in 30, 7 or 1 days."), _KEY),
+        EventType("apikey.expiring", _("A key ends in 30, 7 or 1 days."), _KEY | {"version": 2}),
         EventType("apikey.expired", _("A key's time is over."), _KEY | {"version": 2}),
         EventType("quota.warning", _("80 % of a month's quota are used."), _QUOTA),
         EventType("quota.exceeded", _("A month's quota is used up."), _QUOTA | {"used": 50000, "percent": 100}),
@@ -196,10 +196,10 @@ TYPES: Mapping[str, EventType] = {
 }
 # ``webhook.test`` is addressed to one webhook, whatever that subscribed to: see ``services.send_test``.
 BROADCAST = frozenset(TYPES) - {"webhook.test"}
-# In the log as the audit trail of webhooks themselves; delivered to nobody.
+# In the log as the audit trail of webhooks themselves and of what operators do to counts; delivered to nobody.
 AUDITED_ONLY = frozenset(
     f"webhook.{change}" for change in ("created", "updated", "deleted", "secret_rotated", "redelivered", "replayed")
-)
+) | {"quota.reset"}
 FAMILIES = tuple(dict.fromkeys(event_type.family for event_type in TYPES.values()))
 
 

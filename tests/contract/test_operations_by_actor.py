@@ -93,9 +93,22 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("get", f"{WEBHOOK}/deliveries"): (READERS, None),
     ("get", DELIVERY): (READERS, None),
     ("post", f"{DELIVERY}/redeliver"): (BUILDERS, None),
+    ("post", f"{TENANT}/explain"): (READERS, {"key_id": "{key_id}", "path": "/acme/payments"}),
+    ("post", "/v1/gateway/keys/verify"): (PLATFORM, {"key": "none"}),
+    ("get", "/v1/gateway/authorize"): (PLATFORM, None),
+    ("get", "/v1/gateway/authorize/nginx"): (PLATFORM, None),
+    ("get", "/v1/gateway/authorize/ingress"): (PLATFORM, None),
+    ("get", "/v1/gateway/authorize/envoy{path}"): (PLATFORM, None),
     ("post", "/v1/gateway/traffic"): (PLATFORM, {"batch_id": "b-1", "records": []}),
 }
 OPERATIONS = sorted(TABLE)
+
+# What a proxy says of the original call; it means nothing to the other operations.
+ORIGINAL = {
+    "X-Forwarded-Uri": "/acme/status",
+    "X-Original-URI": "/acme/status",
+    "X-Original-URL": "http://gateway/acme/status",
+}
 
 # Actions that start from another state than the pending subscription of the world.
 PREPARED = {
@@ -116,7 +129,7 @@ def attempt(caller: Caller, operation: tuple[str, str], world: dict[str, str]) -
         world = world | {"subscription_id": world[PREPARED[path]]}
     body = filled(TABLE[operation][1], world)
     with transaction.atomic():
-        status: int = caller.send(method.upper(), path.format(**world), body, {}).status_code
+        status: int = caller.send(method.upper(), path.format(**world), body, ORIGINAL).status_code
         transaction.set_rollback(True)
     return status
 

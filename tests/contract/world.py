@@ -11,9 +11,11 @@ def build_world(name: str = "acme") -> dict[str, str]:
     api = ApiFactory(tenant=tenant, name="payments", path="/payments")
     plan = PlanFactory(tenant=tenant, slug="standard")
     active = SubscriptionFactory(tenant=tenant, api=api, plan=plan, active=True)
+    ApiFactory(tenant=tenant, name="status", path="/status", auth_required=False)
     webhook = WebhookFactory(tenant=tenant)
     return {
         "tenant_id": tenant.id,
+        "path": f"/{name}/status",
         "api_id": api.id,
         "plan_id": PlanFactory(tenant=tenant).id,
         "subscription_id": SubscriptionFactory(tenant=tenant, api=api, plan=plan).id,

@@ -8,6 +8,7 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apikeys.models import Meter
 from catalog.models import Api
 from subscriptions.models import Subscription
 from tests.conftest import Caller
@@ -76,6 +77,26 @@ def test_what_is_overdrawn_remains_zero(alice: Caller, mobile: Subscription) -> 
     report(record_of(mobile), record_of(mobile))
     usage = alice.get(f"/v1/tenants/acme/subscriptions/{mobile.id}/usage").json()
     assert (usage["rate_limit"]["remaining"], usage["quota"]["remaining"]) == (0, 0)
+
+
+@pytest.mark.usefixtures("ninth_of_january")
+def test_what_is_left_is_what_the_limiter_counted(alice: Caller, busy: Subscription) -> None:
+    hour, month = NOW.replace(minute=0, second=0), datetime(2025, 1, 1, tzinfo=UTC)
+    Meter.objects.create(subject=busy.id, tenant=busy.tenant, hour=hour, hour_calls=7, month=month, month_calls=40)
+
+    usage = alice.get(f"/v1/tenants/acme/subscriptions/{busy.id}/usage").json()
+
+    assert usage["requests"] == 5
+    assert usage["rate_limit"]["remaining"] == 993
+    assert (usage["quota"]["used"], usage["quota"]["remaining"]) == (40, 49_960)
+
+    Meter.objects.update(hour=hour - timedelta(hours=1))
+    usage = alice.get(f"/v1/tenants/acme/subscriptions/{busy.id}/usage").json()
+    assert usage["rate_limit"]["remaining"] == 1_000
+
+    Meter.objects.update(month=month - timedelta(days=31))  # the limiter was not asked this month
+    usage = alice.get(f"/v1/tenants/acme/subscriptions/{busy.id}/usage").json()
+    assert usage["quota"]["used"] == 5
 
 
 @pytest.mark.usefixtures("new_years_eve")

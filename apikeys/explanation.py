@@ -1,0 +1,88 @@
+"""Explains a decision to people: every check on the way to it, one by one; counts nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from apikeys.models import KeySecret
+from apikeys.reasons import Reason, sentence_of
+from apikeys.services import PREFIXES
+from apikeys.statement import CHECKS, LIMITS, Facts, Question, ask
+from apikeys.verification import reason_of
+from catalog.routing import Target, read_target
+from stoa_cp.credentials import digests, is_well_formed
+from stoa_cp.errors import InvalidField
+from tenants.models import Tenant
+
+NOBODYS = [b""]  # the digest of no key
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check; ``detail`` says what to do about a failed one."""
+
+    check: str
+    passed: bool
+    detail: str | Promise = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would be decided, and why."""
+
+    reason: Reason | None
+    checks: list[CheckResult]
+
+    @property
+    def decision(self) -> str:
+        return "deny" if self.reason else "allow"
+
+
+def explain(tenant: Tenant, path: str, *, key: str | None = None, key_id: str | None = None) -> Explanation:
+    """Explain what a call to ``path`` would be answered, with a key, with the newest secret of a key, or with none.
+
+    Speaks of the tenant's own keys and paths only: what is another's is unknown here. Raises InvalidField for an
+    unknown ``key_id``.
+    """
+    target = read_target(path)
+    if target is None or target.tenant != tenant.name:
+        return _stopped("route", Reason.ROUTE_UNKNOWN)
+    if key and not is_well_formed(key, *PREFIXES.values()):
+        return _stopped("key_well_formed", Reason.KEY_MALFORMED)
+    facts = _look(target, _digests_of(tenant, key, key_id))
+    if facts is None:
+        return _stopped("route", Reason.ROUTE_UNKNOWN)
+    return Explanation(reason_of(facts), list(_results(facts)))
+
+
+def _stopped(check: str, reason: Reason) -> Explanation:
+    """Return an explanation that ends before anything is known."""
+    return Explanation(reason, [CheckResult(check, passed=False, detail=sentence_of(reason))])
+
+
+def _digests_of(tenant: Tenant, key: str | None, key_id: str | None) -> list[bytes]:
+    secrets = KeySecret.objects.filter(key__tenant=tenant).values_list("digest", flat=True)
+    if key_id:
+        current = secrets.filter(key=key_id, valid_until=None).first()
+        if current is None:
+            raise InvalidField("key_id", _("There is no such API key."))
+        return [bytes(current)]
+    if key:
+        own = secrets.filter(digest__in=digests(key)).first()
+        return NOBODYS if own is None else [bytes(own)]
+    return []
+
+
+def _look(target: Target, known: list[bytes]) -> Facts | None:
+    return ask(Question(known, cost=0, tenant=target.tenant, prefixes=target.prefixes))
+
+
+def _results(facts: Facts) -> Iterator[CheckResult]:
+    yield CheckResult("route", passed=True, detail=facts.api_path)
+    checked = list(zip(CHECKS, facts.checks, strict=True))
+    if all(facts.checks):  # else the meters were not read
+        checked += zip(LIMITS, facts.limits, strict=True)
+    for check, is_passed in checked:
+        yield CheckResult(check.name, passed=is_passed, detail="" if is_passed else sentence_of(check.reason))

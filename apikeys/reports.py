@@ -1,0 +1,47 @@
+"""A decision in JSON, as ``keys/verify`` answers it."""
+
+from typing import Any
+
+from apikeys.statement import Facts
+from apikeys.verification import Decision
+from stoa_cp.changes import as_json
+
+
+def report_of(decision: Decision) -> dict[str, Any]:
+    """Return the answer; null is what is not known of the key."""
+    facts = decision.facts
+    return {
+        "valid": decision.is_allowed,
+        "code": decision.reason.value if decision.reason else "valid",
+        "key_id": facts and facts.key_id,
+        "subscription_id": facts and facts.subscription_id,
+        "api_id": facts and facts.api_id,
+        "tenant_id": facts and facts.tenant_id,
+        "application": facts and facts.application,
+        "plan": facts and facts.plan,
+        "rate_limit": facts and _rate_limit(decision, facts),
+        "quota": facts and _quota(decision, facts),
+        "expires_at": facts and as_json(facts.expires_at),
+        "rotating": bool(facts and facts.is_rotating),
+    }
+
+
+def _rate_limit(decision: Decision, facts: Facts) -> dict[str, Any]:
+    return {
+        "limit": facts.rate_limit,
+        "remaining": _remaining(facts.rate_limit, decision.calls_this_hour),
+        "reset": int(facts.hour_ends_at.timestamp()),
+    }
+
+
+def _quota(decision: Decision, facts: Facts) -> dict[str, Any]:
+    return {
+        "limit": facts.quota,
+        "used": decision.calls_this_month,
+        "remaining": _remaining(facts.quota, decision.calls_this_month),
+        "resets_at": as_json(facts.month_ends_at),
+    }
+
+
+def _remaining(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(0, limit - used)

@@ -1,0 +1,232 @@
+"""The one statement that decides and counts a call, on the database's clock.
+
+::
+
+    asked    who asks for what, and which of CHECKS it passes
+      │
+    locked   the meters that the call would count on, locked until the statement ends
+      │
+    judged   which of LIMITS it passes
+      │
+    counted  all of its meters, or none
+
+A verification that begins after the commit of a revocation sees it: nothing is cached here.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from apikeys.models import Mode
+from apikeys.reasons import Reason
+from catalog.models import Status as ApiStatus
+from stoa_cp.prepared import fetch_one
+from subscriptions.models import Status
+from tenants.models import Status as TenantStatus
+
+
+class Check(NamedTuple):
+    """A condition in SQL, and why a call is refused that does not meet it. Nulls are what there is no key for."""
+
+    name: str
+    reason: Reason
+    condition: str
+
+
+# In this order: the first that fails is the reason.
+CHECKS = (
+    Check("key_sent", Reason.KEY_MISSING, "cardinality(%(digests)s::bytea[]) > 0 OR NOT api.auth_required"),
+    Check("key_known", Reason.KEY_UNKNOWN, "cardinality(%(digests)s::bytea[]) = 0 OR secret.id IS NOT NULL"),
+    Check("key_unrevoked", Reason.KEY_REVOKED, "key.revoked_at IS NULL AND tenant.deleted_at IS NULL"),
+    Check("key_current", Reason.KEY_REVOKED, "COALESCE(secret.valid_until > statement_timestamp(), true)"),
+    Check("key_unexpired", Reason.KEY_EXPIRED, "COALESCE(key.expires_at > statement_timestamp(), true)"),
+    Check("tenant_open", Reason.TENANT_SUSPENDED, f"tenant.status <> '{TenantStatus.SUSPENDED}'"),
+    Check(
+        "api_subscribed",
+        Reason.API_NOT_SUBSCRIBED,
+        "COALESCE(subscription.api_id = api.id, true) AND COALESCE(api.id = %(api_id)s::text, true)",
+    ),
+    Check(
+        "subscription_unrevoked",
+        Reason.SUBSCRIPTION_REVOKED,
+        f"COALESCE(subscription.status <> '{Status.REVOKED}', true)",
+    ),
+    Check(
+        "subscription_unexpired",
+        Reason.SUBSCRIPTION_EXPIRED,
+        f"COALESCE(subscription.status <> '{Status.EXPIRED}', true)"
+        " AND COALESCE(subscription.expires_at > statement_timestamp(), true)",
+    ),
+    Check(
+        "subscription_open",
+        Reason.SUBSCRIPTION_SUSPENDED,
+        f"COALESCE(subscription.status = '{Status.ACTIVE}', true)",
+    ),
+    Check("api_active", Reason.API_INACTIVE, f"api.status <> '{ApiStatus.INACTIVE}' AND api.deleted_at IS NULL"),
+)
+# What can be asked of the meters: waiting for the next hour helps nobody whose month is used up.
+LIMITS = (
+    Check("quota_left", Reason.QUOTA_EXCEEDED, "COALESCE(month_calls + GREATEST(%(cost)s, 1) <= quota, true)"),
+    Check("hour_left", Reason.RATE_LIMITED, "COALESCE(hour_calls + GREATEST(%(cost)s, 1) <= rate_limit, true)"),
+    Check("api_hour_left", Reason.RATE_LIMITED, "COALESCE(api_calls + GREATEST(%(cost)s, 1) <= ceiling, true)"),
+)
+
+HOLDER = """
+    apikeys_keysecret secret
+    JOIN apikeys_apikey key ON key.id = secret.key_id
+    JOIN subscriptions_subscription subscription ON subscription.id = key.subscription_id
+    JOIN subscriptions_plan plan ON plan.id = subscription.plan_id
+"""
+# The API at the path, with whatever the key is.
+FROM_PATH = f"""
+    tenants_tenant tenant
+    JOIN catalog_api api ON api.tenant_id = tenant.id AND api.deleted_at IS NULL
+        AND api.path = ANY(%(prefixes)s::text[])
+    LEFT JOIN ({HOLDER}) ON secret.digest = ANY(%(digests)s::bytea[])
+    WHERE tenant.name = %(tenant)s AND tenant.deleted_at IS NULL
+    ORDER BY length(api.path) DESC
+    LIMIT 1
+"""
+# The API that the key was issued for.
+FROM_KEY = f"""
+    {HOLDER}
+    JOIN catalog_api api ON api.id = subscription.api_id
+    JOIN tenants_tenant tenant ON tenant.id = api.tenant_id
+    WHERE secret.digest = ANY(%(digests)s::bytea[])
+"""
+
+# Whose windows are locked is read after the lock is had, and a window never goes back: a call that waited here while
+# the hour changed counts in the new one. Locks are taken in the order of the subjects, as by everybody.
+# A commit that waits for the disk would keep the lock of a busy subscription, and serve some hundred calls a second.
+# PostgreSQL writes the count 0.6 s later at most; a crash within them lets the caller make those calls again.
+STATEMENT = """
+WITH asked AS (
+    SELECT tenant.id AS tenant_id, api.id AS api_id, api.path, api.upstream_url, api.requests_per_hour AS ceiling,
+        api.deprecated_at, api.sunset_at,
+        subscription.id AS subscription_id, subscription.application, plan.slug AS plan, subscription.rate_limit,
+        subscription.quota,
+        key.id AS key_id, key.expires_at, COALESCE(key.mode <> '{test}', true) AS is_metered,
+        EXISTS (SELECT FROM apikeys_keysecret old
+                WHERE old.key_id = key.id AND old.valid_until > statement_timestamp()) AS is_rotating,
+        secret.id AS secret_id, secret.digest,
+        COALESCE(secret.last_used_at <= statement_timestamp() - interval '60 s', true) AS is_unnoted,
+        date_trunc('hour', statement_timestamp(), 'UTC') AS hour,
+        date_trunc('month', statement_timestamp(), 'UTC') AS month,
+        statement_timestamp() AS asked_at, ARRAY[{checks}] AS checks
+    FROM {source}
+), metered AS (
+    SELECT *, CASE WHEN is_metered AND true = ALL(checks) THEN
+        array_remove(ARRAY[subscription_id, CASE WHEN ceiling IS NOT NULL THEN api_id END], NULL) ELSE '{{}}'
+        END AS subjects
+    FROM asked
+), locked AS (
+    SELECT meter.*, metered.hour AS this_hour, metered.month AS this_month, metered.api_id
+    FROM apikeys_meter meter JOIN metered ON meter.subject = ANY(metered.subjects)
+    ORDER BY meter.subject
+    FOR NO KEY UPDATE OF meter
+), spent AS (
+    SELECT count(*) AS meters,
+        COALESCE(sum(hour_calls) FILTER (WHERE subject <> api_id AND hour >= this_hour), 0)::bigint AS hour_calls,
+        COALESCE(sum(month_calls) FILTER (WHERE subject <> api_id AND month >= this_month), 0)::bigint AS month_calls,
+        COALESCE(sum(hour_calls) FILTER (WHERE subject = api_id AND hour >= this_hour), 0)::bigint AS api_calls,
+        COALESCE(max(announced_percent) FILTER (WHERE month >= this_month), 0) AS announced_percent
+    FROM locked
+), judged AS (
+    SELECT metered.*, spent.*, ARRAY[{limits}] AS limits, meters < cardinality(subjects) AS is_meter_missing
+    FROM metered CROSS JOIN spent
+), counted AS (
+    UPDATE apikeys_meter meter SET
+        hour_calls = %(cost)s + CASE WHEN meter.hour >= judged.hour THEN meter.hour_calls ELSE 0 END,
+        month_calls = %(cost)s + CASE WHEN meter.month >= judged.month THEN meter.month_calls ELSE 0 END,
+        announced_percent = CASE WHEN meter.month >= judged.month THEN meter.announced_percent ELSE 0 END,
+        hour = GREATEST(meter.hour, judged.hour),
+        month = GREATEST(meter.month, judged.month)
+    FROM judged
+    WHERE meter.subject = ANY(judged.subjects) AND true = ALL(judged.limits) AND NOT judged.is_meter_missing
+        AND %(cost)s > 0
+    RETURNING set_config('synchronous_commit', 'off', true)
+)
+SELECT tenant_id, api_id, path, upstream_url, ceiling, deprecated_at, sunset_at, subscription_id, application, plan,
+    rate_limit, quota, key_id, expires_at, is_metered, is_rotating, secret_id, digest, is_unnoted, hour, month,
+    asked_at, checks, limits, hour_calls, month_calls, api_calls, announced_percent, is_meter_missing
+FROM judged
+"""
+
+
+class Facts(NamedTuple):
+    """What the statement says. Of an anonymous call, all that belongs to a key is None.
+
+    ``hour_calls``, ``month_calls`` and ``api_calls`` are those before this one; ``quota`` and ``rate_limit`` None are
+    unlimited.
+    """
+
+    tenant_id: str
+    api_id: str
+    api_path: str
+    upstream_url: str
+    ceiling: int | None
+    deprecated_at: datetime | None
+    sunset_at: datetime | None
+    subscription_id: str | None
+    application: str | None
+    plan: str | None
+    rate_limit: int | None
+    quota: int | None
+    key_id: str | None
+    expires_at: datetime | None
+    is_metered: bool
+    is_rotating: bool
+    secret_id: int | None
+    digest: bytes | None
+    is_unnoted: bool
+    hour: datetime
+    month: datetime
+    asked_at: datetime
+    checks: list[bool]
+    limits: list[bool]
+    hour_calls: int
+    month_calls: int
+    api_calls: int
+    announced_percent: int
+    is_meter_missing: bool
+
+    @property
+    def hour_ends_at(self) -> datetime:
+        return self.hour + timedelta(hours=1)
+
+    @property
+    def month_ends_at(self) -> datetime:
+        return month_after(self.month)
+
+
+def month_after(month: datetime) -> datetime:
+    """Return when the calendar month ends that begins at ``month``."""
+    return (month + timedelta(days=31)).replace(day=1)
+
+
+def _compose(source: str) -> str:
+    return STATEMENT.format(
+        source=source,
+        test=Mode.TEST,
+        checks=", ".join(check.condition for check in CHECKS),
+        limits=", ".join(limit.condition for limit in LIMITS),
+    )
+
+
+BY_PATH, BY_KEY = _compose(FROM_PATH), _compose(FROM_KEY)
+
+
+class Question(NamedTuple):
+    """The statement's parameters. ``tenant`` and ``prefixes`` name a path; without them the key tells the API."""
+
+    digests: list[bytes]
+    cost: int
+    api_id: str | None = None
+    tenant: str | None = None
+    prefixes: list[str] | None = None
+
+
+def ask(question: Question) -> Facts | None:
+    """Decide and count; None if there is no API at the path, or without a path no such key."""
+    statement = BY_KEY if question.prefixes is None else BY_PATH
+    row = fetch_one(statement, question._asdict())
+    return None if row is None else Facts._make(row)

@@ -1,0 +1,12 @@
+"""Background work on API keys."""
+
+from celery import shared_task
+
+from apikeys.expiry import announce_next_expiry
+
+
+@shared_task(name="apikeys.announce_expiries")
+def announce_expiries() -> None:
+    """Announce the keys that are about to expire, and those that have."""
+    while announce_next_expiry():
+        pass

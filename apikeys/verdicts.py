@@ -1,0 +1,90 @@
+"""What is asked about calls, and how verdicts on them read in JSON."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from apikeys.reasons import Reason
+from catalog.routing import MAX_TARGET_CHARS
+from stoa_cp.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
+
+MAX_KEY_CHARS = 4096  # far beyond any key, so that whatever somebody took for one is judged as a key
+MAX_COST = 1_000_000
+
+
+class VerificationRequestSerializer(StrictSerializer):
+    """The body of a verification."""
+
+    # Whatever it is, it is judged as it stands: a key is malformed, not the request.
+    key = StringField(max_length=MAX_KEY_CHARS, allow_blank=True, trim_whitespace=False)
+    api_id = StringField(max_length=64, required=False, default=None, allow_null=True)
+    path = StringField(
+        max_length=MAX_TARGET_CHARS, required=False, default=None, allow_null=True, trim_whitespace=False
+    )
+    method = StringField(max_length=32, required=False)
+    cost = WholeNumberField(min_value=0, max_value=MAX_COST, required=False, default=1)
+
+
+class HourlyLimitSerializer(serializers.Serializer[Any]):
+    """The clock hour; null is unlimited."""
+
+    limit = serializers.IntegerField(allow_null=True)
+    remaining = serializers.IntegerField(allow_null=True)
+    reset = serializers.IntegerField(help_text="When the next hour begins, in seconds since 1970.")
+
+
+class MonthlyQuotaSerializer(serializers.Serializer[Any]):
+    """The calendar month, UTC; null is unlimited."""
+
+    limit = serializers.IntegerField(allow_null=True)
+    used = serializers.IntegerField()
+    remaining = serializers.IntegerField(allow_null=True)
+    resets_at = MomentField()
+
+
+class VerificationSerializer(serializers.Serializer[Any]):
+    """What came of a verification; null is what is not known of the key."""
+
+    valid = serializers.BooleanField()
+    code = serializers.ChoiceField(choices=[("valid", "valid"), *((reason, reason) for reason in Reason.values)])
+    key_id = serializers.CharField(allow_null=True)
+    subscription_id = serializers.CharField(allow_null=True)
+    api_id = serializers.CharField(allow_null=True)
+    tenant_id = serializers.CharField(allow_null=True)
+    application = serializers.CharField(allow_null=True)
+    plan = serializers.CharField(allow_null=True)
+    rate_limit = HourlyLimitSerializer(allow_null=True)
+    quota = MonthlyQuotaSerializer(allow_null=True)
+    expires_at = MomentField(allow_null=True)
+    rotating = serializers.BooleanField()
+
+
+class ExplanationRequestSerializer(StrictSerializer):
+    """The body of an explanation: a key or the id of one, or neither for a call without."""
+
+    key = StringField(max_length=MAX_KEY_CHARS, required=False, allow_blank=True, trim_whitespace=False)
+    key_id = StringField(max_length=64, required=False)
+    method = StringField(max_length=32, required=False)
+    path = StringField(max_length=MAX_TARGET_CHARS, trim_whitespace=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "key" in attrs and "key_id" in attrs:
+            raise serializers.ValidationError({"key_id": _("Name the key once: by itself or by its id.")})
+        return attrs
+
+
+class CheckSerializer(serializers.Serializer[Any]):
+    """One check of a decision."""
+
+    check = serializers.CharField()
+    passed = serializers.BooleanField()
+    detail = serializers.CharField(allow_blank=True)
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    """What would be decided, and every check on the way there."""
+
+    decision = serializers.ChoiceField(choices=[("allow", "allow"), ("deny", "deny")])
+    reason = serializers.ChoiceField(choices=[(reason, reason) for reason in Reason.values], allow_null=True)
+    checks = CheckSerializer(many=True)

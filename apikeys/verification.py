@@ -1,0 +1,131 @@
+"""Decides whether a call may pass: the one function behind forward-auth, verify and explain."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hmac import compare_digest
+
+from django.db import OperationalError
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from apikeys import meters
+from apikeys.models import KeySecret
+from apikeys.reasons import Reason
+from apikeys.services import PREFIXES
+from apikeys.statement import CHECKS, LIMITS, Facts, Question, ask
+from catalog.routing import Target
+from stoa_cp.credentials import digests, is_well_formed
+
+logger = logging.getLogger(__name__)
+
+OUR_PREFIX = "stoa_"
+NOTED_SECONDS = 60  # `last_used_at` is exact to the minute
+MODES = tuple(PREFIXES.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked: who (a key, or nobody), and where to (a target, an API's id, or wherever the key leads).
+
+    ``cost`` is how many calls it counts as; 0 only looks, and passes where one call would.
+    """
+
+    key: str | None
+    target: Target | None = None
+    api_id: str | None = None
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether the call may pass (``reason`` None), and what is known of it: nothing, if it was not looked up.
+
+    ``used`` is what the call itself has used of the limits: its cost, or 0 if it was refused.
+    """
+
+    reason: Reason | None
+    facts: Facts | None = None
+    used: int = 0
+
+    @property
+    def is_allowed(self) -> bool:
+        return self.reason is None
+
+    @property
+    def calls_this_hour(self) -> int:
+        return self.used + self.facts.hour_calls if self.facts else 0
+
+    @property
+    def calls_this_month(self) -> int:
+        return self.used + self.facts.month_calls if self.facts else 0
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """When a call that was one too many may be tried again."""
+        if self.facts is None or self.reason not in (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED):
+            return None
+        return self.facts.hour_ends_at if self.reason == Reason.RATE_LIMITED else self.facts.month_ends_at
+
+
+def decide(call: Call) -> Decision:
+    """Decide on a call, and count it if it passes. A malformed key costs no query, any other one statement.
+
+    Twice a minute at most there is more to do: the first call of a meter opens it, the first of a minute is noted at
+    the secret, and one that reaches 80 or 100 % of the quota announces that.
+    """
+    if call.key is not None and not is_well_formed(call.key, *MODES):
+        return Decision(Reason.KEY_MALFORMED)
+    known = digests(call.key) if call.key else []
+    facts = _look_up(call, known)
+    if facts is None:
+        return Decision(Reason.ROUTE_UNKNOWN if call.target else Reason.KEY_UNKNOWN)
+    if facts.digest is not None and not any(compare_digest(facts.digest, digest) for digest in known):
+        return Decision(Reason.KEY_UNKNOWN)
+    reason = reason_of(facts)
+    used = call.cost if reason is None and facts.is_metered else 0
+    decision = Decision(reason, facts, used)
+    if call.cost:
+        _note(decision)
+    return decision
+
+
+def _look_up(call: Call, known: list[bytes]) -> Facts | None:
+    question = Question(known, call.cost, call.api_id)
+    if call.target:
+        question = question._replace(tenant=call.target.tenant, prefixes=call.target.prefixes)
+    facts = ask(question)
+    if facts is not None and facts.is_meter_missing:
+        meters.open_meters(facts.tenant_id, [facts.subscription_id, facts.api_id if facts.ceiling else None])
+        facts = ask(question)
+    return facts
+
+
+def reason_of(facts: Facts) -> Reason | None:
+    """Return why the first check that failed refuses the call. Limits are asked where the checks have passed."""
+    for check, is_passed in zip(CHECKS + LIMITS, facts.checks + facts.limits, strict=True):
+        if not is_passed:
+            return check.reason
+    return None
+
+
+def _note(decision: Decision) -> None:
+    """Write down what a call brings along; a database that has no time for it does not change the decision."""
+    try:
+        facts = decision.facts
+        if decision.is_allowed and facts and facts.secret_id and facts.is_unnoted:
+            _note_use(facts.secret_id)
+        if facts and facts.quota is not None and facts.is_metered and _has_news(decision, facts, facts.quota):
+            meters.announce_quota(str(facts.subscription_id))
+    except OperationalError:
+        logger.warning("the use of a key was not noted", exc_info=True)
+
+
+def _has_news(decision: Decision, facts: Facts, quota: int) -> bool:
+    return meters.percent_to_announce(decision.calls_this_month, quota) > facts.announced_percent
+
+
+def _note_use(secret_id: int) -> None:
+    """Set ``last_used_at``; of many calls in the same instant the first writes, and the others find it done."""
+    is_due = Q(last_used_at=None) | Q(last_used_at__lte=Now() - timedelta(seconds=NOTED_SECONDS))
+    KeySecret.objects.filter(is_due, pk=secret_id).update(last_used_at=Now())

@@ -1,0 +1,76 @@
+"""A subscribed application, its key, and the gateway that asks about its calls."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from apikeys.models import ApiKey
+from apikeys.services import NewKey, issue_key
+from catalog.authentication import HEADER
+from catalog.gateways import register_gateway
+from catalog.models import Api
+from stoa_cp.actors import SYSTEM
+from subscriptions.models import Subscription
+from tenants.models import Tenant
+from tests.factories import ApiFactory, SubscriptionFactory
+
+
+class Edge:
+    """A gateway: what it asks about a call, and what it is answered."""
+
+    def __init__(self, token: str) -> None:
+        self._client = Client(raise_request_exception=False)
+        self._headers = {HEADER: token}
+
+    def authorize(self, uri: str, key: str | None = None, **headers: str) -> Any:
+        """Ask as Traefik does about a GET of ``uri``."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {"X-Forwarded-Uri": uri, "X-Forwarded-Method": "GET"} | ({"X-API-Key": key} if key else {}) | named
+        return self.ask("/v1/gateway/authorize", sent)
+
+    def ask(self, path: str, headers: dict[str, str], method: str = "GET", body: bytes = b"") -> Any:
+        return self._client.generic(method, path, body, "text/plain", headers=self._headers | headers)
+
+    def verify(self, key: object, **fields: object) -> Any:
+        body = json.dumps({"key": key} | fields)
+        path = "/v1/gateway/keys/verify"
+        return self._client.post(path, body, content_type="application/json", headers=self._headers)
+
+
+@pytest.fixture
+def edge(db: None) -> Edge:
+    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    return Edge(token)
+
+
+@pytest.fixture
+def payments(acme: Tenant) -> Api:
+    return ApiFactory(tenant=acme, name="payments", path="/payments", upstream_url="https://pay.example.com:8443/base/")
+
+
+@pytest.fixture
+def mobile(payments: Api) -> Subscription:
+    return SubscriptionFactory(tenant=payments.tenant, api=payments, application="mobile", active=True)
+
+
+Issue = Callable[..., tuple[ApiKey, str]]
+
+
+@pytest.fixture
+def issue(mobile: Subscription) -> Issue:
+    """Issue another key of the subscription: ``issue(mode="test", expires_at=…)``."""
+    return lambda **wish: issue_key(mobile, NewKey(**wish), by=SYSTEM)
+
+
+@pytest.fixture
+def key(issue: Issue) -> ApiKey:
+    return issue()[0]
+
+
+@pytest.fixture
+def secret(issue: Issue) -> str:
+    """What the application sends."""
+    return issue()[1]
