@@ -70,6 +70,9 @@ LIMITS = (
     Check("api_hour_left", Reason.RATE_LIMITED, "COALESCE(api_calls + GREATEST(%(cost)s, 1) <= ceiling, true)"),
 )
 
+# A test key has no limits, and counts on none; a call without a key counts on the API's ceiling.
+METERED = f"COALESCE(key.mode <> '{Mode.TEST}', true)"
+
 HOLDER = """
     apikeys_keysecret secret
     JOIN apikeys_apikey key ON key.id = secret.key_id
@@ -100,11 +103,12 @@ FROM_KEY = f"""
 # PostgreSQL writes the count 0.6 s later at most; a crash within them lets the caller make those calls again.
 STATEMENT = """
 WITH asked AS (
-    SELECT tenant.id AS tenant_id, api.id AS api_id, api.path, api.upstream_url, api.requests_per_hour AS ceiling,
-        api.deprecated_at, api.sunset_at,
-        subscription.id AS subscription_id, subscription.application, plan.slug AS plan, subscription.rate_limit,
-        subscription.quota,
-        key.id AS key_id, key.expires_at, COALESCE(key.mode <> '{test}', true) AS is_metered,
+    SELECT tenant.id AS tenant_id, api.id AS api_id, api.path, api.upstream_url, api.deprecated_at, api.sunset_at,
+        subscription.id AS subscription_id, subscription.application, plan.slug AS plan,
+        CASE WHEN {metered} THEN subscription.rate_limit END AS rate_limit,
+        CASE WHEN {metered} THEN subscription.quota END AS quota,
+        CASE WHEN {metered} THEN api.requests_per_hour END AS ceiling,
+        key.id AS key_id, key.expires_at, {metered} AS is_metered,
         EXISTS (SELECT FROM apikeys_keysecret old
                 WHERE old.key_id = key.id AND old.valid_until > statement_timestamp()) AS is_rotating,
         secret.id AS secret_id, secret.digest,
@@ -206,7 +210,7 @@ def month_after(month: datetime) -> datetime:
 def _compose(source: str) -> str:
     return STATEMENT.format(
         source=source,
-        test=Mode.TEST,
+        metered=METERED,
         checks=", ".join(check.condition for check in CHECKS),
         limits=", ".join(limit.condition for limit in LIMITS),
     )
