@@ -114,7 +114,7 @@ def _note(decision: Decision) -> None:
     try:
         facts = decision.facts
         if decision.is_allowed and facts and facts.secret_id and facts.is_unnoted:
-            _note_use(facts.secret_id)
+            note_use(facts.secret_id)
         if facts and facts.quota is not None and facts.is_metered and _has_news(decision, facts, facts.quota):
             meters.announce_quota(str(facts.subscription_id))
     except OperationalError:
@@ -125,7 +125,7 @@ def _has_news(decision: Decision, facts: Facts, quota: int) -> bool:
     return meters.percent_to_announce(decision.calls_this_month, quota) > facts.announced_percent
 
 
-def _note_use(secret_id: int) -> None:
+def note_use(secret_id: int) -> None:
     """Set ``last_used_at``; of many calls in the same instant the first writes, and the others find it done."""
     is_due = Q(last_used_at=None) | Q(last_used_at__lte=Now() - timedelta(seconds=NOTED_SECONDS))
     KeySecret.objects.filter(is_due, pk=secret_id).update(last_used_at=Now())

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from apikeys import services
 from apikeys.models import ApiKey, KeySecret, Meter
-from apikeys.verification import Call, decide
+from apikeys.verification import Call, decide, note_use
 from catalog.models import Api
 from stoa_cp.actors import SYSTEM
 from stoa_cp.credentials import new_credential
@@ -175,6 +175,16 @@ def test_its_use_is_noted_once_a_minute(secret: str, django_assert_num_queries: 
     decide(Call(secret))
     noted.refresh_from_db()
     assert timezone.now() - noted.last_used_at < timedelta(seconds=30)
+
+
+def test_of_two_that_note_the_same_use_the_first_writes(secret: str) -> None:
+    (row,) = KeySecret.objects.all()
+    note_use(row.pk)
+    KeySecret.objects.update(last_used_at=timezone.now() - timedelta(seconds=30))
+    (noted,) = KeySecret.objects.all()
+    note_use(row.pk)  # it asked before the first one had written
+    row.refresh_from_db()
+    assert row.last_used_at == noted.last_used_at
 
 
 def test_looking_notes_nothing(secret: str) -> None:

@@ -1,0 +1,88 @@
+"""Web processes as in production, over the database of the test."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import quote
+
+from django.db import connection
+
+from catalog.authentication import HEADER
+from stoa_cp.devserver.programs import answers
+from tests.identity.ports import free_port
+
+START_SECONDS = 30
+
+
+class WebProcess:
+    """One server with a connection of its own to the database; ask it from one thread at a time."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.token = ""
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=10)
+
+    def ask(
+        self, method: str, path: str, headers: dict[str, str], body: bytes = b""
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send a request over the kept connection; return the status, the headers in lower case, and the body."""
+        self._connection.request(method, path, body, headers | {HEADER: self.token})
+        response = self._connection.getresponse()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+
+    def verify(self, key: str) -> str:
+        """Return the code of a verification."""
+        body = json.dumps({"key": key}).encode()
+        _status, _headers, answer = self.ask(
+            "POST", "/v1/gateway/keys/verify", {"Content-Type": "application/json"}, body
+        )
+        code: str = json.loads(answer)["code"]
+        return code
+
+    def twin(self) -> "WebProcess":
+        """Return another connection to the same server."""
+        twin = WebProcess(self.port)
+        twin.token = self.token
+        return twin
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def web_processes(count: int) -> Iterator[list[WebProcess]]:
+    """Start servers on free ports, and stop them."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_web_process()) for _number in range(count)]
+        deadline = time.monotonic() + START_SECONDS
+        while not all(answers("127.0.0.1", server.port, "/healthz") for server in servers):
+            assert time.monotonic() < deadline, "the web processes did not start"
+            time.sleep(0.1)
+        yield servers
+
+
+@contextmanager
+def _web_process() -> Iterator[WebProcess]:
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "stoa_cp.wsgi:application", "--interface", "wsgi", "--no-ws"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", "4"]
+    environment = os.environ | {"DATABASE_URL": _database_url(), "DJANGO_SETTINGS_MODULE": "stoa_cp.settings"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        server = WebProcess(port)
+        yield server
+        server.close()
+        process.terminate()
+
+
+def _database_url() -> str:
+    """Return the address of the database that this test runs on."""
+    named: dict[str, Any] = connection.settings_dict
+    user = quote(named["USER"], safe="") + (f":{quote(named['PASSWORD'], safe='')}" if named["PASSWORD"] else "")
+    host = quote(named["HOST"], safe="")
+    return f"postgres://{user}@{host}:{named['PORT']}/{named['NAME']}" if host else f"postgres:///{named['NAME']}"

@@ -1,0 +1,164 @@
+"""What several web processes promise together: nobody answers `valid` after a revocation, and limits are exact."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from threading import Event as Flag
+from threading import Thread
+
+import pytest
+
+from apikeys import services
+from apikeys.models import ApiKey
+from catalog.authentication import HEADER
+from catalog.gateways import register_gateway
+from catalog.models import Api
+from stoa_cp.actors import SYSTEM
+from subscriptions.models import Subscription
+from subscriptions.services import resume_subscription, retire_api, suspend_subscription
+from tenants.services import resume_tenant, suspend_tenant
+from tests.apikeys.processes import WebProcess, web_processes
+from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = 10  # per kind; each is asked of every process
+
+
+@pytest.fixture(scope="module")
+def started(django_db_setup: None, django_db_blocker: object) -> Iterator[list[WebProcess]]:
+    with web_processes(4) as servers:
+        yield servers
+
+
+@pytest.fixture
+def servers(db: None, started: list[WebProcess]) -> list[WebProcess]:
+    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    for server in started:
+        server.token = token
+    return started
+
+
+@pytest.fixture
+def mobile() -> Subscription:
+    tenant = TenantFactory(name="acme")
+    api = ApiFactory(tenant=tenant, name="payments", path="/payments")
+    return subscription_to(api)
+
+
+def subscription_to(api: Api) -> Subscription:
+    plan = PlanFactory(tenant=api.tenant)
+    return SubscriptionFactory(tenant=api.tenant, api=api, plan=plan, active=True, rate_limit=None, quota=None)
+
+
+@pytest.fixture
+def under_load(servers: list[WebProcess], mobile: Subscription) -> Iterator[list[WebProcess]]:
+    """The servers, each busy with calls of another key."""
+    _key, busy = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    stop, failures = Flag(), list[str]()
+
+    def load(server: WebProcess) -> None:
+        while not stop.is_set():
+            code = server.verify(busy)
+            if code not in ("valid", "tenant_suspended", "subscription_suspended", "subscription_revoked"):
+                failures.append(code)
+        server.close()
+
+    threads = [Thread(target=load, args=[server.twin()]) for server in servers]
+    for thread in threads:
+        thread.start()
+    yield servers
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+# What is done to a key, and what undoes it for the next round.
+Step = Callable[[ApiKey], object]
+ENDS: dict[str, tuple[Step, Step]] = {
+    "revoke": (lambda key: services.revoke_key(key, by=SYSTEM), lambda _key: None),
+    "rotate out": (lambda key: services.rotate_key(key, 0, by=SYSTEM), lambda _key: None),
+    "suspend the subscription": (
+        lambda key: suspend_subscription(key.subscription, "", by=SYSTEM),
+        lambda key: resume_subscription(key.subscription, by=SYSTEM),
+    ),
+    "suspend the tenant": (
+        lambda key: suspend_tenant(key.tenant, "", by=SYSTEM),
+        lambda key: resume_tenant(key.tenant, by=SYSTEM),
+    ),
+}
+
+
+def codes(servers: list[WebProcess], pool: ThreadPoolExecutor, secret: str) -> set[str]:
+    return set(pool.map(lambda server: server.verify(secret), servers))
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_no_process_says_valid_after_the_answer(under_load: list[WebProcess], mobile: Subscription, kind: str) -> None:
+    end, undo = ENDS[kind]
+    with ThreadPoolExecutor(len(under_load)) as pool:
+        for _round in range(ROUNDS):
+            key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            assert codes(under_load, pool, secret) == {"valid"}
+            end(key)
+            assert "valid" not in codes(under_load, pool, secret)
+            undo(key)
+
+
+def test_no_process_says_valid_after_the_api_is_deleted(under_load: list[WebProcess], mobile: Subscription) -> None:
+    with ThreadPoolExecutor(len(under_load)) as pool:
+        for _round in range(ROUNDS):
+            api = ApiFactory(tenant=mobile.tenant)
+            _key, secret = services.issue_key(subscription_to(api), services.NewKey(), by=SYSTEM)
+            assert codes(under_load, pool, secret) == {"valid"}
+            retire_api(api, cascade=True, by=SYSTEM)
+            assert codes(under_load, pool, secret) == {"subscription_revoked"}
+
+
+def test_of_64_calls_over_four_processes_with_ten_left_ten_pass(
+    servers: list[WebProcess], mobile: Subscription
+) -> None:
+    Subscription.objects.update(rate_limit=10, quota=10)
+    Api.objects.update(requests_per_hour=10)
+    secrets = [services.issue_key(mobile, services.NewKey(), by=SYSTEM)[1] for _key in range(2)]
+
+    def call(number: int) -> int:
+        twin = servers[number % len(servers)].twin()
+        headers = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secrets[number % 2]}
+        status, _headers, _body = twin.ask("GET", "/v1/gateway/authorize", headers)
+        twin.close()
+        return status
+
+    with ThreadPoolExecutor(64) as pool:
+        statuses = list(pool.map(call, range(64)))
+
+    assert sorted(set(statuses)) == [200, 429]
+    assert statuses.count(200) == 10
+
+
+def test_the_server_passes_on_any_method_and_body(servers: list[WebProcess], mobile: Subscription) -> None:
+    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    asked = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secret}
+    for method, body in (("POST", b"x" * 300_000), ("PURGE", b"y"), ("HEAD", b""), ("GET", b"")):
+        twin = servers[0].twin()  # the server closes a connection on which a body was left unread
+        status, headers, answer = twin.ask(method, "/v1/gateway/authorize", asked, body)
+        twin.close()
+        assert (status, answer) == (200, b"")
+        assert headers["x-stoa-application"] == mobile.application
+
+
+@pytest.mark.parametrize("doubled", ["X-API-Key", "X-Forwarded-Uri"])
+def test_doubled_headers_are_refused(servers: list[WebProcess], mobile: Subscription, doubled: str) -> None:
+    ApiFactory(tenant=mobile.tenant, path="/", auth_required=False)
+    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    sent = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secret, HEADER: servers[0].token}
+    connection = HTTPConnection("127.0.0.1", servers[0].port)
+    connection.putrequest("GET", "/v1/gateway/authorize")
+    for name, value in [*sent.items(), (doubled, sent[doubled])]:
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    assert response.status == (401 if doubled == "X-API-Key" else 404)
+    assert response.headers["X-Stoa-Reason"] == ("key_malformed" if doubled == "X-API-Key" else "route_unknown")
+    connection.close()
