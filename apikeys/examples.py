@@ -18,3 +18,28 @@ KEY = {
     "updated_at": "2025-01-09T10:45:00Z",
 }
 ISSUED_KEY = KEY | {"last_used_at": None, "key": "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8"}
+
+VERIFICATION = {"key": ISSUED_KEY["key"], "path": "/acme/payments/42", "method": "GET", "cost": 1}
+VERIFIED = {
+    "valid": True,
+    "code": "valid",
+    "key_id": KEY["id"],
+    "subscription_id": KEY["subscription_id"],
+    "api_id": "api-0c8h1vbn5r2k7wxz",
+    "tenant_id": KEY["tenant_id"],
+    "application": "mobile-app",
+    "plan": "standard",
+    "rate_limit": {"limit": 1000, "remaining": 987, "reset": 1736420400},
+    "quota": {"limit": 50000, "used": 30127, "remaining": 19873, "resets_at": "2025-02-01T00:00:00Z"},
+    "expires_at": KEY["expires_at"],
+    "rotating": False,
+}
+EXPLANATION = {"key_id": KEY["id"], "method": "GET", "path": "/acme/payments/42"}
+EXPLAINED = {
+    "decision": "deny",
+    "reason": "rate_limited",
+    "checks": [
+        {"check": "route", "passed": True, "detail": "payment-api"},
+        {"check": "rate_limit", "passed": False, "detail": "1000 of 1000 calls of this hour are used."},
+    ],
+}

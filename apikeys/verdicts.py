@@ -5,14 +5,17 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from apikeys import examples as sample
 from apikeys.reasons import Reason
 from catalog.routing import MAX_TARGET_CHARS
+from stoa_cp.openapi import examples
 from stoa_cp.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 
 MAX_KEY_CHARS = 4096  # far beyond any key, so that whatever somebody took for one is judged as a key
 MAX_COST = 1_000_000
 
 
+@examples(request=sample.VERIFICATION)
 class VerificationRequestSerializer(StrictSerializer):
     """The body of a verification."""
 
@@ -43,6 +46,7 @@ class MonthlyQuotaSerializer(serializers.Serializer[Any]):
     resets_at = MomentField()
 
 
+@examples(response=sample.VERIFIED)
 class VerificationSerializer(serializers.Serializer[Any]):
     """What came of a verification; null is what is not known of the key."""
 
@@ -60,6 +64,7 @@ class VerificationSerializer(serializers.Serializer[Any]):
     rotating = serializers.BooleanField()
 
 
+@examples(request=sample.EXPLANATION)
 class ExplanationRequestSerializer(StrictSerializer):
     """The body of an explanation: a key or the id of one, or neither for a call without."""
 
@@ -82,6 +87,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(allow_blank=True)
 
 
+@examples(response=sample.EXPLAINED)
 class ExplanationSerializer(serializers.Serializer[Any]):
     """What would be decided, and every check on the way there."""
 
