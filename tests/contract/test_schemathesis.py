@@ -1,6 +1,7 @@
 """Every operation of the document, called with what schemathesis makes up from it: right, wrong and absurd."""
 
 import json
+import os
 from collections.abc import Iterator
 from random import SystemRandom
 from typing import Any
@@ -23,8 +24,8 @@ from tests.contract.world import build_world
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
 
 FIXED_SEED = 20260109
-# One per run; with pytest-xdist one per worker. A failure prints it.
-RANDOM_SEED = SystemRandom().getrandbits(32)
+# One per run, with pytest-xdist one per worker; a failure prints it, and STOA_TEST_SEED takes it again.
+RANDOM_SEED = int(os.environ.get("STOA_TEST_SEED") or SystemRandom().getrandbits(32))
 
 # Checks that are switched off, each with its reason. Everything else that schemathesis can check is checked.
 SWITCHED_OFF = {
