@@ -35,14 +35,12 @@ class GateMiddleware:
         if not request.path_info.startswith(GATED):
             return self.get_response(request)
         bind_contextvars(address=client_address(request))
-        if request.path_info.startswith(GATEWAY):
-            return self._refuse_large(request) or self.get_response(request)
         actor, refusal = _identify(request)
         budget = budget_of(actor, request)
         allowance = spend_one(budget, request)
         if allowance.is_exceeded:
             refusal = RateLimited()
-        response = self._refuse_large(request) or (
+        response = refuse_large(request) or (
             _refuse(refusal) if refusal else self._pass(request, actor, budget, allowance)
         )
         for name, value in allowance.headers().items():
@@ -57,14 +55,15 @@ class GateMiddleware:
         request.allowance = allowance  # type: ignore[attr-defined]  # for /v1/me
         return self.get_response(request)
 
-    def _refuse_large(self, request: HttpRequest) -> HttpResponseBase | None:
-        """Look at the announced length before a byte of the body is read; traffic may be larger than the rest."""
-        if request.path_info.startswith(f"{GATEWAY}authorize"):
-            return None  # its body is the original call's, which nobody reads here
-        is_traffic = request.path_info == f"{GATEWAY}traffic"
-        limit = settings.STOA_MAX_TRAFFIC_BODY_BYTES if is_traffic else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        announced = request.META.get("CONTENT_LENGTH") or "0"
-        return None if announced.isdecimal() and int(announced) <= limit else _refuse(BodyTooLarge())
+
+def refuse_large(request: HttpRequest) -> HttpResponseBase | None:
+    """Look at the announced length before a byte of the body is read; traffic may be larger than the rest."""
+    if request.path_info.startswith(f"{GATEWAY}authorize"):
+        return None  # its body is the original call's, which nobody reads here
+    is_traffic = request.path_info == f"{GATEWAY}traffic"
+    limit = settings.STOA_MAX_TRAFFIC_BODY_BYTES if is_traffic else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    return None if announced.isdecimal() and int(announced) <= limit else _refuse(BodyTooLarge())
 
 
 def _identify(request: HttpRequest) -> tuple[Actor | None, DomainError | None]:

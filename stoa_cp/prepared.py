@@ -1,5 +1,6 @@
 """Runs a statement that PostgreSQL has planned before: a third of the time that it takes otherwise."""
 
+import select
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,12 @@ def fetch_one(statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...] 
     Each connection prepares a statement when it first meets it; behind a pooler of transactions
     (``STOA_DB_POOLED``) it is planned anew each time.
     """
-    connection.close_if_health_check_failed()
     connection.ensure_connection()
+    with connection.wrap_database_errors:
+        is_suspect = _was_spoken_to(connection.connection.fileno())
+    if is_suspect:
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
     # psycopg's own cursor instead of Django's, which pastes the parameters into the text; the wrapper is Django's,
     # so that errors, query counts and logs are as everywhere.
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
@@ -22,3 +27,13 @@ def fetch_one(statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...] 
         cursor.execute(statement, parameters)
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row
+
+
+def _was_spoken_to(socket: int) -> bool:
+    """Tell whether the server said something unasked: its farewell, as a rule.
+
+    Django would ask it first whether it is still there, which takes as long as the statement itself.
+    """
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))

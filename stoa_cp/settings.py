@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "stoa_cp.monitoring.MonitoringMiddleware",
     "stoa_cp.headers.HeadersMiddleware",
+    "stoa_cp.shortcut.GatewayMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -128,8 +129,12 @@ DATABASES["default"] |= {
     # A worker that is frozen inside a transaction loses it after 10 s, and others go on with its rows.
     "OPTIONS": {
         "connect_timeout": 3,
-        "options": "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s",
-        # For stoa_cp.prepared alone: Django itself binds on the client, where there is nothing to prepare.
+        # The rest is for stoa_cp.prepared alone: Django binds on the client, where there is nothing to prepare. Left
+        # to itself, PostgreSQL plans a prepared statement with an array again and again: 1.2 ms instead of 0.25.
+        "options": (
+            "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s"
+            " -c plan_cache_mode=force_generic_plan"
+        ),
         "prepare_threshold": None if env.bool("STOA_DB_POOLED", default=False) else 0,
     },
 }

@@ -8,7 +8,7 @@ from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from apikeys.views import ApiKeyViewSet, AuthorizeView, ExplanationViewSet, VerificationViewSet
+from apikeys.views import ApiKeyViewSet, AuthorizeView, ExplanationViewSet, VerifyView
 from catalog.views import ApiImportViewSet, ApiViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
@@ -93,7 +93,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{AUTHORIZE}/nginx", AuthorizeView.as_view(profile="nginx")),
     path(f"{AUTHORIZE}/ingress", AuthorizeView.as_view(profile="ingress")),
     re_path(rf"^{AUTHORIZE}/envoy(?P<path>/.*)$", AuthorizeView.as_view(profile="envoy")),
-    resource("v1/gateway/keys/verify", VerificationViewSet, post="verify"),
+    path("v1/gateway/keys/verify", VerifyView.as_view()),
     resource("v1/gateway/traffic", TrafficViewSet, post="report"),
 ]
 

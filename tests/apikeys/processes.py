@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import quote
@@ -55,11 +56,20 @@ class WebProcess:
         self._connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What a server runs, with which settings, and in how many workers."""
+
+    wsgi: str = "stoa_cp.wsgi:application"
+    settings: str = "stoa_cp.settings"
+    workers: int = 1
+
+
 @contextmanager
-def web_processes(count: int) -> Iterator[list[WebProcess]]:
+def web_processes(*applications: Application) -> Iterator[list[WebProcess]]:
     """Start servers on free ports, and stop them."""
     with ExitStack() as stack:
-        servers = [stack.enter_context(_web_process()) for _number in range(count)]
+        servers = [stack.enter_context(_serving(application)) for application in applications]
         deadline = time.monotonic() + START_SECONDS
         while not all(answers("127.0.0.1", server.port, "/healthz") for server in servers):
             assert time.monotonic() < deadline, "the web processes did not start"
@@ -68,11 +78,12 @@ def web_processes(count: int) -> Iterator[list[WebProcess]]:
 
 
 @contextmanager
-def _web_process() -> Iterator[WebProcess]:
+def _serving(application: Application) -> Iterator[WebProcess]:
     port = free_port()
-    command = [sys.executable, "-m", "granian", "stoa_cp.wsgi:application", "--interface", "wsgi", "--no-ws"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", "4"]
-    environment = os.environ | {"DATABASE_URL": _database_url(), "DJANGO_SETTINGS_MODULE": "stoa_cp.settings"}
+    command = [sys.executable, "-m", "granian", application.wsgi, "--interface", "wsgi", "--no-ws"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(application.workers), "--blocking-threads", "4"]
+    environment = os.environ | {"DATABASE_URL": _database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         server = WebProcess(port)
         yield server

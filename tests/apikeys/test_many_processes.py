@@ -17,7 +17,7 @@ from stoa_cp.actors import SYSTEM
 from subscriptions.models import Subscription
 from subscriptions.services import resume_subscription, retire_api, suspend_subscription
 from tenants.services import resume_tenant, suspend_tenant
-from tests.apikeys.processes import WebProcess, web_processes
+from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,7 +27,7 @@ ROUNDS = 10  # per kind; each is asked of every process
 
 @pytest.fixture(scope="module")
 def started(django_db_setup: None, django_db_blocker: object) -> Iterator[list[WebProcess]]:
-    with web_processes(4) as servers:
+    with web_processes(*[Application()] * 4) as servers:
         yield servers
 
 

@@ -1,0 +1,17 @@
+"""The same paths as ours."""
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from tests.benchmarks.naive.views import AuthorizeView, VerifyView
+
+
+def healthz(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+urlpatterns = [
+    path("healthz", healthz),
+    path("v1/gateway/authorize", AuthorizeView.as_view()),
+    path("v1/gateway/keys/verify", VerifyView.as_view()),
+]
