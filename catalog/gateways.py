@@ -1,8 +1,7 @@
 """The life of a gateway's credential: issued, rotated, withdrawn, presented."""
 
-from functools import partial
+from typing import Any
 
-import structlog
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -10,12 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Gateway
 from stoa_cp.actors import GATEWAY, Actor
+from stoa_cp.changes import as_json
 from stoa_cp.constraints import Duplicate, refusing
 from stoa_cp.credentials import digest, digests, is_well_formed, new_credential
 from stoa_cp.errors import NotFound
+from stoa_cp.events import PLATFORM_LOG, emit
 from stoa_cp.prepared import fetch_one
-
-logger = structlog.get_logger(__name__)
 
 TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
 # Every call of every consumer asks this. One write a minute per gateway, however many calls it makes.
@@ -33,7 +32,7 @@ def register_gateway(name: str, *, by: Actor) -> tuple[Gateway, str]:
     gateway = Gateway(name=name, token_digest=digest(token))
     with refusing({"gateway_name_unique": Duplicate(_("A gateway of this name exists already."), field="name")}):
         gateway.save(force_insert=True)
-    _note("gateway_registered", gateway, by)
+    emit("gateway.created", tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
     return gateway, token
 
 
@@ -44,7 +43,7 @@ def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> tuple[Gateway, str]:
     token = new_credential(TOKEN_PREFIX)
     gateway.token_digest = digest(token)
     gateway.save()
-    _note("gateway_token_rotated", gateway, by)
+    emit("gateway.token_rotated", tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
     return gateway, token
 
 
@@ -54,12 +53,17 @@ def delete_gateway(gateway: Gateway, *, by: Actor) -> None:
     gateway = lock_gateway(gateway.id)
     gateway.deleted_at = timezone.now()
     gateway.save()
-    _note("gateway_deleted", gateway, by)
+    emit("gateway.deleted", tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
 
 
-def _note(message: str, gateway: Gateway, by: Actor) -> None:
-    """Tell the process log, once it is true: a gateway is no tenant's, and each event log is a tenant's."""
-    transaction.on_commit(partial(logger.info, message, gateway=gateway.id, by=by.id))
+def snapshot(gateway: Gateway) -> dict[str, Any]:
+    """Return the gateway as events show it: never its token."""
+    return {
+        "id": gateway.id,
+        "name": gateway.name,
+        "created_at": as_json(gateway.created_at),
+        "version": gateway.version,
+    }
 
 
 def lock_gateway(gateway_id: str) -> Gateway:

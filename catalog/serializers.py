@@ -1,4 +1,4 @@
-"""How an API reads and is written in JSON."""
+"""How an API and a gateway read and are written in JSON."""
 
 from typing import Any
 
@@ -80,3 +80,19 @@ class NewGatewaySerializer(StrictSerializer):
     """The body of a gateway's registration."""
 
     name = StringField(max_length=63, validators=[RegexValidator(GATEWAY_NAME_PATTERN)])
+
+
+class GatewaySerializer(StrictSerializer):
+    """The whole gateway; its token only where it is issued."""
+
+    id = StringField(read_only=True)
+    name = StringField(read_only=True)
+    last_seen_at = MomentField(read_only=True, allow_null=True)
+    created_at = MomentField(read_only=True)
+    updated_at = MomentField(read_only=True)
+
+
+class IssuedGatewaySerializer(GatewaySerializer):
+    """The one answer that holds the token itself."""
+
+    token = StringField(read_only=True)

@@ -1,4 +1,4 @@
-"""APIs over REST."""
+"""APIs over REST, and the gateways that carry calls to them."""
 
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -7,14 +7,23 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.response import Response
 
-from catalog import services
+from catalog import gateways, services
 from catalog.importing import read_registration
-from catalog.models import Api
+from catalog.models import Api, Gateway
 from catalog.parsers import OldYAMLParser, TextYAMLParser, YAMLParser
-from catalog.serializers import ApiSerializer, NewApiSerializer
+from catalog.serializers import (
+    ApiSerializer,
+    GatewaySerializer,
+    IssuedGatewaySerializer,
+    NewApiSerializer,
+    NewGatewaySerializer,
+)
 from stoa_cp.parameters import flag_parameter
 from stoa_cp.parsers import StrictJSONParser
+from stoa_cp.serializers import NothingSerializer
+from stoa_cp.viewsets import ControlPlaneViewSet
 from subscriptions.services import retire_api
 from tenants.scoping import TenantScopedViewSet
 
@@ -91,3 +100,48 @@ class ApiImportViewSet(TenantScopedViewSet):
     @property
     def collection_path(self) -> str:
         return self.request.path.removesuffix("/import")
+
+
+@extend_schema(tags=["Gateways"])
+@extend_schema_view(
+    list=extend_schema(summary="List gateways"),
+    create=extend_schema(
+        summary="Register a gateway", request=NewGatewaySerializer, responses={201: IssuedGatewaySerializer}
+    ),
+    retrieve=extend_schema(summary="Get a gateway"),
+    destroy=extend_schema(summary="Withdraw a gateway"),
+)
+class GatewayViewSet(ControlPlaneViewSet):
+    """The proxies that may ask about calls, for the platform's operators."""
+
+    serializer_class = GatewaySerializer
+    lookup_url_kwarg = "gateway_id"
+    rights: ClassVar = dict.fromkeys(("list", "create", "retrieve", "destroy", "rotate_token"), "gateways:manage")
+    filters = {"name": "name"}
+    search_fields = ("name",)
+    sort_fields = ("name", "last_seen_at", "created_at", "updated_at")
+
+    def get_queryset(self) -> QuerySet[Gateway]:
+        return Gateway.objects.live()
+
+    def create(self, request: Any) -> HttpResponse:
+        name = self.parse(NewGatewaySerializer)["name"]
+        return self.write(gateways.register_gateway, name, render=self.render_issued)
+
+    def destroy(self, request: Any, gateway_id: str) -> HttpResponse:
+        gateway = self.get_object()
+        return self.write(gateways.delete_gateway, gateway, on=gateway, render=self.render_nothing)
+
+    @extend_schema(summary="Replace a gateway's token", request=None, responses={200: IssuedGatewaySerializer})
+    def rotate_token(self, request: Any, gateway_id: str) -> HttpResponse:
+        gateway = self.get_object()
+        self.parse(NothingSerializer)
+        return self.write(gateways.rotate_gateway_token, gateway, on=gateway, render=self.render_rotated)
+
+    def render_issued(self, issued: tuple[Gateway, str]) -> Response:
+        """Answer 201 with the token, which is shown this once."""
+        return self.render_created(issued[0], once={"token": issued[1]})
+
+    def render_rotated(self, rotated: tuple[Gateway, str]) -> Response:
+        """Answer with the new token, which is shown this once."""
+        return self.render(rotated[0], once={"token": rotated[1]})

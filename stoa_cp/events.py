@@ -15,6 +15,8 @@ from stoa_cp.models import Event, EventChain, EventDispatch
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.
 Changes = Mapping[str, list[Any]]
+# The log of what belongs to no tenant. No tenant's id is a word like this, so that its chain is like any other.
+PLATFORM_LOG = "platform"
 
 
 def emit(
@@ -25,7 +27,7 @@ def emit(
     data: Mapping[str, Any],
     changes: Changes | None = None,
 ) -> Event:
-    """Append an event to the tenant's log in the caller's transaction, and announce it after the commit.
+    """Append an event to a tenant's log, or PLATFORM_LOG, in the caller's transaction; announce it after the commit.
 
     ``data`` is a snapshot in JSON types that never holds a secret. Raises TransactionManagementError outside a
     transaction: an event without its change would be a lie.

@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path, registe
 from django.urls.converters import StringConverter
 
 from apikeys.views import ApiKeyViewSet, AuthorizeView, ExplanationViewSet, VerifyView
-from catalog.views import ApiImportViewSet, ApiViewSet
+from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
 from stoa_cp.ids import id_pattern
@@ -88,6 +88,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource(f"{WEBHOOK}/deliveries/<dlv:delivery_id>", DeliveryViewSet, get="retrieve"),
     resource(f"{WEBHOOK}/deliveries/<dlv:delivery_id>/redeliver", DeliveryViewSet, post="redeliver"),
     resource(f"{TENANT}/explain", ExplanationViewSet, post="explain"),
+    # Gateways, for the platform
+    resource("v1/gateways", GatewayViewSet, **ALL),
+    resource("v1/gateways/<gtw:gateway_id>", GatewayViewSet, get="retrieve", delete="destroy"),
+    resource("v1/gateways/<gtw:gateway_id>/rotate-token", GatewayViewSet, post="rotate_token"),
     # For gateways
     path(AUTHORIZE, AuthorizeView.as_view()),
     path(f"{AUTHORIZE}/nginx", AuthorizeView.as_view(profile="nginx")),

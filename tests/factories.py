@@ -8,7 +8,7 @@ from factory.django import DjangoModelFactory
 
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import shown_start
-from catalog.models import Api
+from catalog.models import Api, Gateway
 from stoa_cp.credentials import digest, new_credential
 from subscriptions.models import Plan, Status, Subscription
 from tenants.models import Status as TenantStatus
@@ -92,3 +92,15 @@ class ApiKeyFactory(DjangoModelFactory[ApiKey]):
     @factory.post_generation
     def current_secret(self: Any, create: bool, extracted: str | None, **_kwargs: Any) -> None:  # noqa: FBT001
         KeySecret.objects.create(key=self, digest=digest(extracted or new_credential("stoa_live_")))
+
+
+class GatewayFactory(DjangoModelFactory[Gateway]):
+    """A gateway; ``token`` is what it presents."""
+
+    class Meta:
+        model = Gateway
+        exclude = ["token"]
+
+    token = factory.LazyFunction(lambda: new_credential("stoa_gtw_"))
+    name = factory.Sequence(lambda number: f"edge-{number}")
+    token_digest = factory.LazyAttribute(lambda gateway: digest(gateway.token))

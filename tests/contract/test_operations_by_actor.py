@@ -18,6 +18,7 @@ PLAN = f"{TENANT}/plans/{{plan_id}}"
 SUBSCRIPTION = f"{TENANT}/subscriptions/{{subscription_id}}"
 KEY = f"{TENANT}/apikeys/{{key_id}}"
 WEBHOOK = f"{TENANT}/webhooks/{{webhook_id}}"
+GATEWAY = "/v1/gateways/{gateway_id}"
 DELIVERY = f"{WEBHOOK}/deliveries/{{delivery_id}}"
 
 READERS = {"victor", "dave", "alice", "olga"}
@@ -99,6 +100,11 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("get", "/v1/gateway/authorize/nginx"): (PLATFORM, None),
     ("get", "/v1/gateway/authorize/ingress"): (PLATFORM, None),
     ("get", "/v1/gateway/authorize/envoy{path}"): (PLATFORM, None),
+    ("get", "/v1/gateways"): (PLATFORM, None),
+    ("post", "/v1/gateways"): (PLATFORM, {"name": "edge-2"}),
+    ("get", GATEWAY): (PLATFORM, None),
+    ("delete", GATEWAY): (PLATFORM, None),
+    ("post", f"{GATEWAY}/rotate-token"): (PLATFORM, None),
     ("post", "/v1/gateway/traffic"): (PLATFORM, {"batch_id": "b-1", "records": []}),
 }
 OPERATIONS = sorted(TABLE)

@@ -1,7 +1,7 @@
 """A tenant with one of everything, to try every operation on."""
 
 from subscriptions.models import Status
-from tests.factories import ApiFactory, ApiKeyFactory, PlanFactory, SubscriptionFactory, TenantFactory
+from tests.factories import ApiFactory, ApiKeyFactory, GatewayFactory, PlanFactory, SubscriptionFactory, TenantFactory
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 
 
@@ -24,6 +24,7 @@ def build_world(name: str = "acme") -> dict[str, str]:
             tenant=tenant, api=api, plan=plan, active=True, status=Status.SUSPENDED
         ).id,
         "key_id": ApiKeyFactory(subscription=active).id,
+        "gateway_id": GatewayFactory().id,
         "webhook_id": webhook.id,
         "delivery_id": DeliveryFactory(webhook=webhook).id,
     }
