@@ -1,0 +1,27 @@
+"""Configurations for the gateways that people already run: one module per program."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from apikeys.exporters import apisix, caddy, envoy, haproxy, kong, nginx, traefik
+from apikeys.exporters.site import Site
+
+EXPORTERS: Mapping[str, Callable[[Site], str]] = MappingProxyType(
+    {
+        "nginx": nginx.export,
+        "caddy": caddy.export,
+        "traefik": traefik.export,
+        "envoy": envoy.export,
+        "haproxy": haproxy.export,
+        "apisix": apisix.export,
+        "kong": kong.export,
+    }
+)
+FORMATS = tuple(EXPORTERS)
+YAML = "application/yaml"  # RFC 9512
+MEDIA_TYPES = dict.fromkeys(FORMATS, "text/plain") | dict.fromkeys(("traefik", "envoy", "apisix", "kong"), YAML)
+
+
+def export_configuration(program: str, site: Site) -> str:
+    """Return the configuration of ``program``, one of FORMATS, as the text of a file."""
+    return EXPORTERS[program](site)

@@ -1,0 +1,15 @@
+"""HAProxy: asks through haproxy-auth-request, and calls the backend that the answer names."""
+
+from apikeys.exporters.site import IDENTITY_HEADERS, REFUSAL_HEADERS, ROUTING_HEADERS, Site, render_file
+
+
+def export(site: Site) -> str:
+    """Return an ``haproxy.cfg`` with a backend per API."""
+    return render_file(
+        "haproxy.cfg",
+        site,
+        token=site.token_or("${STOA_GATEWAY_TOKEN}"),
+        copied=",".join(name.lower() for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS)),
+        refused=",".join(name.lower() for name in REFUSAL_HEADERS),
+        routing=ROUTING_HEADERS,
+    )

@@ -1,0 +1,94 @@
+"""Kong's open edition: declarative services, routes and consumers; it decides by itself, with credentials added."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from apikeys.configuration import Route
+from apikeys.exporters.site import Site, dump_yaml, quoted
+from catalog.models import Status
+from subscriptions.models import Subscription
+
+COMMENT = """
+A STOA gateway for Kong 3 (open edition), for `deck gateway sync` or the DB-less mode. Kong has no forward-auth plugin
+of its own there, so it decides by itself: this file is a copy of what is subscribed now, and has to be written anew
+when that changes. Limits are counted by Kong, per node.
+CREDENTIALS ARE MISSING, on purpose: the control plane keeps digests of keys, never the keys. Add `keyauth_credentials`
+to the consumers, or let applications present keys that you give out.
+"""
+FORMAT_VERSION = "3.0"
+TAG = "stoa"
+
+
+def export(site: Site) -> str:
+    """Return a declarative configuration in YAML. APIs that are switched off are left out."""
+    open_routes = [route for route in site.routes if route.status != Status.INACTIVE]
+    tenants = {route.api_id: route.tenant for route in open_routes}
+    subscriptions = [each for each in site.subscriptions if each.api_id in tenants]
+    names = {route.api_id: name for name, route in _named(open_routes)}
+    return dump_yaml(
+        {
+            "_format_version": FORMAT_VERSION,
+            "_info": {"select_tags": [TAG]},
+            "services": [_service(name, route) for name, route in _named(open_routes)],
+            "consumers": [_consumer(each, tenants[each.api_id], names[each.api_id]) for each in subscriptions],
+        },
+        COMMENT,
+    )
+
+
+def _named(routes: Iterable[Route]) -> list[tuple[str, Route]]:
+    """Return each route with a name that no other has: two versions of an API share theirs."""
+    by_name = defaultdict(list)
+    for route in routes:
+        by_name[f"{route.tenant}-{_plain(route.name)}"].append(route)
+    return [
+        (name if len(same) == 1 else f"{name}-{route.api_id}", route)
+        for name, same in by_name.items()
+        for route in same
+    ]
+
+
+def _plain(name: str) -> str:
+    """Return a name in the characters that Kong takes in one."""
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in name)
+
+
+def _service(name: str, route: Route) -> dict[str, Any]:
+    plugins: list[dict[str, Any]] = []
+    if route.auth_required:
+        plugins.append(_plugin("key-auth", key_names=["X-API-Key"], hide_credentials=True))
+        plugins.append(_plugin("acl", allow=[name], hide_groups_header=True))
+    if route.requests_per_hour:
+        plugins.append(_plugin("rate-limiting", hour=route.requests_per_hour, limit_by="service", policy="local"))
+    return {
+        "name": name,
+        "url": f"{route.scheme}://{route.authority}{route.base_path}",
+        "tags": [TAG, route.tenant],
+        "routes": [
+            {
+                "name": name,
+                # By whole segments: /pay is no prefix of /payments. `~` marks a regular expression.
+                "paths": [f"~{quoted(route.path)}(?=/|$)"],
+                "strip_path": True,
+                "tags": [TAG, route.tenant],
+            }
+        ],
+        "plugins": plugins,
+    }
+
+
+def _consumer(subscription: Subscription, tenant: str, group: str) -> dict[str, Any]:
+    limits = {"hour": subscription.rate_limit, "month": subscription.quota}
+    limits = {period: limit for period, limit in limits.items() if limit}
+    return {
+        "username": f"{tenant}-{_plain(subscription.application)}-{subscription.id}",
+        "custom_id": subscription.id,
+        "tags": [TAG, tenant],
+        "acls": [{"group": group, "tags": [TAG]}],
+        "plugins": [_plugin("rate-limiting", limit_by="consumer", policy="local", **limits)] if limits else [],
+    }
+
+
+def _plugin(plugin: str, **config: Any) -> dict[str, Any]:
+    return {"name": plugin, "tags": [TAG], "config": config}
