@@ -3,8 +3,12 @@
 from rest_framework import serializers
 
 from apikeys import examples as sample
+from apikeys.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
+from apikeys.exporters import FORMATS
 from apikeys.models import Mode, Status
 from apikeys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
+from catalog.models import Status as ApiStatus
+from catalog.serializers import ApiRateLimitSerializer
 from stoa_cp.openapi import examples
 from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 
@@ -53,3 +57,62 @@ class KeyRotationSerializer(StrictSerializer):
         min_value=0, max_value=MAX_OVERLAP_SECONDS, required=False, default=DEFAULT_OVERLAP_SECONDS
     )
     force = FlagField(required=False, default=False)
+
+
+class ConfigurationQuerySerializer(StrictSerializer):
+    """In which form a gateway wants its configuration, and how long it waits for another one than it knows."""
+
+    format = serializers.ChoiceField(choices=("json", *FORMATS), required=False, default="json")
+    wait = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_WAIT_SECONDS,
+        required=False,
+        default=0,
+        help_text="Seconds to wait for a change, where If-None-Match names what there is.",
+    )
+
+
+class RouteSerializer(StrictSerializer):
+    """Where calls to one API come in and go."""
+
+    api_id = StringField(read_only=True)
+    tenant_id = StringField(read_only=True)
+    tenant = StringField(read_only=True)
+    path = StringField(read_only=True)
+    upstream_url = StringField(read_only=True)
+    auth_required = FlagField(read_only=True)
+    rate_limit = ApiRateLimitSerializer(read_only=True)
+    status = serializers.ChoiceField(choices=ApiStatus.choices, read_only=True)
+
+
+class GrantSerializer(StrictSerializer):
+    """A subscription that lets calls through, and within which limits."""
+
+    id = StringField(read_only=True)
+    tenant_id = StringField(read_only=True)
+    api_id = StringField(read_only=True)
+    application = StringField(read_only=True)
+    plan = StringField(read_only=True)
+    rate_limit = WholeNumberField(read_only=True, allow_null=True)
+    quota = WholeNumberField(read_only=True, allow_null=True)
+    expires_at = MomentField(read_only=True, allow_null=True)
+
+
+class DigestSerializer(StrictSerializer):
+    """One secret of a key, as its digest."""
+
+    id = StringField(read_only=True)
+    subscription_id = StringField(read_only=True)
+    digest = StringField(read_only=True, help_text="Hexadecimal, under one of the control plane's peppers.")
+    mode = serializers.ChoiceField(choices=Mode.choices, read_only=True)
+    expires_at = MomentField(read_only=True, allow_null=True)
+    valid_until = MomentField(read_only=True, allow_null=True, help_text="When a rotation retires this secret.")
+
+
+class ConfigurationSerializer(StrictSerializer):
+    """What a gateway needs in order to decide by itself."""
+
+    digest_algorithm = serializers.ChoiceField(choices=[DIGEST_ALGORITHM], read_only=True)
+    keys = DigestSerializer(many=True, read_only=True)
+    subscriptions = GrantSerializer(many=True, read_only=True)
+    routes = RouteSerializer(many=True, read_only=True)

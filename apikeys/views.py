@@ -1,50 +1,31 @@
 """API keys over REST."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from apikeys import services
 from apikeys.explanation import explain
-from apikeys.forwardauth import PROFILES, answer, envoy
 from apikeys.models import ApiKey
-from apikeys.reasons import Reason
-from apikeys.reports import report_of
-from apikeys.serializers import ApiKeySerializer, IssuedKeySerializer, KeyRotationSerializer, NewKeySerializer
+from apikeys.serializers import (
+    ApiKeySerializer,
+    IssuedKeySerializer,
+    KeyRotationSerializer,
+    NewKeySerializer,
+)
 from apikeys.verdicts import (
     ExplanationRequestSerializer,
     ExplanationSerializer,
-    VerificationRequestSerializer,
-    VerificationSerializer,
 )
-from apikeys.verification import Call, Decision, decide
-from catalog.authentication import GatewayAuthentication, authenticate_gateway
-from catalog.routing import read_target
 from stoa_cp.concurrency import with_state
-from stoa_cp.errors import DomainError, InvalidField, Problem, problem_of, respond
-from stoa_cp.parsers import parse_json
-from stoa_cp.permissions import require
+from stoa_cp.errors import InvalidField
 from stoa_cp.serializers import NothingSerializer
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
-
-ORIGINAL_CALL = [
-    OpenApiParameter(name, location=OpenApiParameter.HEADER, description=description)
-    for name, description in (
-        ("X-API-Key", "The consumer's key; or `Authorization: Bearer stoa_…`."),
-        ("X-Forwarded-Uri", "The original path and query: `/authorize`."),
-        ("X-Original-URI", "The same: `/authorize/nginx`."),
-        ("X-Original-URL", "The original URL: `/authorize/ingress`."),
-    )
-]
 
 
 @extend_schema(tags=["API keys"])
@@ -143,68 +124,3 @@ class ExplanationViewSet(TenantScopedViewSet):
         asked = self.parse(ExplanationRequestSerializer)
         explanation = explain(self.tenant, asked["path"], key=asked.get("key"), key_id=asked.get("key_id"))
         return Response(ExplanationSerializer(explanation).data)
-
-
-# Made once: half of a serializer's time goes into its fields.
-QUESTION = VerificationRequestSerializer()
-
-
-class DecisionView(APIView):
-    """What gateways ask about every call: past the REST framework, which would cost more than the decision."""
-
-    authentication_classes = [GatewayAuthentication]
-    rights: ClassVar = {"decide": "gateway:decide"}
-    action = "decide"
-
-    def answer(self, request: HttpRequest, decide_on: Callable[[], HttpResponse]) -> HttpResponse:
-        """Let the gateway in, and turn a refusal into the envelope."""
-        try:
-            require(authenticate_gateway(request.headers), self.rights[self.action])
-            return decide_on()
-        except (DomainError, ValidationError) as refusal:
-            return respond(problem_of(refusal) or Problem("internal_error"))
-
-
-@extend_schema(tags=["Gateway"])
-class VerifyView(DecisionView):
-    """Verification for gateways that speak JSON."""
-
-    @extend_schema(
-        summary="Verify an API key", request=VerificationRequestSerializer, responses={200: VerificationSerializer}
-    )
-    def post(self, request: Request) -> HttpResponse:
-        return self._verify(request.data)
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method == "POST" and request.content_type == "application/json":
-            return self.answer(request, lambda: self._verify(parse_json(request.body)))
-        return super().dispatch(request, *args, **kwargs)  # refuses the method or the media type
-
-    def _verify(self, body: Any) -> HttpResponse:
-        asked = QUESTION.run_validation(body)
-        target = None if asked["path"] is None else read_target(asked["path"])
-        if not asked["key"]:
-            decision = Decision(Reason.KEY_MISSING)
-        elif asked["path"] is not None and target is None:
-            decision = Decision(Reason.ROUTE_UNKNOWN)
-        else:
-            decision = decide(Call(asked["key"], target, asked["api_id"], asked["cost"]))
-        return JsonResponse(report_of(decision))
-
-
-@extend_schema(tags=["Gateway"])
-class AuthorizeView(DecisionView):
-    """Forward-auth: any method, and a body that nobody reads."""
-
-    profile = ""
-
-    @extend_schema(
-        summary="Decide on a call (forward-auth, any method)",
-        parameters=ORIGINAL_CALL,
-        responses={200: OpenApiResponse(description="The call may pass: identity and upstream are in the headers.")},
-    )
-    def get(self, request: HttpRequest, path: str = "") -> HttpResponse:
-        return answer(request, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return self.answer(request, lambda: self.get(request, *args, **kwargs))

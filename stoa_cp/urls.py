@@ -8,7 +8,8 @@ from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from apikeys.views import ApiKeyViewSet, AuthorizeView, ExplanationViewSet, VerifyView
+from apikeys.gateway_views import AuthorizeView, ConfigurationViewSet, VerifyView
+from apikeys.views import ApiKeyViewSet, ExplanationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
@@ -98,6 +99,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{AUTHORIZE}/ingress", AuthorizeView.as_view(profile="ingress")),
     re_path(rf"^{AUTHORIZE}/envoy(?P<path>/.*)$", AuthorizeView.as_view(profile="envoy")),
     path("v1/gateway/keys/verify", VerifyView.as_view()),
+    resource("v1/gateway/config", ConfigurationViewSet, get="configuration"),
     resource("v1/gateway/traffic", TrafficViewSet, post="report"),
 ]
 

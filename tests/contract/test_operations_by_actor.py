@@ -105,6 +105,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("get", GATEWAY): (PLATFORM, None),
     ("delete", GATEWAY): (PLATFORM, None),
     ("post", f"{GATEWAY}/rotate-token"): (PLATFORM, None),
+    ("get", "/v1/gateway/config"): (PLATFORM, None),
     ("post", "/v1/gateway/traffic"): (PLATFORM, {"batch_id": "b-1", "records": []}),
 }
 OPERATIONS = sorted(TABLE)

@@ -1,0 +1,148 @@
+"""What gateways ask, over REST: decisions about calls, keys, and the configuration to decide with."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apikeys.configuration import RETRY_AFTER_SECONDS, Configuration, await_other
+from apikeys.exporters import MEDIA_TYPES, export_configuration
+from apikeys.exporters.site import describe_site
+from apikeys.forwardauth import PROFILES, answer, envoy
+from apikeys.reasons import Reason
+from apikeys.reports import report_of
+from apikeys.serializers import (
+    ConfigurationQuerySerializer,
+    ConfigurationSerializer,
+)
+from apikeys.verdicts import (
+    VerificationRequestSerializer,
+    VerificationSerializer,
+)
+from apikeys.verification import Call, Decision, decide
+from catalog.authentication import GatewayAuthentication, authenticate_gateway
+from catalog.routing import read_target
+from stoa_cp.concurrency import etag, names
+from stoa_cp.errors import DomainError, Problem, problem_of, respond
+from stoa_cp.parsers import parse_json
+from stoa_cp.permissions import require
+from stoa_cp.viewsets import ControlPlaneViewSet
+
+ORIGINAL_CALL = [
+    OpenApiParameter(name, location=OpenApiParameter.HEADER, description=description)
+    for name, description in (
+        ("X-API-Key", "The consumer's key; or `Authorization: Bearer stoa_…`."),
+        ("X-Forwarded-Uri", "The original path and query: `/authorize`."),
+        ("X-Original-URI", "The same: `/authorize/nginx`."),
+        ("X-Original-URL", "The original URL: `/authorize/ingress`."),
+    )
+]
+
+
+# Made once: half of a serializer's time goes into its fields.
+QUESTION = VerificationRequestSerializer()
+
+
+class DecisionView(APIView):
+    """What gateways ask about every call: past the REST framework, which would cost more than the decision."""
+
+    authentication_classes = [GatewayAuthentication]
+    rights: ClassVar = {"decide": "gateway:decide"}
+    action = "decide"
+
+    def answer(self, request: HttpRequest, decide_on: Callable[[], HttpResponse]) -> HttpResponse:
+        """Let the gateway in, and turn a refusal into the envelope."""
+        try:
+            require(authenticate_gateway(request.headers), self.rights[self.action])
+            return decide_on()
+        except (DomainError, ValidationError) as refusal:
+            return respond(problem_of(refusal) or Problem("internal_error"))
+
+
+@extend_schema(tags=["Gateway"])
+class VerifyView(DecisionView):
+    """Verification for gateways that speak JSON."""
+
+    @extend_schema(
+        summary="Verify an API key", request=VerificationRequestSerializer, responses={200: VerificationSerializer}
+    )
+    def post(self, request: Request) -> HttpResponse:
+        return self._verify(request.data)
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method == "POST" and request.content_type == "application/json":
+            return self.answer(request, lambda: self._verify(parse_json(request.body)))
+        return super().dispatch(request, *args, **kwargs)  # refuses the method or the media type
+
+    def _verify(self, body: Any) -> HttpResponse:
+        asked = QUESTION.run_validation(body)
+        target = None if asked["path"] is None else read_target(asked["path"])
+        if not asked["key"]:
+            decision = Decision(Reason.KEY_MISSING)
+        elif asked["path"] is not None and target is None:
+            decision = Decision(Reason.ROUTE_UNKNOWN)
+        else:
+            decision = decide(Call(asked["key"], target, asked["api_id"], asked["cost"]))
+        return JsonResponse(report_of(decision))
+
+
+@extend_schema(tags=["Gateway"])
+class AuthorizeView(DecisionView):
+    """Forward-auth: any method, and a body that nobody reads."""
+
+    profile = ""
+
+    @extend_schema(
+        summary="Decide on a call (forward-auth, any method)",
+        parameters=ORIGINAL_CALL,
+        responses={200: OpenApiResponse(description="The call may pass: identity and upstream are in the headers.")},
+    )
+    def get(self, request: HttpRequest, path: str = "") -> HttpResponse:
+        return answer(request, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return self.answer(request, lambda: self.get(request, *args, **kwargs))
+
+
+@extend_schema(tags=["Gateway"])
+class ConfigurationViewSet(ControlPlaneViewSet):
+    """What a gateway needs beforehand: to decide by itself, or to ask us."""
+
+    authentication_classes = [GatewayAuthentication]
+    filter_backends = []
+    rights: ClassVar = {"configuration": "gateway:decide"}
+
+    @extend_schema(
+        summary="Get routes, limits and key digests, or a program's configuration",
+        parameters=[ConfigurationQuerySerializer],
+        responses={
+            (200, "application/json"): ConfigurationSerializer,
+            (200, "text/plain"): OpenApiTypes.STR,
+            304: None,
+        },
+    )
+    def configuration(self, request: Any) -> HttpResponse:
+        query = ConfigurationQuerySerializer(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        program, wait_seconds = query.validated_data["format"], query.validated_data["wait"]
+        known = request.headers.get("If-None-Match", "")
+        configuration = await_other(lambda tag: names(known, tag), wait_seconds)
+        headers = {"ETag": etag(configuration.tag)}
+        if not configuration.was_awaited:
+            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        if names(known, configuration.tag):
+            return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return self._answer(program, configuration, headers)
+
+    def _answer(self, program: str, configuration: Configuration, headers: dict[str, str]) -> HttpResponse:
+        if program == "json":
+            return Response(configuration.document, headers=headers)
+        content = export_configuration(program, describe_site())
+        return HttpResponse(content, content_type=f"{MEDIA_TYPES[program]}; charset=utf-8", headers=headers)
