@@ -1,6 +1,6 @@
 """Caddy: asks with ``forward_auth``, and sends the call where the answer says."""
 
-from apikeys.exporters.site import IDENTITY_HEADERS, LIMIT_HEADERS, ROUTING_HEADERS, Site, render_file
+from apikeys.exporters.site import IDENTITY_HEADERS, LIMIT_HEADERS, ROUTING_HEADERS, UNAVAILABLE, Site, render_file
 
 SENT_BACK = ("Deprecation", "Sunset", *LIMIT_HEADERS)
 
@@ -13,5 +13,6 @@ def export(site: Site) -> str:
         token=site.token_or("{$STOA_GATEWAY_TOKEN}"),
         copied=(*IDENTITY_HEADERS, *ROUTING_HEADERS),
         sent_back=SENT_BACK,
+        unavailable=UNAVAILABLE,
         withheld=(*ROUTING_HEADERS, *(f"X-Stoa-{name}" for name in SENT_BACK)),
     )

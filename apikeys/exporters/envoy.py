@@ -16,6 +16,7 @@ from apikeys.exporters.site import (
 COMMENT = """
 A STOA gateway for Envoy 1.30 or newer: a whole bootstrap. Put the gateway's token in place of ${STOA_GATEWAY_TOKEN},
 with envsubst for one: Envoy does not read its environment. A new API needs this file again.
+It asks with the Host of the original call: the control plane's STOA_ALLOWED_HOSTS must name the gateway's hosts.
 Envoy normalises paths and refuses encoded slashes before it asks, routes and forwards: all three see the same path.
 """
 TYPE = "type.googleapis.com/envoy"
@@ -42,6 +43,7 @@ def _listener(site: Site) -> dict[str, Any]:
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"},
         # Before the filters, so that none of these is the client's when ext_authz adds the answer's.
         "early_header_mutation_extensions": [_early_removal(foreign)],
         "route_config": {

@@ -1,6 +1,6 @@
 """HAProxy: asks through haproxy-auth-request, and calls the backend that the answer names."""
 
-from apikeys.exporters.site import IDENTITY_HEADERS, REFUSAL_HEADERS, ROUTING_HEADERS, Site, render_file
+from apikeys.exporters.site import IDENTITY_HEADERS, REFUSAL_HEADERS, ROUTING_HEADERS, UNAVAILABLE, Site, render_file
 
 
 def export(site: Site) -> str:
@@ -12,4 +12,5 @@ def export(site: Site) -> str:
         copied=",".join(name.lower() for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS)),
         refused=",".join(name.lower() for name in REFUSAL_HEADERS),
         routing=ROUTING_HEADERS,
+        unavailable=UNAVAILABLE,
     )

@@ -5,11 +5,18 @@ from typing import NamedTuple
 
 from django.utils.translation import override
 
-from apikeys.exporters.site import FOREIGN_HEADERS, IDENTITY_HEADERS, LIMIT_HEADERS, ROUTING_HEADERS, Site, render_file
+from apikeys.exporters.site import (
+    FOREIGN_HEADERS,
+    IDENTITY_HEADERS,
+    LIMIT_HEADERS,
+    ROUTING_HEADERS,
+    UNAVAILABLE,
+    Site,
+    render_file,
+)
 from apikeys.reasons import Reason, sentence_of
 
 LANGUAGE = "en"
-UNAVAILABLE = '{"error":{"code":"internal_error","message":"Server error","details":[],"request_id":null}}'
 
 
 class Header(NamedTuple):

@@ -38,6 +38,8 @@ REFUSAL_HEADERS = ("Content-Type", "Retry-After", "WWW-Authenticate", "X-Stoa-Re
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 # No client may set these, and no upstream has to see them.
 FOREIGN_HEADERS = (TOKEN_HEADER, "X-Stoa-Reason", "X-Stoa-Status")
+# What a caller is told when the control plane cannot be asked.
+UNAVAILABLE = '{"error":{"code":"internal_error","message":"Server error","details":[],"request_id":null}}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,65 @@
+"""A small world behind real proxies: two APIs of acme's, one of them open to one key, and one that is open to all."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apikeys.exporters.site import describe_site
+from apikeys.models import ApiKey
+from apikeys.services import NewKey, issue_key
+from catalog.gateways import register_gateway
+from catalog.models import Api
+from stoa_cp.actors import SYSTEM
+from subscriptions.models import Subscription
+from tests.factories import ApiFactory, SubscriptionFactory, TenantFactory
+from tests.gateways.proxies import Proxy, Upstream, listen, proxy, upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """``payments``, which the key opens, is served below /base by ``paying``; all other APIs by ``others``."""
+
+    payments: Api
+    mobile: Subscription
+    key: ApiKey
+    secret: str
+    paying: Upstream
+    others: Upstream
+
+    @property
+    def credential(self) -> str:
+        return f"X-API-Key: {self.secret}"
+
+    @property
+    def calls(self) -> int:
+        return len(self.paying.calls) + len(self.others.calls)
+
+
+@pytest.fixture
+def town(transactional_db: None) -> Iterator[Town]:
+    acme = TenantFactory(name="acme")
+    with upstream() as paying, upstream() as others:
+        payments = ApiFactory(tenant=acme, name="payments", path="/payments", upstream_url=f"{paying.url}/base")
+        for path in ("/admin", "/payments/admin", "/pay"):
+            ApiFactory(tenant=acme, name=path, path=path, upstream_url=f"{others.url}{path}")
+        ApiFactory(tenant=acme, name="open", path="/open", upstream_url=others.url, auth_required=False)
+        mobile = SubscriptionFactory(tenant=acme, api=payments, active=True, application="mobile é")
+        key, secret = issue_key(mobile, NewKey(), by=SYSTEM)
+        yield Town(payments, mobile, key, secret, paying, others)
+
+
+@pytest.fixture
+def edge_token(town: Town) -> str:
+    return register_gateway("edge-1", by=SYSTEM)[1]
+
+
+@pytest.fixture(params=["nginx", "caddy"])
+def edge(request: Any, town: Town, edge_token: str, live_server: Any, tmp_path: Path, settings: Any) -> Iterator[Proxy]:
+    """A real proxy in front of the town, which asks a real control plane."""
+    settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
+    site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
+    with proxy(request.param, site, tmp_path) as running:
+        yield running

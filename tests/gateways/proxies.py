@@ -1,0 +1,143 @@
+"""Real proxies as child processes in folders of their own, and upstreams that tell what reached them."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from apikeys.exporters import export_configuration
+from apikeys.exporters.site import Site
+from tests.identity.ports import free_port
+from tests.programs import require_program
+
+START_SECONDS = 15
+ANSWER_SECONDS = 15
+FILES = {"nginx": "nginx.conf", "caddy": "Caddyfile"}
+
+
+@dataclass(slots=True)
+class Upstream:
+    """What an API's own server saw: method, raw target and headers, in lower case, of each call."""
+
+    url: str = ""
+    calls: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+
+
+@contextmanager
+def upstream() -> Iterator[Upstream]:
+    """Serve one on loopback."""
+    seen = Upstream()
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            seen.calls.append((self.command, self.path, headers))
+            content = json.dumps({"body": body.decode()}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Stoa-Api", "what an upstream says")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_arguments: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    Thread(target=server.serve_forever, daemon=True).start()
+    seen.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client got; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        error: dict[str, Any] = json.loads(self.content)["error"]
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A gateway that listens on loopback."""
+
+    program: str
+    port: int
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "access.json"
+
+    def call(self, target: str | bytes, *headers: str, method: str = "GET", body: bytes = b"") -> Answer:
+        """Send a request with exactly these bytes as its target."""
+        raw = target.encode() if isinstance(target, str) else target
+        lines = ["Host: gateway.example.com", "Connection: close", f"Content-Length: {len(body)}", *headers]
+        head = method.encode() + b" " + raw + b" HTTP/1.1\r\n" + "\r\n".join(lines).encode() + b"\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECONDS) as client:
+            client.sendall(head + body)
+            response = HTTPResponse(client, method=method)
+            response.begin()
+            content = response.read()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+
+@contextmanager
+def proxy(program: str, site: Site, folder: Path) -> Iterator[Proxy]:
+    """Run the exported configuration of a standalone site; ``site.listen`` names its port."""
+    path = require_program(program)
+    (folder / FILES[program]).write_text(export_configuration(program, site))
+    process = subprocess.Popen(_command(program, path), cwd=folder, env=os.environ | {"HOME": str(folder)})
+    try:
+        _await_port(process, site.listen_port)
+        yield Proxy(program, site.listen_port, folder)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def listen() -> str:
+    return f"127.0.0.1:{free_port()}"
+
+
+def _command(program: str, path: str) -> list[str]:
+    if program == "caddy":
+        return [path, "run", "--adapter", "caddyfile", "--config", FILES[program]]
+    # One process without a master: it is our child, runs as whoever we are, and ends with us.
+    return [path, "-e", "stderr", "-p", ".", "-c", FILES[program], "-g", "daemon off; master_process off;"]
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    pytest.fail("The proxy did not start.")

@@ -1,0 +1,128 @@
+"""Forty paths that two programs could read differently, through a real nginx: who is called is who was decided about.
+
+The key opens payments alone. Whatever the path, no other API is called, and what payments is sent lies below its base.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apikeys.exporters.site import describe_site
+from tests.gateways.conftest import Town
+from tests.gateways.proxies import Answer, Proxy, listen, proxy
+
+REFUSED = (400, 403, 404, 414)
+CALM = re.compile(r"/base(?:/[\w!$&'()*+,;=:@.~%-]*)*(?:\?.*)?", re.ASCII)
+
+HOSTILE: tuple[bytes, ...] = (
+    b"/acme/payments/../admin",
+    b"/acme/payments/..%2fadmin",
+    b"/acme/payments/..%2Fadmin",
+    b"/acme/payments/%2e%2e/admin",
+    b"/acme/payments/%2E%2E%2Fadmin",
+    b"/acme/payments/.%2e/admin",
+    b"/acme/payments/..%252fadmin",
+    b"/acme/payments/%252e%252e/admin",
+    b"/acme/payments/%25252e%25252e/admin",
+    b"/acme/payments/..\\admin",
+    b"/acme/payments/..%5cadmin",
+    b"/acme/payments/..;/admin",
+    b"/acme/payments/..;a=b/admin",
+    b"/acme/payments/;/../admin",
+    b"/acme/payments/./admin",
+    b"/acme/payments//admin",
+    b"/acme//admin",
+    b"//acme/admin",
+    b"//acme/payments/../admin",
+    b"/acme/payments/../../acme/admin",
+    b"/acme/payments%2f..%2fadmin",
+    b"/acme/payments%2fadmin",
+    b"/acme%2fadmin",
+    b"/acme/payments/%c0%ae%c0%ae/admin",
+    b"/acme/payments/..%c0%afadmin",
+    b"/acme/payments/%e0%80%af../admin",
+    b"/acme/payments/%00/../admin",
+    b"/acme/payments%00/admin",
+    b"/acme/payments/\x00admin",
+    b"/acme/payments/%0d%0aX-Stoa-Api:%20evil",
+    b"/acme/payments/%0a/admin",
+    b"/acme/payments/\xff\xfe/admin",
+    b"/acme/payments/%ff",
+    b"/acme/payments/%zz/../admin",
+    b"/acme/payments/%",
+    b"/acme/payments#/../admin",
+    b"/acme/payments/,/acme/admin",
+    b"/acme/payments/%2e",
+    b"/acme/payments/..",
+    b"/acme/open/../admin",
+    b"/ACME/admin",
+    b"http://other.example.com/acme/admin",
+    b"http://gateway.example.com/acme/payments/../admin",
+    b"/acme/payments/" + b"a/" * 4_000,
+    b"/acme/payments/../_stoa/authorize",
+    b"/_stoa/authorize?a=/acme/payments",
+    b"@127.0.0.1:9/acme/payments",
+    b"/acme/payments@127.0.0.1:9/",
+)
+
+
+@pytest.fixture
+def nginx(town: Town, edge_token: str, live_server: Any, tmp_path: Path, settings: Any) -> Iterator[Proxy]:
+    settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
+    site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
+    with proxy("nginx", site, tmp_path) as running:
+        yield running
+
+
+def fault_of(path: bytes, town: Town, answer: Answer) -> str | None:
+    """Return what is wrong with how a path was treated; None if nothing is."""
+    if town.others.calls:
+        return f"{path!r} called another API: {town.others.calls}"
+    if not town.paying.calls:
+        return None if answer.status in REFUSED else f"{path!r} was answered {answer.status}"
+    _method, target, headers = town.paying.calls.pop()
+    if headers["x-stoa-api"] != town.payments.id:
+        return f"{path!r} was decided about {headers['x-stoa-api']}"
+    if not CALM.fullmatch(target) or "/.." in target:
+        return f"{path!r} became {target!r}"
+    return None
+
+
+def test_the_list_is_long_enough() -> None:
+    assert len(set(HOSTILE)) >= 40
+
+
+def test_no_hostile_path_reaches_another_api(nginx: Proxy, town: Town) -> None:
+    faults = []
+    for path in HOSTILE:
+        fault = fault_of(path, town, nginx.call(path, town.credential))
+        if fault:
+            faults.append(fault)
+            town.others.calls.clear()
+            town.paying.calls.clear()
+    assert faults == []
+    # The proxy is as well as before, and so is the key.
+    assert nginx.call("/acme/payments/1", town.credential).status == 200
+    assert town.paying.calls[0][1] == "/base/1"
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/acme/payments", "/base"),
+        ("/acme/payments/", "/base/"),
+        ("/acme/payments/a%20b", "/base/a%20b"),
+        ("/acme/payments/a%20b?c=%2F..%2F", "/base/a%20b?c=%2F..%2F"),
+        ("/acme/payments/caf%C3%A9", "/base/caf%C3%A9"),
+        ("/acme/%70ayments/1", "/base/1"),
+        ("/acme/payments/a;b=c,d", "/base/a;b=c,d"),
+        ("/acme/payments/...", "/base/..."),
+        ("/acme/payments/x?", "/base/x?"),
+    ],
+)
+def test_an_honest_path_arrives_as_it_was_sent(nginx: Proxy, town: Town, path: str, target: str) -> None:
+    assert nginx.call(path, town.credential).status == 200
+    assert town.paying.calls[0][1].removesuffix("?") == target.removesuffix("?")

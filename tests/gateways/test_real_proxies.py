@@ -1,0 +1,247 @@
+"""nginx and Caddy run for real, with the configuration that we write: who gets through, and who does not."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from apikeys.exporters.site import describe_site
+from apikeys.services import NewKey, issue_key, revoke_key
+from catalog.models import Api
+from stoa_cp.actors import SYSTEM
+from subscriptions.models import Subscription
+from tests.gateways.conftest import Town
+from tests.gateways.proxies import Proxy, listen, proxy
+from tests.identity.ports import free_port
+from tests.metrics.traffic import counted
+
+PAYMENTS = "/acme/payments"
+
+
+def test_a_subscribed_key_gets_through(edge: Proxy, town: Town) -> None:
+    answer = edge.call(f"{PAYMENTS}/42?a=1&b=%2F", town.credential)
+
+    assert answer.status == 200
+    ((method, target, headers),) = town.paying.calls
+    assert (method, target) == ("GET", "/base/42?a=1&b=%2F")
+    assert headers["host"] == town.paying.url.removeprefix("http://")
+    assert headers["x-stoa-api"] == town.payments.id
+    assert headers["x-stoa-tenant"] == town.payments.tenant_id
+    assert headers["x-stoa-subscription"] == town.mobile.id
+    assert headers["x-stoa-key"] == town.key.id
+    assert headers["x-stoa-application"] == "mobile %C3%A9"
+    assert headers["x-stoa-decision"].startswith("dec-")
+    assert answer.headers["x-ratelimit-limit"] == "1000"
+    assert answer.headers["x-ratelimit-remaining"] == "999"
+
+
+def test_a_bearer_key_gets_through_and_no_key_reaches_the_upstream(edge: Proxy, town: Town) -> None:
+    assert edge.call(PAYMENTS, f"Authorization: Bearer {town.secret}").status == 200
+    assert edge.call(PAYMENTS, town.credential).status == 200
+    for _method, target, headers in town.paying.calls:
+        assert target == "/base"
+        assert town.secret not in str(headers)
+
+
+def test_another_credential_is_the_upstreams_own_business(edge: Proxy, town: Town) -> None:
+    edge.call("/acme/open/", "X-API-Key: mine", "Authorization: Basic bWluZQ==")
+    ((_method, target, headers),) = town.others.calls
+    assert target == "/"
+    assert headers["x-api-key"] == "mine"
+    assert headers["authorization"] == "Basic bWluZQ=="
+
+
+def test_a_body_arrives(edge: Proxy, town: Town) -> None:
+    body = b"x" * 2_000_000
+    answer = edge.call(PAYMENTS, town.credential, method="POST", body=body)
+    assert answer.status == 200
+    assert town.paying.calls[0][0] == "POST"
+    assert len(answer.content) > len(body)
+
+
+REFUSALS = [
+    (PAYMENTS, "", 401, "key_missing"),
+    (PAYMENTS, "stoa_live_" + "0" * 46, 401, "key_malformed"),
+    (PAYMENTS, "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8", 401, "key_unknown"),
+    ("/acme/admin", None, 403, "api_not_subscribed"),
+    ("/acme/nothing", None, 404, "route_unknown"),
+    ("/nobody/payments", None, 404, "route_unknown"),
+    ("/", None, 404, "route_unknown"),
+    ("/v1/tenants", None, 404, "route_unknown"),
+]
+CODES = {401: "unauthorized", 403: "forbidden", 404: "not_found"}
+
+
+def test_a_refusal_says_why(edge: Proxy, town: Town) -> None:
+    for target, credential, status, reason in REFUSALS:
+        key = town.secret if credential is None else credential
+        answer = edge.call(target, *([f"X-API-Key: {key}"] if key else []))
+        assert (answer.status, answer.headers["x-stoa-reason"]) == (status, reason), target
+        assert answer.headers["content-type"] == "application/json"
+        assert (answer.error["code"], answer.error["reason"]) == (CODES[status], reason)
+        assert answer.error["message"].endswith(".")
+        assert answer.error["details"][0]["code"] == reason
+        assert answer.error["request_id"]
+        assert ("www-authenticate" in answer.headers) is (status == 401)
+    assert town.calls == 0
+
+
+def test_too_many_calls_are_told_when_to_come_back(edge: Proxy, town: Town) -> None:
+    Subscription.objects.filter(pk=town.mobile.pk).update(rate_limit=2)
+    statuses = [edge.call(PAYMENTS, town.credential).status for _call in range(3)]
+    refused = edge.call(PAYMENTS, town.credential)
+    assert statuses == [200, 200, 429]
+    assert len(town.paying.calls) == 2
+    assert refused.error["code"] == "rate_limited"
+    assert refused.error["reason"] == "rate_limited"
+    assert 1 <= int(refused.headers["retry-after"]) <= 3600
+    assert refused.headers["x-ratelimit-remaining"] == "0"
+
+
+def test_a_revoked_key_is_refused_on_the_very_next_call(edge: Proxy, town: Town) -> None:
+    assert edge.call(PAYMENTS, town.credential).status == 200
+    revoke_key(town.key, by=SYSTEM)
+    answer = edge.call(PAYMENTS, town.credential)
+    assert (answer.status, answer.error["reason"]) == (401, "key_revoked")
+    assert len(town.paying.calls) == 1
+
+
+def test_an_api_that_moves_needs_no_new_configuration(edge: Proxy, town: Town) -> None:
+    Api.objects.filter(pk=town.payments.pk).update(upstream_url=f"{town.others.url}/moved")
+    assert edge.call(f"{PAYMENTS}/1", town.credential).status == 200
+    assert town.others.calls[0][1] == "/moved/1"
+
+
+def test_a_deprecated_api_says_so(edge: Proxy, town: Town) -> None:
+    Api.objects.filter(pk=town.payments.pk).update(
+        status="deprecated", deprecated_at=timezone.now(), sunset_at=timezone.now()
+    )
+    answer = edge.call(PAYMENTS, town.credential)
+    assert answer.headers["deprecation"].startswith("@")
+    assert answer.headers["sunset"].endswith("GMT")
+
+
+SPOOFED = (
+    "X-Stoa-Tenant: evil",
+    "X-Stoa-Api: evil",
+    "X-Stoa-Subscription: evil",
+    "X-Stoa-Application: evil",
+    "X-Stoa-Key: evil",
+    "X-Stoa-Plan: evil",
+    "X-Stoa-Decision: evil",
+    "X-Stoa-Upstream: http://127.0.0.1:9/evil",
+    "X-Stoa-Upstream-Scheme: http",
+    "X-Stoa-Upstream-Host: 127.0.0.1:9",
+    "X-Stoa-Path: /evil",
+    "X-Stoa-Reason: evil",
+    "X-Stoa-Status: 200",
+    "X-Stoa-Gateway-Token: evil",
+    "x_stoa_tenant: evil",
+)
+
+
+@pytest.mark.parametrize("target", [PAYMENTS, "/acme/open"])
+def test_what_a_client_claims_never_reaches_the_upstream(edge: Proxy, town: Town, target: str) -> None:
+    credential = [town.credential] if target == PAYMENTS else []
+    assert edge.call(target, *SPOOFED, *credential).status == 200
+    (((_method, _target, headers)),) = town.paying.calls + town.others.calls
+    ours = {name: value for name, value in headers.items() if "stoa" in name}
+    assert "evil" not in str(ours)
+    assert "x-stoa-gateway-token" not in headers
+    assert "x-stoa-upstream-host" not in headers
+    if target == PAYMENTS:
+        assert headers["x-stoa-tenant"] == town.payments.tenant_id
+
+
+CLAIMS = (
+    "X-Forwarded-Uri: /acme/open",
+    "X-Original-URI: /acme/open",
+    "X-Original-URL: http://gateway.example.com/acme/open",
+    "X-Forwarded-Prefix: /acme/open",
+    "X-HTTP-Method-Override: OPTIONS",
+)
+
+
+def test_a_client_cannot_ask_about_another_path(edge: Proxy, town: Town) -> None:
+    for claim in CLAIMS:
+        assert edge.call(PAYMENTS, claim).status == 401, claim
+        assert edge.call("/acme/admin", claim, town.credential).status == 403, claim
+    assert town.calls == 0
+
+
+def test_two_keys_are_no_key(edge: Proxy, town: Town) -> None:
+    other = issue_key(town.mobile, NewKey(name="other"), by=SYSTEM)[1]
+    answer = edge.call(PAYMENTS, town.credential, f"Authorization: Bearer {other}")
+    assert (answer.status, answer.error["reason"]) == (401, "key_malformed")
+    assert town.calls == 0
+
+
+STRANGE = (
+    ["X-API-Key: \xff\xfe\x80"],
+    ["X-API-Key: " + "k" * 6_000],
+    ["X-API-Key:"],
+    [f"X-Filler-{number}: {number}" for number in range(120)],
+    ["Cookie: " + "c" * 40_000],
+    ["Authorization: Bearer"],
+    ["Authorization: Bearer a, Bearer b"],
+)
+
+
+def test_a_strange_header_is_a_clear_refusal(edge: Proxy, town: Town) -> None:
+    for headers in STRANGE:
+        assert edge.call(PAYMENTS, *headers).status in (400, 401, 413, 414, 431), headers[0][:20]
+    assert town.calls == 0
+
+
+@pytest.mark.parametrize("program", ["nginx", "caddy"])
+def test_without_the_control_plane_nobody_gets_through(
+    program: str, town: Town, edge_token: str, tmp_path: Path, settings: Any
+) -> None:
+    settings.STOA_URL = f"http://127.0.0.1:{free_port()}"
+    site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
+    with proxy(program, site, tmp_path) as lonely:
+        for target in (PAYMENTS, "/acme/open", "/"):
+            answer = lonely.call(target, town.credential)
+            assert answer.status in (502, 503)
+            assert answer.error["code"] == "internal_error"
+            assert answer.headers["retry-after"] == "2"
+    assert town.calls == 0
+
+
+@pytest.mark.parametrize("program", ["nginx", "caddy"])
+def test_a_gateway_whose_token_was_taken_away_lets_nobody_through(
+    program: str, town: Town, live_server: Any, tmp_path: Path, settings: Any
+) -> None:
+    settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
+    site = describe_site(token="stoa_gtw_none", listen=listen(), is_standalone=True)
+    with proxy(program, site, tmp_path) as stranger:
+        answer = stranger.call(PAYMENTS, town.credential)
+    assert answer.status == 503
+    assert answer.error["code"] == "internal_error"
+    assert town.calls == 0
+
+
+def test_the_log_says_what_counts(edge: Proxy, town: Town, edge_token: str, live_server: Any) -> None:
+    test_secret = issue_key(town.mobile, NewKey(name="test", mode="test"), by=SYSTEM)[1]
+    for _call in range(3):
+        edge.call(f"{PAYMENTS}/1?secret=1", town.credential)
+    edge.call(PAYMENTS, f"X-API-Key: {test_secret}")
+    edge.call(PAYMENTS, f"Authorization: bearer {test_secret}")
+    edge.call(PAYMENTS)
+    edge.call("/acme/nothing", town.credential)
+    edge.call("/acme/open")
+
+    out = StringIO()
+    options = {"gateway": "edge-1", "token": edge_token, "url": live_server.url, "once": True, "stderr": out}
+    call_command("ship_access_log", edge.log, stdout=out, **options)
+
+    assert out.getvalue() == "accepted 4\n"
+    assert counted() == 4
+    assert len(town.paying.calls) == 5
+    text = edge.log.read_text()
+    assert town.secret not in text
+    assert test_secret not in text
+    assert edge_token not in text
