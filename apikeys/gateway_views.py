@@ -139,9 +139,9 @@ class ConfigurationViewSet(ControlPlaneViewSet):
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         if names(known, configuration.tag):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return self._answer(program, configuration, headers)
+        return self._respond(program, configuration, headers)
 
-    def _answer(self, program: str, configuration: Configuration, headers: dict[str, str]) -> HttpResponse:
+    def _respond(self, program: str, configuration: Configuration, headers: dict[str, str]) -> HttpResponse:
         if program == "json":
             return Response(configuration.document, headers=headers)
         content = export_configuration(program, describe_site())
