@@ -14,7 +14,7 @@ PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'impor
 	STOA_ALLOWED_HOSTS=api.example.com STOA_OIDC_ISSUER=https://auth.example.com/realms/stoa \
 	DATABASE_URL=postgres://stoa:secret@127.0.0.1:5432/stoa
 
-.PHONY: install run test check format lock openapi
+.PHONY: install run test check format lock messages openapi
 
 install: .venv/.run-installed
 
@@ -43,6 +43,11 @@ format: .venv/.dev-installed
 # Write the OpenAPI document anew from the views.
 openapi: .venv/.dev-installed
 	$(BIN)/python manage.py openapi
+
+# Gather what is to be translated, and compile what is; needs the gettext tools.
+messages: .venv/.dev-installed
+	$(BIN)/python manage.py makemessages --locale fr --ignore .venv --ignore tests --no-obsolete --no-wrap --add-location file
+	$(BIN)/python manage.py compilemessages --ignore .venv
 
 # Compile the lock files from pyproject.toml; `make lock UPGRADE=--upgrade` takes newer versions.
 lock: .venv/.dev-installed
