@@ -2,16 +2,34 @@
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+INSTALL_SECONDS = 120
 
 
 def require_program(name: str) -> str:
     """Return the path of a program; skip the test without it, or fail if ``STOA_TEST_REQUIRE`` names it."""
-    path = shutil.which(name)
-    if path is None:
-        reason = f"{name} is not installed"
-        if name in os.environ.get("STOA_TEST_REQUIRE", "").split(","):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+    return shutil.which(name) or do_without(name, f"{name} is not installed")
+
+
+def do_without(name: str, reason: str) -> NoReturn:
+    """Skip the test, or fail it if ``STOA_TEST_REQUIRE`` names the program."""
+    if name in os.environ.get("STOA_TEST_REQUIRE", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def install_npm_packages(source: Path, target: Path) -> None:
+    """Copy a folder with a package.json, and install what its lock file names. Does without where npm gets nothing."""
+    npm = require_program("npm")
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    installed = subprocess.run(
+        command, cwd=target, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS
+    )
+    if installed.returncode:
+        do_without("npm", f"npm cannot install the packages: {installed.stderr.strip()[:200]}")

@@ -1,7 +1,6 @@
 """A server that generated clients talk to, and the tools that generate and compile them."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,9 @@ import pytest
 
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
-from tests.programs import require_program
+from tests.programs import install_npm_packages
 
 TYPESCRIPT = Path(__file__).parent / "typescript"
-INSTALL_SECONDS = 120
 
 
 @pytest.fixture
@@ -25,18 +23,8 @@ def token(realm: Grants) -> str:
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the locked npm packages and the TypeScript program. Skips where npm gets no packages."""
-    npm = require_program("npm")
     folder = tmp_path_factory.mktemp("typescript")
-    for name in ("package.json", "package-lock.json", "flow.ts"):
-        shutil.copy(TYPESCRIPT / name, folder)
-    command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    installed = subprocess.run(
-        command, cwd=folder, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS
-    )
-    if installed.returncode and "npm" in os.environ.get("STOA_TEST_REQUIRE", "").split(","):
-        pytest.fail(installed.stderr)
-    if installed.returncode:
-        pytest.skip(f"npm cannot install the packages: {installed.stderr.strip()[:200]}")
+    install_npm_packages(TYPESCRIPT, folder)
     return folder
 
 
