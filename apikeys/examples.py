@@ -43,3 +43,41 @@ EXPLAINED = {
         {"check": "rate_limit", "passed": False, "detail": "1000 of 1000 calls of this hour are used."},
     ],
 }
+
+CONFIGURATION = {
+    "digest_algorithm": "hmac-sha256",
+    "keys": [
+        {
+            "id": KEY["id"],
+            "subscription_id": KEY["subscription_id"],
+            "digest": "9f2c" * 16,
+            "mode": "live",
+            "expires_at": KEY["expires_at"],
+            "valid_until": None,
+        },
+    ],
+    "subscriptions": [
+        {
+            "id": KEY["subscription_id"],
+            "tenant_id": KEY["tenant_id"],
+            "api_id": "api-0c8h1vbn5r2k7wxz",
+            "application": "mobile-app",
+            "plan": "standard",
+            "rate_limit": 1000,
+            "quota": 50000,
+            "expires_at": None,
+        },
+    ],
+    "routes": [
+        {
+            "api_id": "api-0c8h1vbn5r2k7wxz",
+            "tenant_id": KEY["tenant_id"],
+            "tenant": "acme",
+            "path": "/payments",
+            "upstream_url": "https://api.payments.example.com",
+            "auth_required": True,
+            "rate_limit": {"requests_per_hour": 1000},
+            "status": "active",
+        },
+    ],
+}

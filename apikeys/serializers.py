@@ -109,6 +109,7 @@ class DigestSerializer(StrictSerializer):
     valid_until = MomentField(read_only=True, allow_null=True, help_text="When a rotation retires this secret.")
 
 
+@examples(response=sample.CONFIGURATION)
 class ConfigurationSerializer(StrictSerializer):
     """What a gateway needs in order to decide by itself."""
 

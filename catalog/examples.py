@@ -21,3 +21,13 @@ API = NEW_API | {
     "created_at": "2025-01-09T10:15:00Z",
     "updated_at": "2025-01-09T10:15:00Z",
 }
+
+NEW_GATEWAY = {"name": "edge-1"}
+GATEWAY = {
+    "id": "gtw-2x6b0n4m8v1c5z9k",
+    "name": "edge-1",
+    "last_seen_at": "2025-01-09T11:02:00Z",
+    "created_at": "2025-01-09T09:00:00Z",
+    "updated_at": "2025-01-09T09:00:00Z",
+}
+ISSUED_GATEWAY = GATEWAY | {"last_seen_at": None, "token": "stoa_gtw_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd1sI9BU"}

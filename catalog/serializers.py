@@ -76,12 +76,14 @@ class NewApiSerializer(ApiSerializer):
     sunset_at = MomentField(read_only=True, allow_null=True)
 
 
+@examples(request=sample.NEW_GATEWAY)
 class NewGatewaySerializer(StrictSerializer):
     """The body of a gateway's registration."""
 
     name = StringField(max_length=63, validators=[RegexValidator(GATEWAY_NAME_PATTERN)])
 
 
+@examples(response=sample.GATEWAY)
 class GatewaySerializer(StrictSerializer):
     """The whole gateway; its token only where it is issued."""
 
@@ -92,6 +94,7 @@ class GatewaySerializer(StrictSerializer):
     updated_at = MomentField(read_only=True)
 
 
+@examples(response=sample.ISSUED_GATEWAY)
 class IssuedGatewaySerializer(GatewaySerializer):
     """The one answer that holds the token itself."""
 

@@ -217,6 +217,7 @@ SPECTACULAR_SETTINGS = {
             "Plans": "The terms under which applications subscribe.",
             "Subscriptions": "Applications ask for access, somebody decides.",
             "API keys": "What an application shows to the gateway.",
+            "Gateways": "The proxies that may ask about calls.",
             "Gateway": "For the proxies that carry the traffic.",
             "Metrics": "Requests, errors and latencies over time, and what subscriptions have used.",
             "Webhooks": "Where events are sent, and every attempt to send them.",
