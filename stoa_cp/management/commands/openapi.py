@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import translation
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
 
 def generate() -> str:
     """Return the document as JSON text. Raises CommandError if drf-spectacular had to guess anything."""
-    with GENERATOR_STATS.silence():
+    with GENERATOR_STATS.silence(), translation.override("en"):
         generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # the package's annotations stop here
         document = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     if GENERATOR_STATS:
