@@ -53,7 +53,7 @@ REPLAYED = {"deliveries": 42}
 _APPROVED = TYPES["subscription.approved"]
 CATALOGUE = {
     "items": [
-        {"type": _APPROVED.name, "description": "A subscription was approved.", "example": _APPROVED.example()},
+        {"type": _APPROVED.name, "description": "An application may call the API.", "example": _APPROVED.example()},
     ],
     "total": len(TYPES),
 }
