@@ -7,6 +7,8 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from stoa_cp.egress import Unresolved, addresses_of, is_forbidden
+
 MAX_URL_LENGTH = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
@@ -31,7 +33,8 @@ def refusal_of_url(url: str) -> str | Promise | None:
 def refusal_of_upstream(url: str) -> str | Promise | None:
     """Return a sentence that says why ``url`` cannot be an upstream, or None if it can.
 
-    Private addresses are fine: gateways do reach internal services.
+    Private addresses are fine, since gateways do reach internal services, unless ``STOA_PUBLIC_UPSTREAMS_ONLY``; the
+    question then takes up to 2 s, and a name without an address is let through.
     """
     refusal = refusal_of_url(url)
     if refusal:
@@ -39,8 +42,11 @@ def refusal_of_upstream(url: str) -> str | Promise | None:
     parts = urlsplit(url)
     if parts.query or parts.fragment or not BASE_PATH.fullmatch(parts.path):
         return _("An upstream is a plain base URL, without a query or a fragment.")
-    if _is_ourselves(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]):
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    if _is_ourselves(host, port):
         return _("The control plane cannot be its own upstream.")
+    if settings.STOA_PUBLIC_UPSTREAMS_ONLY and _is_private(host, port):
+        return _("The host is not on the public Internet.")
     return None
 
 
@@ -53,6 +59,13 @@ def _split(url: str) -> SplitResult | None:
         return None if parts.port == 0 else parts  # asking for the port checks it
     except ValueError:
         return None
+
+
+def _is_private(host: str, port: int) -> bool:
+    try:
+        return any(is_forbidden(address) for address in addresses_of(host, port))
+    except Unresolved:
+        return False
 
 
 def _is_ourselves(host: str, port: int) -> bool:

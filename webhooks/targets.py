@@ -1,59 +1,19 @@
-"""Which URLs we send to: one parser, one table of forbidden addresses, one resolution."""
+"""Which URLs we send to: one parser, one resolution, none of the addresses that ``stoa_cp.egress`` forbids."""
 
 import re
-import socket
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from queue import Empty, SimpleQueue
-from threading import Thread
+from ipaddress import IPv6Address
 from unicodedata import normalize
 
 from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from stoa_cp.egress import Unresolved, addresses_of, is_address, is_forbidden
+
 MAX_URL_LENGTH = 2048
-RESOLVE_SECONDS = 2.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
 FIRST_UNPRIVILEGED_PORT, LAST_PORT = 1024, 65535
-
-# IANA's special-purpose registries (RFC 6890) and what they leave out. ``is_global`` lets some pass.
-FORBIDDEN = tuple(
-    ip_network(network)
-    for network in (
-        "0.0.0.0/8",  # this host
-        "10.0.0.0/8",  # private
-        "100.64.0.0/10",  # carrier-grade NAT; Alibaba's metadata service
-        "127.0.0.0/8",  # loopback
-        "168.63.129.16/32",  # Azure's metadata service, a public address
-        "169.254.0.0/16",  # link-local; everybody else's metadata service
-        "172.16.0.0/12",  # private
-        "192.0.0.0/24",  # protocol assignments; Oracle's metadata service
-        "192.0.2.0/24",  # documentation
-        "192.88.99.0/24",  # 6to4 relays
-        "192.168.0.0/16",  # private
-        "198.18.0.0/15",  # benchmarks
-        "198.51.100.0/24",  # documentation
-        "203.0.113.0/24",  # documentation
-        "224.0.0.0/4",  # multicast
-        "240.0.0.0/4",  # reserved, broadcast
-        "::/96",  # unspecified, loopback, IPv4-compatible
-        "64:ff9b::/96",  # NAT64: an IPv4 address in disguise
-        "64:ff9b:1::/48",  # local NAT64
-        "100::/64",  # discard
-        "2001::/23",  # Teredo, ORCHID, benchmarks
-        "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: an IPv4 address in disguise
-        "3fff::/20",  # documentation
-        "5f00::/16",  # segment routing
-        "fc00::/7",  # private; AWS's metadata service over IPv6
-        "fe80::/10",  # link-local
-        "fec0::/10",  # site-local
-        "ff00::/8",  # multicast
-    )
-)
 
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")  # parsers disagree about each of these
 URL = re.compile(
@@ -73,10 +33,6 @@ class TargetRefused(ValueError):
     def __init__(self, reason: str | Promise) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class TargetUnresolved(OSError):
-    """The host's name has no address now, or none came in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +79,7 @@ def check_url(url: str) -> None:
     """
     try:
         vetted_addresses(parse_target(url))
-    except TargetUnresolved:
+    except Unresolved:
         return
 
 
@@ -131,30 +87,12 @@ def vetted_addresses(target: Target) -> tuple[str, ...]:
     """Resolve the host and return all of its addresses, each of them allowed.
 
     Raises TargetRefused if one of them is forbidden: which one a connection would take is a matter of luck.
-    Raises TargetUnresolved.
+    Raises Unresolved.
     """
-    addresses = (target.host,) if _is_address(target.host) else _look_up(target.host, target.port)
+    addresses = addresses_of(target.host, target.port)
     if any(is_forbidden(address) for address in addresses):
         raise TargetRefused(_("The host is not on the public Internet."))
     return addresses
-
-
-def is_forbidden(address: str) -> bool:
-    """Tell whether no delivery may go to an IP address, given ``STOA_EGRESS_ALLOW``."""
-    parsed = ip_address(address)
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    if _is_in(parsed, _networks(tuple(settings.STOA_EGRESS_ALLOW))):
-        return False
-    return _is_in(parsed, FORBIDDEN) or not parsed.is_global or parsed.is_multicast or parsed.is_reserved
-
-
-def _is_in(address: IPv4Address | IPv6Address, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
-    return any(address in network for network in networks)
-
-
-@lru_cache
-def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(text) for text in texts)
 
 
 def _allowed_scheme(scheme: str) -> str:
@@ -187,39 +125,10 @@ def _named_host(name: str) -> str:
     if not NAME.fullmatch(host):
         raise TargetRefused(_("The host is no domain name."))
     # The C library reads 0x7f.1, 017700000001 and 2130706433 as 127.0.0.1, and so do browsers.
-    if NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]) and not _is_address(host):
+    if NUMERIC_LABEL.fullmatch(host.rpartition(".")[2]) and not is_address(host):
         raise TargetRefused(_("The host is no IPv4 address of the form 198.51.100.1."))
     return host
 
 
 def _digits(text: str) -> list[str]:
     return [character for character in text if character.isdigit()]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _look_up(name: str, port: int) -> tuple[str, ...]:
-    """Ask the resolver in a thread of its own: getaddrinfo knows no deadline and cannot be interrupted."""
-    answers: SimpleQueue[tuple[str, ...]] = SimpleQueue()
-    Thread(target=_ask_resolver, args=(name, port, answers), name=f"resolve {name}", daemon=True).start()
-    try:
-        addresses = answers.get(timeout=RESOLVE_SECONDS)
-    except Empty:
-        raise TargetUnresolved(name) from None
-    if not addresses:
-        raise TargetUnresolved(name)
-    return addresses
-
-
-def _ask_resolver(name: str, port: int, answers: "SimpleQueue[tuple[str, ...]]") -> None:
-    try:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except OSError:
-        found = []
-    answers.put(tuple(dict.fromkeys(str(entry[4][0]) for entry in found)))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from catalog.models import Api
 from tenants.models import Tenant
@@ -123,6 +124,24 @@ def test_other_paths_are_refused(dave: Caller, acme: Tenant, path: Any, code: st
 @pytest.mark.parametrize("url", ["http://10.0.0.7:8080/base", "https://internal", "https://[2001:db8::1]:8443"])
 def test_an_upstream_may_be_private(dave: Caller, acme: Tenant, url: str) -> None:
     assert dave.post(APIS, PAYMENTS | {"upstream_url": url}).json()["upstream_url"] == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1", "http://localhost", "http://[::1]:3000/base", "http://169.254.169.254"]
+)
+def test_where_only_public_upstreams_are_wanted_a_private_one_is_refused(
+    dave: Caller, acme: Tenant, settings: Settings, url: str
+) -> None:
+    settings.STOA_PUBLIC_UPSTREAMS_ONLY = True
+
+    assert refusal_of(dave.post(APIS, PAYMENTS | {"upstream_url": url})) == invalid("upstream_url")
+    assert dave.post(APIS, PAYMENTS | {"upstream_url": "https://1.1.1.1"}).status_code == 201
+
+
+def test_a_name_without_an_address_may_get_a_public_one(dave: Caller, acme: Tenant, settings: Settings) -> None:
+    settings.STOA_PUBLIC_UPSTREAMS_ONLY = True
+
+    assert dave.post(APIS, PAYMENTS | {"upstream_url": "https://nowhere.invalid"}).status_code == 201
 
 
 @pytest.mark.parametrize(

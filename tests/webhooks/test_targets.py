@@ -12,7 +12,7 @@ from webhooks.client import Client
 from webhooks.targets import (
     Target,
     TargetRefused,
-    TargetUnresolved,
+    Unresolved,
     check_url,
     is_forbidden,
     parse_target,
@@ -126,7 +126,7 @@ def nothing_is_allowed(settings: Settings) -> None:
 def resolve_to(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def resolve_to(*addresses: str) -> None:
         found = [(0, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
-        monkeypatch.setattr("webhooks.targets.socket.getaddrinfo", lambda *_args, **_kwargs: found)
+        monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", lambda *_args, **_kwargs: found)
 
     return resolve_to
 
@@ -235,7 +235,7 @@ def test_all_public_addresses_are_returned_once(resolve_to: Callable[..., None])
 def test_a_name_without_address_is_accepted_at_creation_only(resolve_to: Callable[..., None]) -> None:
     resolve_to()
     check_url("https://not-yet.example/")
-    with pytest.raises(TargetUnresolved):
+    with pytest.raises(Unresolved):
         vetted_addresses(parse_target("https://not-yet.example/"))
 
 
@@ -244,8 +244,8 @@ def test_a_resolver_that_hangs_is_waited_for_briefly(monkeypatch: pytest.MonkeyP
         sleep(1)
         return iter(())
 
-    monkeypatch.setattr("webhooks.targets.RESOLVE_SECONDS", 0.1)
-    monkeypatch.setattr("webhooks.targets.socket.getaddrinfo", hang)
+    monkeypatch.setattr("stoa_cp.egress.RESOLVE_SECONDS", 0.1)
+    monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", hang)
     started_at = monotonic()
     check_url("https://slow.example/")
     assert monotonic() - started_at < 0.5
