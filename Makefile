@@ -14,7 +14,7 @@ PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'impor
 	STOA_ALLOWED_HOSTS=api.example.com STOA_OIDC_ISSUER=https://auth.example.com/realms/stoa \
 	DATABASE_URL=postgres://stoa:secret@127.0.0.1:5432/stoa
 
-.PHONY: install run test check format lock messages openapi
+.PHONY: install run test bench check format lock messages openapi
 
 install: .venv/.run-installed
 
@@ -25,6 +25,10 @@ run: install
 # Run the suite on a real PostgreSQL: DATABASE_URL, or a scratch server of its own.
 test: .venv/.dev-installed
 	$(BIN)/python -m pytest $(PYTEST)
+
+# Measure against the obvious way to do it, side by side, and write tests/benchmarks/RESULTS.md.
+bench: .venv/.dev-installed
+	$(BIN)/python -m tests.benchmarks
 
 # Lint, types, layers, migrations, production settings, OpenAPI document.
 check: .venv/.dev-installed

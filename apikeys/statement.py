@@ -97,13 +97,14 @@ FROM_KEY = f"""
     WHERE secret.digest = ANY(%(digests)s::bytea[])
 """
 
-# Whose windows are locked is read after the lock is had, and a window never goes back: a call that waited here while
-# the hour changed counts in the new one. Locks are taken in the order of the subjects, as by everybody.
-# A commit that waits for the disk would keep the lock of a busy subscription, and serve some hundred calls a second.
-# PostgreSQL writes the count 0.6 s later at most; a crash within them lets the caller make those calls again.
+# A window never goes back: a call that waited for the lock while the hour changed counts in the new one.
+# Locks are taken in the order of the subjects, so that two calls never hold what the other waits for.
+# A commit that waits for the disk would keep the lock meanwhile: a busy subscription could make no more calls than the
+# disk makes commits. PostgreSQL writes within 0.6 s; what a crash forgets, the caller may call again.
 STATEMENT = """
 WITH asked AS (
-    SELECT tenant.id AS tenant_id, api.id AS api_id, api.path, api.upstream_url, api.deprecated_at, api.sunset_at,
+    SELECT tenant.id AS tenant_id, api.id AS api_id, api.path AS api_path, api.upstream_url,
+        api.deprecated_at, api.sunset_at,
         subscription.id AS subscription_id, subscription.application, plan.slug AS plan,
         CASE WHEN {metered} THEN subscription.rate_limit END AS rate_limit,
         CASE WHEN {metered} THEN subscription.quota END AS quota,
@@ -149,25 +150,21 @@ WITH asked AS (
         AND %(cost)s > 0
     RETURNING set_config('synchronous_commit', 'off', true)
 )
-SELECT tenant_id, api_id, path, upstream_url, ceiling, deprecated_at, sunset_at, subscription_id, application, plan,
-    rate_limit, quota, key_id, expires_at, is_metered, is_rotating, secret_id, digest, is_unnoted, hour, month,
-    asked_at, checks, limits, hour_calls, month_calls, api_calls, announced_percent, is_meter_missing
-FROM judged
+SELECT * FROM judged
 """
 
 
 class Facts(NamedTuple):
-    """What the statement says. Of an anonymous call, all that belongs to a key is None.
+    """What the statement says, column by column. Of an anonymous call, all that belongs to a key is None.
 
-    ``hour_calls``, ``month_calls`` and ``api_calls`` are those before this one; ``quota`` and ``rate_limit`` None are
-    unlimited.
+    ``hour_calls``, ``month_calls`` and ``api_calls`` are those before this one; ``quota``, ``rate_limit`` and
+    ``ceiling`` None are unlimited.
     """
 
     tenant_id: str
     api_id: str
     api_path: str
     upstream_url: str
-    ceiling: int | None
     deprecated_at: datetime | None
     sunset_at: datetime | None
     subscription_id: str | None
@@ -175,6 +172,7 @@ class Facts(NamedTuple):
     plan: str | None
     rate_limit: int | None
     quota: int | None
+    ceiling: int | None
     key_id: str | None
     expires_at: datetime | None
     is_metered: bool
@@ -186,11 +184,13 @@ class Facts(NamedTuple):
     month: datetime
     asked_at: datetime
     checks: list[bool]
-    limits: list[bool]
+    subjects: list[str]
+    meters: int
     hour_calls: int
     month_calls: int
     api_calls: int
     announced_percent: int
+    limits: list[bool]
     is_meter_missing: bool
 
     @property
@@ -208,12 +208,13 @@ def month_after(month: datetime) -> datetime:
 
 
 def _compose(source: str) -> str:
-    return STATEMENT.format(
+    statement = STATEMENT.format(
         source=source,
         metered=METERED,
         checks=", ".join(check.condition for check in CHECKS),
         limits=", ".join(limit.condition for limit in LIMITS),
     )
+    return " ".join(statement.split())  # psycopg reads up to 4,096 characters once, and anything longer on each call
 
 
 BY_PATH, BY_KEY = _compose(FROM_PATH), _compose(FROM_KEY)

@@ -152,6 +152,16 @@ def test_the_count_of_the_month_is_in_the_write_ahead_log(secret: str) -> None:
         assert cursor.fetchone() == ("p",)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_only_the_count_does_not_wait_for_the_disk(secret: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit TO on")
+        decide(Call(secret))
+        decide(Call(secret))
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == ("on",)
+
+
 # --- Announcements ---------------------------------------------------------------------------------------------------
 
 

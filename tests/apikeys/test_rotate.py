@@ -8,14 +8,18 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apikeys import services
 from apikeys.models import ApiKey, KeySecret
-from stoa_cp.credentials import digest
+from apikeys.verification import Call, decide
+from stoa_cp.actors import SYSTEM
+from stoa_cp.credentials import digest, new_credential
+from stoa_cp.errors import DomainError
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, WRONG_STATE, invalid, refusal_of
 from tests.conftest import Caller
 from tests.factories import ApiKeyFactory, TenantFactory
-from tests.races import at_once
+from tests.races import at_once, outcome_of
 
 pytestmark = pytest.mark.django_db
 
@@ -204,6 +208,26 @@ def test_rotations_and_a_revocation_at_once_leave_two_secrets_at_most(dave: Call
         assert live_secrets(key) <= 2
         assert dave.get(path_of(key)).json()["status"] == "revoked"
         assert log.types()[-1] == "apikey.revoked"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_secret_verifies_after_a_revocation_that_met_rotations_and_calls() -> None:
+    tenant = TenantFactory(name="acme")
+    for _round in range(8):
+        secret = new_credential("stoa_live_")
+        key = ApiKeyFactory(subscription__tenant=tenant, current_secret=secret)
+        rotate = outcome_of(lambda: services.rotate_key(key, 3600, force=True, by=SYSTEM))  # noqa: B023 - as above
+
+        first, second, _revoked, during = at_once(
+            rotate,
+            rotate,
+            lambda: services.revoke_key(key, by=SYSTEM),  # noqa: B023 - as above
+            lambda: decide(Call(secret)),  # noqa: B023 - as above
+        )
+
+        assert during.reason in (None, "key_revoked")
+        issued = [outcome[1] for outcome in (first, second) if not isinstance(outcome, DomainError)]
+        assert [decide(Call(one)).reason for one in (secret, *issued)] == ["key_revoked"] * (1 + len(issued))
 
 
 @pytest.mark.django_db(transaction=True)

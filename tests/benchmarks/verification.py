@@ -19,7 +19,7 @@ from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, Tenant
 
 ROUNDS = int(os.environ.get("STOA_BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("STOA_BENCH_SECONDS", "3"))
-CALLERS = 16
+CALLERS = 8  # as many as the servers have threads
 APIS, SUBSCRIPTIONS_PER_API = 10, 10
 UNLIMITED = 2_000_000_000  # a limit that is counted against, and never reached
 
@@ -53,7 +53,7 @@ def compare(name: str, ports: list[int], requests: list[bytes]) -> Iterator[Row]
     ours, naive = (median(one[place].per_second for one in rounds) for place in (0, 1))
     ours_p99, naive_p99 = (median(one[place].p99_ms for one in rounds) for place in (0, 1))
     yield Row(name, f"{ours:,.0f}/s", f"{naive:,.0f}/s", ours / naive, goal=5)
-    yield Row(f"{name}: p99", f"{ours_p99:.1f} ms", f"{naive_p99:.1f} ms", naive_p99 / ours_p99, goal=5)
+    yield Row(f"{name}: p99", f"{ours_p99:.1f} ms", f"{naive_p99:.1f} ms", naive_p99 / ours_p99)
 
 
 def make_keys() -> tuple[str, list[tuple[str, str]]]:

@@ -1,0 +1,63 @@
+"""Prepared statements: planned once, seen by whoever counts queries, and not lost with their connection."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.signals import request_started
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from psycopg import connect
+
+from stoa_cp.prepared import fetch_one
+
+pytestmark = pytest.mark.django_db(transaction=True)
+STATEMENT = "SELECT %(number)s::bigint + 1"
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A connection that outlives its request, as in production."""
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    connection.close()
+    yield
+    connection.close()
+
+
+def test_a_row_comes_back_or_none() -> None:
+    assert fetch_one(STATEMENT, {"number": 41}) == (42,)
+    assert fetch_one("SELECT 1 WHERE %(number)s::bigint > 1", {"number": 1}) is None
+
+
+def test_it_is_prepared_the_first_time() -> None:
+    for number in range(3):
+        fetch_one(STATEMENT, {"number": number})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sum(generic_plans + custom_plans) FROM pg_prepared_statements WHERE name LIKE '_pg3%%'")
+        assert cursor.fetchone() == (3,)
+
+
+def test_it_counts_as_a_query() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        fetch_one(STATEMENT, {"number": 1})
+    assert len(captured) == 1
+
+
+def test_a_failure_is_djangos() -> None:
+    with pytest.raises(OperationalError):
+        fetch_one("SELECT pg_terminate_backend(pg_backend_pid()) WHERE %(number)s > 0", {"number": 1})
+    connection.close()
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_next_request_notices_that_the_database_was_restarted() -> None:
+    fetch_one(STATEMENT, {"number": 1})
+    terminate(connection.connection.info.backend_pid)
+    request_started.send(sender=None, environ={})
+    assert fetch_one(STATEMENT, {"number": 1}) == (2,)
+
+
+def terminate(backend: int) -> None:
+    parameters = connection.get_connection_params()
+    names = ("host", "port", "user", "password", "dbname")
+    with connect(**{name: parameters[name] for name in names if name in parameters}) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
