@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 from django.db import connection
 
 from catalog.authentication import HEADER
@@ -24,8 +25,9 @@ START_SECONDS = 30
 class WebProcess:
     """One server with a connection of its own to the database; ask it from one thread at a time."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: psutil.Process | None = None) -> None:
         self.port = port
+        self._process = process
         self.token = ""
         self._connection = HTTPConnection("127.0.0.1", port, timeout=10)
 
@@ -45,6 +47,19 @@ class WebProcess:
         )
         code: str = json.loads(answer)["code"]
         return code
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let the server and its workers sleep for the length of the block (SIGSTOP)."""
+        assert self._process
+        everybody = [self._process, *self._process.children(recursive=True)]
+        for process in everybody:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in everybody:
+                process.resume()
 
     def twin(self) -> "WebProcess":
         """Return another connection to the same server."""
@@ -85,7 +100,7 @@ def _serving(application: Application) -> Iterator[WebProcess]:
     command += ["--workers", str(application.workers), "--blocking-threads", "4"]
     environment = os.environ | {"DATABASE_URL": _database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        server = WebProcess(port)
+        server = WebProcess(port, psutil.Process(process.pid))
         yield server
         server.close()
         process.terminate()

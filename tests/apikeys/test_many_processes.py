@@ -117,6 +117,21 @@ def test_no_process_says_valid_after_the_api_is_deleted(under_load: list[WebProc
             assert codes(under_load, pool, secret) == {"subscription_revoked"}
 
 
+def test_a_process_that_slept_through_a_revocation_refuses_as_well(
+    under_load: list[WebProcess], mobile: Subscription
+) -> None:
+    sleeper = under_load[0]
+    key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    assert sleeper.verify(secret) == "valid"
+    with ThreadPoolExecutor(len(under_load)) as pool:
+        with sleeper.stopped():
+            services.revoke_key(key, by=SYSTEM)
+            asked = pool.submit(sleeper.verify, secret)
+            assert codes(under_load[1:], pool, secret) == {"key_revoked"}
+            assert not asked.done()
+        assert asked.result(timeout=10) == "key_revoked"
+
+
 def test_of_64_calls_over_four_processes_with_ten_left_ten_pass(
     servers: list[WebProcess], mobile: Subscription
 ) -> None:
