@@ -71,7 +71,7 @@ def upstream() -> Iterator[Upstream]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client got; header names in lower case."""
+    """What a client got; header names in lower case, and a header that came twice joined with a comma."""
 
     status: int
     headers: Mapping[str, str]
@@ -105,7 +105,8 @@ class Proxy:
             response = HTTPResponse(client, method=method)
             response.begin()
             content = response.read()
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+        sent = {name.lower() for name, _value in response.getheaders()}
+        return Answer(response.status, {name: str(response.getheader(name)) for name in sent}, content)
 
 
 @contextmanager
