@@ -14,7 +14,11 @@ PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'impor
 	STOA_ALLOWED_HOSTS=api.example.com STOA_OIDC_ISSUER=https://auth.example.com/realms/stoa \
 	DATABASE_URL=postgres://stoa:secret@127.0.0.1:5432/stoa
 
-.PHONY: install run test bench check format lock messages openapi
+# Runs on Java 17 and newer.
+KEYCLOAK_VERSION := 26.4.7
+KEYCLOAK := .data/keycloak-$(KEYCLOAK_VERSION)
+
+.PHONY: install run test test-keycloak bench check format lock messages openapi
 
 install: .venv/.run-installed
 
@@ -29,6 +33,14 @@ test: .venv/.dev-installed
 # Measure against the obvious way to do it, side by side, and write tests/benchmarks/RESULTS.md.
 bench: .venv/.dev-installed
 	$(BIN)/python -m tests.benchmarks
+# Get tokens from a real Keycloak, with the realm in stoa_cp/keycloak. Needs Java 17 or newer and Maven.
+test-keycloak: .venv/.dev-installed $(KEYCLOAK)
+	STOA_KEYCLOAK_HOME=$(abspath $(KEYCLOAK)) $(BIN)/python -m pytest tests/keycloak
+
+$(KEYCLOAK):
+	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack \
+		-Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK_VERSION):zip \
+		-DoutputDirectory=.data -DmarkersDirectory=.data
 
 # Lint, types, layers, migrations, production settings, OpenAPI document.
 check: .venv/.dev-installed
