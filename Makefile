@@ -38,9 +38,10 @@ test-keycloak: .venv/.dev-installed $(KEYCLOAK)
 	STOA_KEYCLOAK_HOME=$(abspath $(KEYCLOAK)) $(BIN)/python -m pytest tests/keycloak
 
 $(KEYCLOAK):
-	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack \
-		-Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK_VERSION):zip \
-		-DoutputDirectory=.data -DmarkersDirectory=.data
+	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+		-Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK_VERSION):zip -DoutputDirectory=.data
+	$(BIN)/python -m zipfile --extract .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip .data
+	rm .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
 
 # Lint, types, layers, migrations, production settings, OpenAPI document.
 check: .venv/.dev-installed

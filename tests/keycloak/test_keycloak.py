@@ -31,7 +31,7 @@ pytestmark = [
 
 REALM_FILE = django_settings.BASE_DIR / "stoa_cp" / "keycloak" / "stoa-realm.json"
 CLIENT_SECRET, PASSWORD = "client-secret", "password"
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0  # its first start compiles itself
 
 
 @pytest.fixture(scope="module")
