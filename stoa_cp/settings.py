@@ -7,6 +7,7 @@ import environ
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.logs import logging_config
+from stoa_cp.spectacular import SPECTACULAR_SETTINGS  # noqa: F401 - drf-spectacular reads it here
 from stoa_cp.unfold import UNFOLD  # noqa: F401 - django-unfold reads it here
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -201,51 +202,6 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_METADATA_CLASS": None,
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "STOA Control Plane",
-    "VERSION": "1.0.0",
-    "OAS_VERSION": "3.1.0",
-    "LICENSE": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    "SERVERS": [{"url": "/"}],
-    "SCHEMA_PATH_PREFIX": "/v1",
-    "TAGS": [  # in the order of the story
-        {"name": name, "description": description}
-        for name, description in {
-            "Identity": "Who the service thinks that you are.",
-            "Tenants": "Organisations that offer APIs, each on a tier.",
-            "APIs": "What a tenant offers, and at which path of its gateway.",
-            "Plans": "The terms under which applications subscribe.",
-            "Subscriptions": "Applications ask for access, somebody decides.",
-            "API keys": "What an application shows to the gateway.",
-            "Gateways": "The proxies that may ask about calls.",
-            "Gateway": "For the proxies that carry the traffic.",
-            "Metrics": "Requests, errors and latencies over time, and what subscriptions have used.",
-            "Webhooks": "Where events are sent, and every attempt to send them.",
-            "Events": "The log of everything that happened, in order.",
-        }.items()
-    ],
-    "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {
-        "WebhookStatus": "webhooks.models.Status",
-        "DeliveryStatus": "webhooks.models.DeliveryStatus",
-        "TenantStatus": "tenants.models.Status",
-        "TenantTier": "tenants.models.Tier",
-        "ApiStatus": "catalog.models.Status",
-        "PlanApproval": "subscriptions.models.Approval",
-        "SubscriptionStatus": "subscriptions.models.Status",
-        "ApiKeyStatus": "apikeys.models.Status",
-        "ApiKeyMode": "apikeys.models.Mode",
-    },
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "webhooks.documentation.describe_webhooks",
-        "stoa_cp.openapi.add_shared_responses",
-        "stoa_cp.openapi_hooks.add_shared_parameters",
-        "stoa_cp.openapi_hooks.refuse_unknown_fields",
-    ],
-}
-
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_USER_ID_FIELD = None  # would load the session on every request
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # believes any X-Forwarded-For; the gate binds the address it trusts
