@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
 from celery.signals import setup_logging
+from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from stoa_cp.broker import QUEUE, WORKER_SECONDS, broker_url, transport_options
 
@@ -62,6 +63,8 @@ def configuration() -> dict[str, Any]:
 app = Celery("stoa_cp", task_cls=ReconnectingTask)
 app.add_defaults(configuration)
 app.autodiscover_tasks()
+# A task's log lines carry the request id of the call that rang for it.
+app.steps["worker"].add(DjangoStructLogInitStep)
 
 
 @setup_logging.connect

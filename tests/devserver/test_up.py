@@ -61,6 +61,9 @@ def test_from_nothing_to_an_active_tenant_and_back_to_nothing(
     created = _call(kept, "/v1/tenants", TENANT)
     assert created["status"] == "provisioning"
     _await_active(kept, created["id"])
+    # The worker knows which call it works for: the audit trail and the log lines of a task say so.
+    requests = {event["type"]: event["request_id"] for event in _call(kept, "/v1/tenants/acme/events")["items"]}
+    assert requests["tenant.activated"] == requests["tenant.created"] != ""
 
     second = _spawn(environment)
     assert "Another `up` runs on" in second.communicate(timeout=30)[0]
