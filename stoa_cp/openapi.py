@@ -166,12 +166,12 @@ class OperationSchema(AutoSchema):
     """Names operations as client libraries call them: ``tenants_apis_create``, ``tenants_apikeys_rotate``."""
 
     def get_operation_id(self) -> str:
-        nouns = [part for part in self.path.removeprefix("/v1/").split("/") if not part.startswith("{")]
+        nouns = [part.partition("{")[0] for part in self.path.removeprefix("/v1/").split("/")]
         verb = VERBS.get(getattr(self.view, "action", ""))
         if verb is None and self.method == "GET":
             verb = "get"
         # The path of any other action ends in its verb already: …/subscriptions/{id}/approve.
-        return "_".join([*nouns, verb] if verb else nouns).replace("-", "_")
+        return "_".join(word for word in (*nouns, verb) if word).replace("-", "_")
 
     def get_description(self) -> str:  # type: ignore[override]  # the package has dropped the parameters
         return ""  # a view's docstring speaks to maintainers; summaries and field descriptions speak to clients
