@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from catalog.models import Api
+from stoa_cp import headers
 from stoa_cp.idempotency import Attempt, forget_old_answers
 from stoa_cp.models import StoredAnswer
 from tenants.models import Tenant
@@ -92,6 +93,20 @@ def test_after_a_day_a_key_is_new_again(alice: Caller, acme: Tenant) -> None:
     assert alice.post(APIS, BODY, Idempotency_Key="k-8").status_code == 409
     assert forget_old_answers() == 1
     assert not StoredAnswer.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_crash_after_the_commit_is_no_second_effect(
+    alice: Caller, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as crash:
+        crash.setattr(headers, "policy_of", lambda _path: 1 / 0)  # the answer is written, and never sent
+        assert alice.post(APIS, BODY, Idempotency_Key="k-11").status_code == 500
+
+    retried = alice.post(APIS, BODY, Idempotency_Key="k-11")
+
+    assert (retried.status_code, retried["Idempotency-Replayed"]) == (201, "true")
+    assert Api.objects.get().id == retried.json()["id"]
 
 
 @pytest.mark.django_db(transaction=True)
