@@ -139,6 +139,10 @@ DATABASES["default"] |= {
         "prepare_threshold": None if env.bool("STOA_DB_POOLED", default=False) else 0,
     },
 }
+if env.str("DATABASE_REPLICA_URL", default=""):
+    # Metrics alone are read there: everything else must see its own writes.
+    DATABASES["replica"] = DATABASES["default"] | env.db_url("DATABASE_REPLICA_URL")
+STOA_METRICS_DATABASE = "replica" if "replica" in DATABASES else "default"
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "counters": (

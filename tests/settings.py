@@ -25,5 +25,6 @@ from stoa_cp.settings import DATABASES
 
 DATABASES["default"]["TEST"] = {"NAME": f"test_{os.environ.get('STOA_TEST_DB', 'stoa')}"}
 DATABASES["default"]["CONN_MAX_AGE"] = 0
+DATABASES["replica"] = DATABASES["default"] | {"TEST": {"MIRROR": "default"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 WHITENOISE_AUTOREFRESH = True  # or every client would scan all static files
