@@ -1,0 +1,59 @@
+"""The table of what was measured, for the terminal and for ``RESULTS.md``."""
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from tests.faults.matrix import Fault, Measured
+
+WORDS = {True: "yes", False: "NO", None: "not run"}
+
+DOCUMENT = """# Faults, and what came of them
+
+Written by `make faults` on {date}, in {minutes:.1f} minutes. {machine}
+
+Each row ran against real processes: a PostgreSQL server with durable writes, granian with two web processes,
+`manage.py deliver_webhooks`, the Celery worker with its clock. Receivers and brokers are on loopback. Rows that name a
+test run in `make test` as well, smaller.
+
+{table}
+"""
+
+Results = Sequence[tuple[Fault, Measured]]
+
+
+def line(fault: Fault, measured: Measured, *, seconds: float) -> str:
+    """Return one row as it is told while others still run."""
+    return f"    {WORDS[measured.held]}: {measured.sentence} ({seconds:.0f} s)"
+
+
+def summary(results: Results) -> str:
+    """Return the table, and what it comes to."""
+    counts = {word: sum(WORDS[measured.held] == word for _fault, measured in results) for word in WORDS.values()}
+    return f"{_table(results)}\n\nheld {counts['yes']}, not held {counts['NO']}, not run {counts['not run']}"
+
+
+def document(results: Results, *, seconds: float) -> str:
+    """Return ``RESULTS.md``."""
+    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return DOCUMENT.format(date=date, minutes=seconds / 60, machine=_machine(), table=_table(results))
+
+
+def _table(results: Results) -> str:
+    head = "| # | Fault | Injected | Expected | Measured | Held | Also in `make test` |\n|---|---|---|---|---|---|---|"
+    return "\n".join([head, *(_row(fault, measured) for fault, measured in results)])
+
+
+def _row(fault: Fault, measured: Measured) -> str:
+    smaller = f"`{fault.held_by}`" if fault.held_by else ""
+    cells = [fault.number, fault.name, fault.injected, fault.expected, measured.sentence, WORDS[measured.held], smaller]
+    return f"| {' | '.join(cells)} |"
+
+
+def _machine() -> str:
+    load = os.getloadavg()[0]
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"PostgreSQL 18; load average {load:.1f} at the end."
+    )

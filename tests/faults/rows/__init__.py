@@ -1,0 +1,11 @@
+"""The rows, by what goes wrong."""
+
+from importlib import import_module
+
+MODULES = ("workers", "broker", "database")
+
+
+def register() -> None:
+    """Put all rows into the matrix, in its order. Django must be set up."""
+    for name in MODULES:
+        import_module(f"tests.faults.rows.{name}")

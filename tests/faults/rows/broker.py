@@ -1,0 +1,146 @@
+"""A broker that refuses, is silent or forgets: B1 to B3."""
+
+import socket
+from statistics import median
+from time import sleep
+
+from django.db import connection
+
+from stoa_cp.broker import QUEUE
+from tests.faults.load import Call, Caller, writing
+from tests.faults.matrix import Fault, Measured, injects
+from tests.faults.proxies import Proxy
+from tests.faults.waiting import comes_true, wait_until
+from tests.faults.world import START_SECONDS, World
+from tests.webhooks.receivers import Receiver
+
+WRITES = 100
+PATIENCE_SECONDS = 40
+PROMISED_STALL_SECONDS = 0.3
+DRAIN_SECONDS = 10
+SILENT_WRITES = 20
+
+
+def bodies_heard(receiver: Receiver) -> str:
+    return "".join(request.body.decode() for request in list(receiver.received))
+
+
+def are_heard(ids: set[str], receiver: Receiver) -> bool:
+    heard = bodies_heard(receiver)
+    return all(each in heard for each in ids)
+
+
+def count_lost(ids: set[str], receiver: Receiver) -> int:
+    heard = bodies_heard(receiver)
+    return sum(each not in heard for each in ids)
+
+
+@injects(
+    Fault(
+        "B1",
+        "broker refuses",
+        f"its port closed under {WRITES} writes, then opened again",
+        "5xx 0, lost 0",
+        "tests/devserver/test_doorbell.py",
+    )
+)
+def refuse(world: World) -> Measured:
+    tenant = world.tenant()
+    with Receiver().running() as receiver, Proxy(world.database_port).running() as broker:
+        world.webhooks(tenant, receiver.url)
+        url = world.broker_url("pgmq", broker.port)
+        with world.web(STOA_BROKER_URL=url) as port, world.celery(STOA_BROKER_URL=url):
+            caller = Caller(port, world.token)
+            caller.create_api(tenant.id)
+            wait_until(lambda: bool(receiver.received), "the Celery worker delivers", seconds=START_SECONDS)
+            broker.refuse()
+            calls = [caller.create_api(tenant.id) for _write in range(WRITES)]
+            broker.serve_again()
+            ids = {call.json["id"] for call in calls if call.status == 201}
+            comes_true(lambda: are_heard(ids, receiver), seconds=PATIENCE_SECONDS)
+            lost = count_lost(ids, receiver)
+    errors = sum(call.status != 201 for call in calls)
+    slowest = max(call.seconds for call in calls) * 1000
+    return Measured(
+        f"{WRITES} writes: 5xx {errors}, lost {lost}, the slowest {slowest:.0f} ms", held=errors == 0 and lost == 0
+    )
+
+
+@injects(
+    Fault(
+        "B2",
+        "broker accepts and is silent",
+        f"TCP proxy that falls silent under {SILENT_WRITES} writes (PostgreSQL); a silent port (Redis, RabbitMQ)",
+        "no write waits more than 300 ms longer than without a broker's silence",
+        "tests/devserver/test_doorbell.py",
+    )
+)
+def be_silent(world: World) -> Measured:
+    usual, after = _falls_silent(world)
+    stalls = {"PostgreSQL": _stall(usual, after)}
+    for scheme, name in (("redis", "Redis"), ("amqp", "RabbitMQ")):
+        with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
+            stalls[name] = _stall(usual, _writes(world, world.broker_url(scheme, silent.getsockname()[1])))
+    sentence = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in stalls.items())
+    errors = sum(call.status != 201 for call in after)
+    return Measured(
+        f"longest stall: {sentence}; 5xx {errors}",
+        held=max(stalls.values()) <= PROMISED_STALL_SECONDS and errors == 0,
+    )
+
+
+def _falls_silent(world: World) -> tuple[list[Call], list[Call]]:
+    with Proxy(world.database_port).running() as broker:
+        tenant = world.tenant()
+        with world.web(STOA_BROKER_URL=world.broker_url("pgmq", broker.port)) as port:
+            caller = Caller(port, world.token)
+            before = [caller.create_api(tenant.id) for _write in range(SILENT_WRITES)]
+            broker.fall_silent()
+            return before, [caller.create_api(tenant.id) for _write in range(SILENT_WRITES)]
+
+
+def _writes(world: World, broker_url: str) -> list[Call]:
+    tenant = world.tenant()
+    with world.web(STOA_BROKER_URL=broker_url) as port:
+        caller = Caller(port, world.token)
+        return [caller.create_api(tenant.id) for _write in range(SILENT_WRITES)]
+
+
+def _stall(usual: list[Call], silent: list[Call]) -> float:
+    return max(call.seconds for call in silent) - median(call.seconds for call in usual)
+
+
+@injects(
+    Fault(
+        "B3",
+        "broker loses its data",
+        "the queue's table truncated every 20 ms for 10 s, under load",
+        f"lost 0, drained ≤ {DRAIN_SECONDS} s",
+    )
+)
+def forget(world: World) -> Measured:
+    tenant = world.tenant()
+    with Receiver().running() as receiver, world.web() as port, world.celery():
+        world.webhooks(tenant, receiver.url)
+        Caller(port, world.token).create_api(tenant.id)
+        wait_until(lambda: bool(receiver.received), "the Celery worker delivers", seconds=START_SECONDS)
+        with writing(port, world.token, tenant.id, callers=2, pause_seconds=0.1) as load:
+            forgotten = sum(_truncate() for _time in range(500))
+        drained = _drain(load.created(), receiver)
+    lost = count_lost(load.created(), receiver)
+    return Measured(
+        f"{forgotten} rings forgotten, {len(load.created())} events, lost {lost}, drained {drained:.1f} s after the last",
+        held=lost == 0 and drained <= DRAIN_SECONDS and forgotten > 0,
+    )
+
+
+def _truncate() -> int:
+    """Empty the queue and return how many rings were in it."""
+    sleep(0.02)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pgmq.purge_queue(%s)", [QUEUE])
+        return int(cursor.fetchone()[0])
+
+
+def _drain(ids: set[str], receiver: Receiver) -> float:
+    return wait_until(lambda: are_heard(ids, receiver), "everything is delivered", seconds=PATIENCE_SECONDS)
