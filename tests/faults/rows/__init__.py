@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("workers", "broker", "database")
+MODULES = ("workers", "web", "schedule", "answers", "broker", "database")
 
 
 def register() -> None:

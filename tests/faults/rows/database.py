@@ -100,7 +100,6 @@ def _is_our_503(call: Call) -> bool:
         "all database sessions terminated",
         f"`pg_terminate_backend` × {TERMINATIONS} under {CALLERS} writers",
         "errors ≤ requests in flight, each our 503; committed rows lost 0",
-        "tests/identity/test_gate.py",
     )
 )
 def hang_up(world: World) -> Measured:
