@@ -12,6 +12,7 @@ from tests.faults.matrix import Fault, Measured
 from tests.faults.processes import ROOT
 
 METADATA = "169.254.169.254"
+PUBLIC = "192.0.1.1"  # an address that we may deliver to; inside the namespace it is this machine
 MARK = "STOA_FAULTS_ISOLATED"
 SECONDS = 120
 
@@ -19,6 +20,7 @@ SECONDS = 120
 SCRIPT = f"""
 ip link set lo up
 ip address add {METADATA}/32 dev lo
+ip address add {PUBLIC}/32 dev lo
 mount --bind "$1" /etc/resolv.conf
 exec "$2" -m tests.faults.apart "$3"
 """

@@ -2,10 +2,10 @@
 
 from importlib import import_module
 
-MODULES = ("workers", "web", "schedule", "answers", "broker", "database")
+MODULES = ("workers", "web", "schedule", "answers", "addresses", "neighbours", "secrets", "broker", "database")
 
 
 def register() -> None:
-    """Put all rows into the matrix, in its order. Django must be set up."""
+    """Put all rows into the matrix. Django must be set up."""
     for name in MODULES:
         import_module(f"tests.faults.rows.{name}")

@@ -18,7 +18,7 @@ WRITES = 100
 PATIENCE_SECONDS = 40
 PROMISED_STALL_SECONDS = 0.3
 DRAIN_SECONDS = 10
-SILENT_WRITES = 20
+SILENT_WRITES = 30
 
 
 def bodies_heard(receiver: Receiver) -> str:
@@ -60,7 +60,7 @@ def refuse(world: World) -> Measured:
             comes_true(lambda: are_heard(ids, receiver), seconds=PATIENCE_SECONDS)
             lost = count_lost(ids, receiver)
     errors = sum(call.status != 201 for call in calls)
-    slowest = max(call.seconds for call in calls) * 1000
+    slowest = _slowest(calls) * 1000
     return Measured(
         f"{WRITES} writes: 5xx {errors}, lost {lost}, the slowest {slowest:.0f} ms", held=errors == 0 and lost == 0
     )
@@ -71,21 +71,24 @@ def refuse(world: World) -> Measured:
         "B2",
         "broker accepts and is silent",
         f"TCP proxy that falls silent under {SILENT_WRITES} writes (PostgreSQL); a silent port (Redis, RabbitMQ)",
-        "no write waits more than 300 ms longer than without a broker's silence",
+        "stall ≤ 300 ms: the slowest write against the slowest one beside a broker that answers",
         "tests/devserver/test_doorbell.py",
     )
 )
 def be_silent(world: World) -> Measured:
     usual, after = _falls_silent(world)
-    stalls = {"PostgreSQL": _stall(usual, after)}
-    for scheme, name in (("redis", "Redis"), ("amqp", "RabbitMQ")):
-        with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
-            stalls[name] = _stall(usual, _writes(world, world.broker_url(scheme, silent.getsockname()[1])))
-    sentence = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in stalls.items())
-    errors = sum(call.status != 201 for call in after)
+    silent = {"PostgreSQL": after} | {
+        name: _never_speaks(world, scheme) for scheme, name in (("redis", "Redis"), ("amqp", "RabbitMQ"))
+    }
+    stalls = [_slowest(calls) - _slowest(usual) for calls in silent.values()]
+    errors = sum(call.status != 201 for calls in silent.values() for call in calls)
+    described = ", ".join(
+        f"{name} {_median(calls) * 1000:.0f} / {_slowest(calls) * 1000:.0f}" for name, calls in silent.items()
+    )
     return Measured(
-        f"longest stall: {sentence}; 5xx {errors}",
-        held=max(stalls.values()) <= PROMISED_STALL_SECONDS and errors == 0,
+        f"ms per write, median / slowest: {described}; usually {_median(usual) * 1000:.0f} / "
+        f"{_slowest(usual) * 1000:.0f}; 5xx {errors}",
+        held=max(stalls) <= PROMISED_STALL_SECONDS and errors == 0,
     )
 
 
@@ -93,23 +96,35 @@ def _falls_silent(world: World) -> tuple[list[Call], list[Call]]:
     with Proxy(world.database_port).running() as broker:
         tenant = world.tenant()
         with world.web(STOA_BROKER_URL=world.broker_url("pgmq", broker.port)) as port:
-            caller = Caller(port, world.token)
+            caller = _warm_caller(world, port)
             before = [caller.create_api(tenant.id) for _write in range(SILENT_WRITES)]
             broker.fall_silent()
             return before, [caller.create_api(tenant.id) for _write in range(SILENT_WRITES)]
 
 
-def _writes(world: World, broker_url: str) -> list[Call]:
+def _never_speaks(world: World, scheme: str) -> list[Call]:
     tenant = world.tenant()
-    with world.web(STOA_BROKER_URL=broker_url) as port:
-        caller = Caller(port, world.token)
-        for _call in range(5):
-            caller.post(f"/tenants/{tenant.id}/apis", {})  # refused, rings nothing: a new process's first calls are slow
-        return [caller.create_api(tenant.id) for _write in range(SILENT_WRITES)]
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
+        url = world.broker_url(scheme, silent.getsockname()[1])
+        with world.web(STOA_BROKER_URL=url) as port:
+            caller = _warm_caller(world, port)
+            return [caller.create_api(tenant.id) for _write in range(SILENT_WRITES)]
 
 
-def _stall(usual: list[Call], silent: list[Call]) -> float:
-    return max(call.seconds for call in silent) - median(call.seconds for call in usual)
+def _warm_caller(world: World, port: int) -> Caller:
+    """Return a caller whose process is past its slow first calls. These are refused, and ring nothing."""
+    caller = Caller(port, world.token)
+    for _call in range(10):
+        caller.post(f"/tenants/{world.tenant().id}/apis", {})
+    return caller
+
+
+def _median(calls: list[Call]) -> float:
+    return median(call.seconds for call in calls)
+
+
+def _slowest(calls: list[Call]) -> float:
+    return max(call.seconds for call in calls)
 
 
 @injects(

@@ -1,0 +1,139 @@
+"""Receivers that lead inside: redirects, names that change, hostile hosts. W10 to W12."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from threading import Thread
+
+from tests.faults.isolation import METADATA, PUBLIC
+from tests.faults.load import Caller
+from tests.faults.matrix import Fault, Measured, injects
+from tests.faults.names import NameServer
+from tests.faults.waiting import wait_until
+from tests.faults.world import World
+from tests.webhooks.factories import DeliveryFactory, WebhookFactory
+from tests.webhooks.receivers import Receiver, Reply
+from tests.webhooks.test_targets import HOSTILE
+from webhooks.client import Failure
+from webhooks.models import Attempt, Delivery
+
+REDIRECTS = (301, 302, 303, 307, 308)
+REBINDINGS = 40
+PATIENCE_SECONDS = 40
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Listener:
+    """Counts who comes to an address on port 80, and answers 200."""
+
+    def __init__(self, address: str) -> None:
+        self._listener = socket.create_server((address, 80), backlog=128)
+        self.hits = 0
+
+    @contextmanager
+    def running(self) -> Iterator["Listener"]:
+        Thread(target=self._accept, daemon=True).start()
+        try:
+            yield self
+        finally:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _address = self._listener.accept()
+            except OSError:
+                return
+            self.hits += 1
+            with connection:
+                connection.recv(65536)
+                connection.sendall(OK)
+
+
+def await_attempts(deliveries: list[Delivery]) -> list[Attempt]:
+    """Return the first attempt at each delivery."""
+    attempts = Attempt.objects.filter(delivery__in=deliveries, number=1)
+    wait_until(lambda: attempts.count() == len(deliveries), "each was tried", seconds=PATIENCE_SECONDS)
+    return list(attempts)
+
+
+@injects(
+    Fault(
+        "W10",
+        "redirect to 169.254.169.254",
+        f"server in a network namespace that has this address, {', '.join(map(str, REDIRECTS))}",
+        "hits 0",
+        "tests/webhooks/test_deliver.py",
+        needs_namespace=True,
+    )
+)
+def redirect_inside(world: World) -> Measured:
+    tenant = world.tenant()
+    location = {"Location": f"http://{METADATA}/latest/meta-data/"}
+    with ExitStack() as stack:
+        metadata = stack.enter_context(Listener(METADATA).running())
+        receivers = [stack.enter_context(Receiver(Reply(status, location)).running()) for status in REDIRECTS]
+        # Allowed here, so that nothing but the rule about redirects protects it.
+        stack.enter_context(world.warm_worker(STOA_EGRESS_ALLOW=f"127.0.0.0/8,{METADATA}/32"))
+        deliveries = [DeliveryFactory(webhook=world.webhooks(tenant, each.url)[0]) for each in receivers]
+        attempts = await_attempts(deliveries)
+    return Measured(
+        f"hits {metadata.hits} in {len(attempts)} attempts",
+        held=metadata.hits == 0 and all(attempt.error == Failure.HTTP_ERROR for attempt in attempts),
+    )
+
+
+@injects(
+    Fault(
+        "W11",
+        "DNS rebinding",
+        f"name server in a network namespace: {PUBLIC}, {METADATA}, {PUBLIC}, 127.0.0.1, … at each question",
+        "hits 0",
+        "tests/webhooks/test_client.py",
+        needs_namespace=True,
+    )
+)
+def rebind(world: World) -> Measured:
+    tenant = world.tenant()
+    with (
+        NameServer([PUBLIC, METADATA, PUBLIC, "127.0.0.1"]).running() as names,
+        Listener(PUBLIC).running() as public,
+        Listener(METADATA).running() as metadata,
+        Listener("127.0.0.1").running() as loopback,
+        world.worker(STOA_EGRESS_ALLOW=""),
+    ):
+        webhooks = world.webhooks(tenant, "http://rebind.example/hook", REBINDINGS // 4)
+        attempts = await_attempts([DeliveryFactory(webhook=webhook) for webhook in webhooks for _one in range(4)])
+    blocked = sum(attempt.error == Failure.BLOCKED_ADDRESS for attempt in attempts)
+    hits = metadata.hits + loopback.hits
+    return Measured(
+        f"hits inside {hits}, outside {public.hits}; {blocked} of {len(attempts)} blocked; {names.questions} questions",
+        held=hits == 0 and public.hits > 0 and blocked > 0,
+    )
+
+
+@injects(
+    Fault(
+        "W12",
+        "40 hostile hosts",
+        "table, over REST and as rows that are due",
+        "40/40 refused at creation and at send",
+        "tests/webhooks/test_targets.py",
+    )
+)
+def name_hostile_hosts(world: World) -> Measured:
+    tenant = world.tenant()
+    strict = {"STOA_EGRESS_ALLOW": "", "STOA_ALLOW_HTTP_WEBHOOKS": "false"}
+    with world.web(**strict) as port:
+        caller = Caller(port, world.token)
+        calls = [caller.post(f"/tenants/{tenant.id}/webhooks", {"url": url, "events": ["*"]}) for url in HOSTILE]
+    refused = sum(call.status == HTTPStatus.BAD_REQUEST for call in calls)
+    with world.worker(**strict):
+        deliveries = [DeliveryFactory(webhook=WebhookFactory(tenant=tenant, url=url)) for url in HOSTILE]
+        blocked = sum(attempt.error == Failure.BLOCKED_ADDRESS for attempt in await_attempts(deliveries))
+    return Measured(
+        f"refused at creation {refused}/{len(HOSTILE)}, at send {blocked}/{len(HOSTILE)}",
+        held=refused == blocked == len(HOSTILE),
+    )
