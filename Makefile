@@ -18,7 +18,7 @@ PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'impor
 KEYCLOAK_VERSION := 26.4.7
 KEYCLOAK := .data/keycloak-$(KEYCLOAK_VERSION)
 
-.PHONY: install run test test-keycloak bench check format lock messages openapi
+.PHONY: install run test test-keycloak bench faults check format lock messages openapi
 
 install: .venv/.run-installed
 
@@ -33,6 +33,7 @@ test: .venv/.dev-installed
 # Measure against the obvious way to do it, side by side, and write tests/benchmarks/RESULTS.md.
 bench: .venv/.dev-installed
 	$(BIN)/python -m tests.benchmarks
+
 # Get tokens from a real Keycloak, with the realm in stoa_cp/keycloak. Needs Java 17 or newer and Maven.
 test-keycloak: .venv/.dev-installed $(KEYCLOAK)
 	STOA_KEYCLOAK_HOME=$(abspath $(KEYCLOAK)) $(BIN)/python -m pytest tests/keycloak
@@ -42,6 +43,10 @@ $(KEYCLOAK):
 		-Dartifact=org.keycloak:keycloak-quarkus-dist:$(KEYCLOAK_VERSION):zip -DoutputDirectory=.data
 	$(BIN)/python -m zipfile --extract .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip .data
 	rm .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
+
+# Kill, freeze and cut off real processes, ~9 minutes; writes tests/faults/RESULTS.md. `make faults FAULTS="W1 B2"` runs some.
+faults: .venv/.dev-installed
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 # Lint, types, layers, migrations, production settings, OpenAPI document.
 check: .venv/.dev-installed

@@ -62,9 +62,7 @@ def web(environment: Environment, log: IO[bytes], application: str = "stoa_cp.ws
     """Run the web server of `make run` on a free port, which is returned once it answers."""
     port = free_port()
     chosen = dict(environment) | {"STOA_PORT": str(port), "STOA_HOST": "127.0.0.1"}
-    command = [
-        application if part == "stoa_cp.wsgi:application" else part for part in programs.web(chosen).command
-    ]
+    command = [application if part == "stoa_cp.wsgi:application" else part for part in programs.web(chosen).command]
     with running(command, chosen, log):
         wait_until(lambda: programs.answers("127.0.0.1", port, "/healthz"), "the web server answers", seconds=40)
         yield port

@@ -14,7 +14,7 @@ from tests.faults.waiting import wait_until
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
-    from webhooks.models import Webhook
+    from webhooks.models import Delivery, Webhook
 
 START_SECONDS = 60
 
@@ -45,6 +45,15 @@ class World:
 
         return [WebhookFactory(tenant=tenant, url=f"{url}/{number}") for number in range(count)]
 
+    def queue(self, webhook: "Webhook", count: int = 1) -> "list[Delivery]":
+        """Write deliveries that are due, in one transaction: workers that run must not see their events alone."""
+        from django.db import transaction
+
+        from tests.webhooks.factories import DeliveryFactory
+
+        with transaction.atomic():
+            return list(DeliveryFactory.create_batch(count, webhook=webhook))
+
     def worker(self, threads: int = 8, **settings: str) -> AbstractContextManager[Process]:
         return processes.running(processes.delivering(threads), {**self.environment, **settings}, self.log)
 
@@ -57,11 +66,10 @@ class World:
     @contextmanager
     def warm_worker(self, threads: int = 8, **settings: str) -> Iterator[Process]:
         """Run a worker that has already delivered something, so that its start is no part of what is measured."""
-        from tests.webhooks.factories import DeliveryFactory
         from tests.webhooks.receivers import Receiver
 
         with Receiver().running() as receiver, self.worker(threads, **settings) as process:
-            DeliveryFactory(webhook=self.webhooks(self.tenant(), receiver.url)[0])
+            self.queue(self.webhooks(self.tenant(), receiver.url)[0])
             wait_until(lambda: bool(receiver.received), "the worker delivers", seconds=START_SECONDS)
             yield process
 

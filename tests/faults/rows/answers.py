@@ -13,7 +13,6 @@ from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.processes import Process
 from tests.faults.waiting import wait_until
 from tests.faults.world import World
-from tests.webhooks.factories import DeliveryFactory
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply, Script, answering, dripping, read_request
 from webhooks.client import DEADLINE_SECONDS
 from webhooks.models import Attempt
@@ -48,7 +47,7 @@ def deliver_to(world: World, scripts: list[Script], seconds: float) -> tuple[lis
     with ExitStack() as stack:
         receivers = [stack.enter_context(RawReceiver(script).running()) for script in scripts]
         stack.enter_context(world.warm_worker(threads=16))
-        deliveries = [DeliveryFactory(webhook=world.webhooks(tenant, each.url)[0]) for each in receivers]
+        deliveries = [world.queue(world.webhooks(tenant, each.url)[0])[0] for each in receivers]
         attempts = Attempt.objects.filter(delivery__in=deliveries, number=1)
         wait_until(lambda: attempts.count() == len(scripts), "an attempt at each is recorded", seconds=seconds)
         return list(attempts), sum(each.connections for each in receivers)
@@ -125,11 +124,7 @@ def pour(world: World) -> Measured:
 
 
 def _deliver_rounds(world: World, tenant: Tenant, urls: list[str]) -> None:
-    deliveries = [
-        delivery
-        for url in urls
-        for delivery in DeliveryFactory.create_batch(ROUNDS, webhook=world.webhooks(tenant, url)[0])
-    ]
+    deliveries = [delivery for url in urls for delivery in world.queue(world.webhooks(tenant, url)[0], ROUNDS)]
     attempts = Attempt.objects.filter(delivery__in=deliveries)
     wait_until(lambda: attempts.count() >= len(deliveries), "all were tried", seconds=60)
 

@@ -7,7 +7,7 @@ from tenants.models import Tenant
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.waiting import wait_until
 from tests.faults.world import World
-from tests.webhooks.factories import DeliveryFactory, an_event
+from tests.webhooks.factories import an_event
 from tests.webhooks.receivers import RawReceiver, Receiver, dripping
 from webhooks.leases import MAX_IN_FLIGHT_PER_WEBHOOK
 
@@ -35,7 +35,7 @@ def queue_behind_the_dead(world: World) -> Measured:
     ):
         world.webhooks(tenant, healthy.url, HEALTHY)
         alone = _p95_seconds(tenant, healthy)
-        DeliveryFactory.create_batch(QUEUED, webhook=world.webhooks(world.tenant(), dead.url)[0])
+        world.queue(world.webhooks(world.tenant(), dead.url)[0], QUEUED)
         wait_until(
             lambda: dead.connections >= MAX_IN_FLIGHT_PER_WEBHOOK, "the dead one is tried", seconds=PATIENCE_SECONDS
         )

@@ -5,7 +5,6 @@ from django.db.models.functions import Now
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.waiting import comes_true, wait_until
 from tests.faults.world import World
-from tests.webhooks.factories import DeliveryFactory
 from tests.webhooks.receivers import Receiver, Reply
 from webhooks.models import Delivery, Status, Webhook
 from webhooks.schedule import DELAYS_SECONDS, MAX_JITTER
@@ -26,7 +25,7 @@ ASKED_SECONDS = 3600
 )
 def answer_500_for_ever(world: World) -> Measured:
     with Receiver(Reply(500)).running() as receiver, world.warm_worker():
-        delivery = DeliveryFactory(webhook=world.webhooks(world.tenant(), receiver.url)[0])
+        delivery = world.queue(world.webhooks(world.tenant(), receiver.url)[0])[0]
         waits = []
         for attempt in range(1, len(DELAYS_SECONDS)):
             wait_until(lambda made=attempt: _is_settled(delivery, made), f"attempt {attempt}", seconds=STEP_SECONDS)
@@ -74,9 +73,7 @@ def ask_for_time(world: World) -> Measured:
         Receiver(Reply(503, asks)).running() as away,
         world.warm_worker(),
     ):
-        deliveries = [
-            DeliveryFactory(webhook=world.webhooks(tenant, receiver.url)[0]) for receiver in (gone, busy, away)
-        ]
+        deliveries = [world.queue(world.webhooks(tenant, receiver.url)[0])[0] for receiver in (gone, busy, away)]
         for delivery in deliveries:
             wait_until(lambda made=delivery: _is_settled(made, 1), "it was tried", seconds=STEP_SECONDS)
     status = Webhook.objects.get(pk=deliveries[0].webhook_id).status

@@ -9,7 +9,6 @@ from tests.faults.load import Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.waiting import comes_true, wait_until
 from tests.faults.world import START_SECONDS, World
-from tests.webhooks.factories import DeliveryFactory
 from tests.webhooks.receivers import Receiver
 
 DELAY_SECONDS = 10
@@ -35,7 +34,7 @@ def kill_after_the_commit(world: World) -> Measured:
     tenant = world.tenant()
     with Receiver().running() as receiver, world.celery():
         webhook = world.webhooks(tenant, receiver.url)[0]
-        DeliveryFactory(webhook=webhook)
+        world.queue(webhook)
         wait_until(lambda: bool(receiver.received), "the Celery worker delivers", seconds=START_SECONDS)
         receiver.received.clear()
         status = write_and_die(world, "between commit and doorbell", tenant.id)

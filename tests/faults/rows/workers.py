@@ -8,7 +8,7 @@ from tests.faults import processes
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.waiting import wait_until
 from tests.faults.world import START_SECONDS, World
-from tests.webhooks.factories import DeliveryFactory, an_event
+from tests.webhooks.factories import an_event
 from tests.webhooks.receivers import Receiver, Reply
 from webhooks.leases import LEASE_SECONDS
 from webhooks.models import Attempt, Delivery
@@ -60,13 +60,11 @@ def _delivered() -> int:
     return Delivery.objects.filter(status="delivered").count()
 
 
-@injects(
-    Fault("W2", "worker killed before the send", "fail-point in the worker", f"delay ≤ lease + {GRACE_SECONDS} s")
-)
+@injects(Fault("W2", "worker killed before the send", "fail-point in the worker", f"delay ≤ lease + {GRACE_SECONDS} s"))
 def kill_before_the_send(world: World) -> Measured:
     with Receiver().running() as receiver:
         doomed = processes.failing("before the send", processes.delivering(4)[1:])
-        DeliveryFactory(webhook=world.webhooks(world.tenant(), receiver.url)[0])
+        world.queue(world.webhooks(world.tenant(), receiver.url)[0])[0]
         with processes.running(doomed, world.environment, world.log) as process:
             process.wait(START_SECONDS)
         died_at = monotonic()
@@ -92,7 +90,7 @@ def kill_before_the_send(world: World) -> Measured:
 def freeze_a_worker(world: World) -> Measured:
     with Receiver(Reply(delay_seconds=1.0)).running() as receiver:
         with world.warm_worker() as zombie:
-            stuck = DeliveryFactory.create_batch(4, webhook=world.webhooks(world.tenant(), receiver.url)[0])
+            stuck = world.queue(world.webhooks(world.tenant(), receiver.url)[0], 4)
             wait_until(lambda: len(receiver.received) == len(stuck), "all are on the wire", seconds=10)
             zombie.send_signal(signal.SIGSTOP)
             receiver.reply = Reply()
