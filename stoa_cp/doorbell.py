@@ -1,8 +1,10 @@
 """Rings Celery after the commit, so that waiting work is looked at now instead of at the next sweep."""
 
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from threading import BoundedSemaphore, Event, Thread
+from time import monotonic
 
 import structlog
 from django.db import transaction
@@ -16,7 +18,25 @@ logger = structlog.get_logger(__name__)
 
 MAX_RINGING = 16  # per process; more are only under way if the broker has fallen silent
 
+IMPATIENT_SECONDS = 5.0  # as long as the next sweep takes
+
 _ringing = BoundedSemaphore(MAX_RINGING)
+
+
+@dataclass(slots=True)
+class Patience:
+    """From when on (monotonic seconds) a caller waits for the broker again: a change with ten events waits once."""
+
+    returns_at: float = 0.0
+
+    def seconds(self) -> float:
+        return PUBLISH_SECONDS if monotonic() >= self.returns_at else 0.0
+
+    def lose(self) -> None:
+        self.returns_at = monotonic() + IMPATIENT_SECONDS
+
+
+_patience = Patience()
 
 
 def ring(task_name: str, *args: str) -> None:
@@ -32,7 +52,9 @@ def _publish(task_name: str, args: tuple[str, ...]) -> None:
         return
     # In our context, whose request id goes with the task. A daemon: nobody waits for a stuck one at the end.
     Thread(target=copy_context().run, args=(_ring_out, task_name, args, is_done), name="doorbell", daemon=True).start()
-    if not is_done.wait(PUBLISH_SECONDS):
+    patience_seconds = _patience.seconds()
+    if not is_done.wait(patience_seconds) and patience_seconds:
+        _patience.lose()
         logger.warning("doorbell_not_heard", task=task_name, error="no answer in time")
 
 
@@ -40,6 +62,7 @@ def _ring_out(task_name: str, args: tuple[str, ...], is_done: Event) -> None:
     try:
         _send(task_name, args)
     except (OperationalError, OSError) as error:
+        _patience.lose()
         logger.warning("doorbell_not_heard", task=task_name, error=str(error))
     finally:
         _ringing.release()
