@@ -19,7 +19,7 @@ from webhooks.catalogue import AUDITED_ONLY, TYPES, patterns, patterns_matching
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stoa_cp", "tenants", "catalog", "subscriptions", "apikeys", "metrics", "webhooks")
-# RELIABILITY §1, byte for byte.
+# What receivers were promised, name by name.
 PUBLISHED = {
     "tenant": "created,activated,updated,suspended,resumed,deleted",
     "api": "created,updated,deprecated,deleted",

@@ -19,7 +19,7 @@ from webhooks.targets import (
     vetted_addresses,
 )
 
-# One address of each row of RELIABILITY's table, and its neighbours' edges where a mask could be off by one.
+# One address of each forbidden range, and its neighbours' edges where a mask could be off by one.
 FORBIDDEN = [
     "0.0.0.0",  # noqa: S104 - a row of the table, nothing is bound
     "0.255.255.255", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.100.100.200", "100.127.255.255",
