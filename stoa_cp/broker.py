@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 QUEUE = "celery"
 
-# A request waits this long for the broker, then goes on: promise P4 allows 300 ms with everything around it.
+# A request waits this long for the broker, then goes on: 300 ms is what we promise with everything around it.
 PUBLISH_SECONDS = 0.2
 # A worker has nothing better to do than to wait for its broker, and a TLS handshake over a far link takes a while.
 WORKER_SECONDS = 5.0

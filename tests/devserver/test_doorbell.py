@@ -22,7 +22,7 @@ from stoa_cp.celery import app
 from stoa_cp.doorbell import ring
 
 BROKERS = ["pgmq://stoa:secret@127.0.0.1:{port}/stoa", "redis://127.0.0.1:{port}/0", "amqp://127.0.0.1:{port}//"]
-PROMISED_SECONDS = 0.3  # promise P4
+PROMISED_SECONDS = 0.3
 PATIENCE_SECONDS = 10
 
 
