@@ -65,6 +65,7 @@ class Connections:
         """
         wire = self._take(target, addresses)
         if wire is not None:
+            wire.target = target  # the same origin; the path may be another webhook's
             guard.hold(wire.handle)
             return wire
         address, plain = _dial(addresses, target.port, guard)

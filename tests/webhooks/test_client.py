@@ -234,6 +234,13 @@ def test_a_burst_shares_a_connection(client: Client, start_receiver: StartReceiv
     assert receiver.connections == 1
 
 
+def test_a_kept_connection_takes_each_delivery_to_its_own_path(client: Client, receiver: Receiver) -> None:
+    paths = ["/one", "/two", "/one?twice"]
+    assert [post(client, receiver.url.replace("/hook", path)).status for path in paths] == [200] * 3
+    assert receiver.connections == 1
+    assert [request.path for request in receiver.received] == paths
+
+
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(
     client: Client, start_raw_receiver: StartRawReceiver
 ) -> None:
