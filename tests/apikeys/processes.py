@@ -101,9 +101,11 @@ def _serving(application: Application) -> Iterator[WebProcess]:
     environment = os.environ | {"DATABASE_URL": _database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         server = WebProcess(port, psutil.Process(process.pid))
-        yield server
-        server.close()
-        process.terminate()
+        try:
+            yield server
+        finally:
+            server.close()
+            process.terminate()
 
 
 def _database_url() -> str:
