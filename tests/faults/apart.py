@@ -12,7 +12,7 @@ def main(number: str) -> None:
         from tests.faults import rows
 
         rows.register()
-        print(json.dumps(asdict(measure(number, here))))
+        sys.stdout.write(json.dumps(asdict(measure(number, here))))
 
 
 if __name__ == "__main__":

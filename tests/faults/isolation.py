@@ -15,6 +15,7 @@ METADATA = "169.254.169.254"
 PUBLIC = "192.0.1.1"  # an address that we may deliver to; inside the namespace it is this machine
 MARK = "STOA_FAULTS_ISOLATED"
 SECONDS = 120
+UNSHARE = ("unshare", "--net", "--mount")
 
 # The name server of these namespaces is on loopback: a row starts it.
 SCRIPT = f"""
@@ -33,17 +34,22 @@ def is_isolated() -> bool:
 
 def run_apart(fault: Fault) -> Measured:
     """Run one row in a world of its own inside new namespaces, if this machine lets us make them."""
-    if os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("ip")):
+    if not _is_allowed():
         return Measured("needs root, unshare and ip for a network namespace", held=None)
     with tempfile.NamedTemporaryFile("w", prefix="resolv-") as names:
         names.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         names.flush()
         Path(names.name).chmod(0o644)
-        command = ["unshare", "--net", "--mount", "sh", "-e", "-c", SCRIPT, "sh", names.name, sys.executable]
-        environment = os.environ | {MARK: "yes"}
+        command = [*UNSHARE, "sh", "-e", "-c", SCRIPT, "sh", names.name, sys.executable, fault.number]
         done = subprocess.run(
-            [*command, fault.number], cwd=ROOT, env=environment, stdout=subprocess.PIPE, timeout=SECONDS, check=False
+            command, cwd=ROOT, env=os.environ | {MARK: "yes"}, stdout=subprocess.PIPE, timeout=SECONDS, check=False
         )
     if done.returncode:
-        return Measured(f"no namespace, or no world inside it (exit {done.returncode})", held=None)
+        return Measured(f"the world inside the namespace ended with {done.returncode}", held=False)
     return Measured(**json.loads(done.stdout))
+
+
+def _is_allowed() -> bool:
+    if os.geteuid() != 0 or not all(shutil.which(program) for program in ("unshare", "ip", "mount")):
+        return False
+    return subprocess.run([*UNSHARE, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0

@@ -23,7 +23,7 @@ test run in `make test` as well, smaller.
 Results = Sequence[tuple[Fault, Measured]]
 
 
-def line(fault: Fault, measured: Measured, *, seconds: float) -> str:
+def line(measured: Measured, *, seconds: float) -> str:
     """Return one row as it is told while others still run."""
     return f"    {WORDS[measured.held]}: {measured.sentence} ({seconds:.0f} s)"
 

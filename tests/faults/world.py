@@ -1,4 +1,7 @@
-"""The world in which the faults happen: a database server, a token issuer, the product's processes, one tenant."""
+"""The world in which the faults happen: a database server, and the product's processes on it.
+
+What imports the product's models does so late: this module is needed before Django is set up.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager

@@ -146,7 +146,8 @@ def forget(world: World) -> Measured:
         drained = _drain(load.created(), receiver)
     lost = count_lost(load.created(), receiver)
     return Measured(
-        f"{forgotten} rings forgotten, {len(load.created())} events, lost {lost}, drained {drained:.1f} s after the last",
+        f"{forgotten} rings forgotten, {len(load.created())} events, lost {lost}, "
+        f"drained {drained:.1f} s after the last",
         held=lost == 0 and drained <= DRAIN_SECONDS and forgotten > 0,
     )
 
