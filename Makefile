@@ -31,8 +31,9 @@ test: .venv/.dev-installed
 	$(BIN)/python -m pytest $(PYTEST)
 
 # Measure against the obvious way to do it, side by side, and write tests/benchmarks/RESULTS.md.
+# `make bench BENCH="verification"` measures some subjects; the other rows stay.
 bench: .venv/.dev-installed
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # Get tokens from a real Keycloak, with the realm in stoa_cp/keycloak. Needs Java 17 or newer and Maven.
 test-keycloak: .venv/.dev-installed $(KEYCLOAK)

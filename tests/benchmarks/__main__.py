@@ -1,14 +1,16 @@
 """``make bench``: measures ours and the baselines in turn, and writes RESULTS.md."""
 
 import os
+import sys
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")  # before Celery's app would choose the product's
 
 import django
 
-django.setup()
+from tests.benchmarks.databases import durable_server
 
-from tests.benchmarks.results import write_results  # noqa: E402 - models need Django set up
-from tests.benchmarks.verification import verification_rows  # noqa: E402 - the same
+with durable_server():
+    django.setup()
+    from tests.benchmarks.subjects import measure_subjects  # models need Django set up
 
-write_results(verification_rows())
+    measure_subjects(sys.argv[1:])

@@ -1,9 +1,9 @@
 """A closed loop of callers over kept connections: as many requests as a server answers."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import chain, cycle
 from statistics import quantiles
 from threading import Barrier, Thread
 from time import perf_counter
@@ -19,28 +19,37 @@ class Measured:
 
 def measure(port: int, requests: Sequence[bytes], *, seconds: float, callers: int) -> Measured:
     """Send the requests in turn from all callers. Raises AssertionError for an answer that is no 200."""
-    times: list[list[float]] = [[] for _caller in range(callers)]
-    barrier = Barrier(callers)
+    return measure_streams(port, [cycle(requests[number::callers]) for number in range(callers)], seconds=seconds)
 
-    def call(number: int) -> None:
-        own = cycle(requests[number::callers])
+
+def measure_streams(port: int, streams: Sequence[Iterator[bytes]], *, seconds: float) -> Measured:
+    """Send from one caller for each stream, at least one request. Raises AssertionError as ``measure``.
+
+    What is on the way at the end is waited for, and its time counts.
+    """
+    times: list[list[float]] = [[] for _caller in streams]
+    rates: list[float] = []
+    barrier = Barrier(len(streams))
+
+    def call(own_times: list[float], stream: Iterator[bytes]) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             barrier.wait()
-            end = perf_counter() + seconds
-            while (start := perf_counter()) < end:
-                connection.sendall(next(own))
+            begun = start = perf_counter()
+            while start - begun < seconds:
+                connection.sendall(next(stream))
                 _read_answer(connection)
-                times[number].append(perf_counter() - start)
+                own_times.append(perf_counter() - start)
+                start = perf_counter()
+            rates.append(len(own_times) / (start - begun))
 
-    threads = [Thread(target=call, args=[number]) for number in range(callers)]
+    threads = [Thread(target=call, args=pair) for pair in zip(times, streams, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    everything = [time for own in times for time in own]
-    assert all(times), "a caller failed"
-    return Measured(len(everything) / seconds, quantiles(everything, n=100)[98] * 1000)
+    assert len(rates) == len(streams), "a caller failed"
+    return Measured(sum(rates), quantiles(chain.from_iterable(times), n=100)[98] * 1000)
 
 
 def _read_answer(connection: socket.socket) -> None:

@@ -1,11 +1,8 @@
 """Verification and forward-auth with exact limits on PostgreSQL alone, against the obvious DRF and ORM."""
 
 import json
-import os
 from collections.abc import Iterator
 from statistics import median
-
-from django.db import connection
 
 from apikeys.services import NewKey, issue_key
 from catalog.authentication import HEADER
@@ -13,12 +10,9 @@ from catalog.gateways import register_gateway
 from stoa_cp.actors import SYSTEM
 from tests.apikeys.processes import Application, web_processes
 from tests.benchmarks.load import Measured, measure
-from tests.benchmarks.naive.models import Usage
-from tests.benchmarks.results import Row
+from tests.benchmarks.results import ROUNDS, SECONDS, Row
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
 
-ROUNDS = int(os.environ.get("STOA_BENCH_ROUNDS", "5"))
-SECONDS = float(os.environ.get("STOA_BENCH_SECONDS", "3"))
 CALLERS = 8  # as many as the servers have threads
 APIS, SUBSCRIPTIONS_PER_API = 10, 10
 UNLIMITED = 2_000_000_000  # a limit that is counted against, and never reached
@@ -29,18 +23,10 @@ NAMES = {"verify": "key verification, exact limits, PostgreSQL alone", "authoriz
 
 
 def verification_rows() -> Iterator[Row]:
-    """Measure on a database of its own, which is dropped afterwards."""
-    original = connection.settings_dict["NAME"]
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
-        with connection.schema_editor() as editor:
-            editor.create_model(Usage)
-        token, keys = make_keys()
-        with web_processes(OURS, NAIVE) as servers:
-            for kind, requests in requests_of(token, keys).items():
-                yield from compare(NAMES[kind], [server.port for server in servers], requests)
-    finally:
-        connection.creation.destroy_test_db(original, verbosity=0)
+    token, keys = make_keys()
+    with web_processes(OURS, NAIVE) as servers:
+        for kind, requests in requests_of(token, keys).items():
+            yield from compare(NAMES[kind], [server.port for server in servers], requests)
 
 
 def compare(name: str, ports: list[int], requests: list[bytes]) -> Iterator[Row]:

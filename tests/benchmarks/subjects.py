@@ -1,0 +1,22 @@
+"""What can be measured, by the name that the command line knows."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tests.benchmarks.databases import own_database
+from tests.benchmarks.naive.models import Usage
+from tests.benchmarks.results import Row, write_results
+from tests.benchmarks.verification import verification_rows
+
+SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
+    "verification": verification_rows,
+}
+
+
+def measure_subjects(names: Sequence[str]) -> None:
+    """Measure these subjects, or all; each writes its rows when it is done. Raises SystemExit for an unknown name."""
+    unknown = set(names) - SUBJECTS.keys()
+    if unknown:
+        raise SystemExit(f"There is no {', '.join(sorted(unknown))}; there are: {', '.join(SUBJECTS)}.")
+    with own_database(Usage):
+        for name in names or SUBJECTS:
+            write_results(SUBJECTS[name]())
