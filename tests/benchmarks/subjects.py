@@ -3,12 +3,18 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from tests.benchmarks.databases import own_database
-from tests.benchmarks.naive.models import Usage
+from tests.benchmarks.ingestion import ingestion_rows
+from tests.benchmarks.naive.models import Batch, Record, Usage
+from tests.benchmarks.queries import query_rows
 from tests.benchmarks.results import Row, write_results
+from tests.benchmarks.storage import storage_rows
 from tests.benchmarks.verification import verification_rows
 
 SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
     "verification": verification_rows,
+    "ingestion": ingestion_rows,
+    "storage": storage_rows,
+    "queries": query_rows,
 }
 
 
@@ -17,6 +23,6 @@ def measure_subjects(names: Sequence[str]) -> None:
     unknown = set(names) - SUBJECTS.keys()
     if unknown:
         raise SystemExit(f"There is no {', '.join(sorted(unknown))}; there are: {', '.join(SUBJECTS)}.")
-    with own_database(Usage):
+    with own_database(Usage, Batch, Record):
         for name in names or SUBJECTS:
             write_results(SUBJECTS[name]())

@@ -1,11 +1,15 @@
-"""The obvious counter: a row for each subscription and window."""
+"""The obvious rows: a counter for each subscription and window, a record for each call."""
 
 from django.db import models
 
+from catalog.models import Api
 from subscriptions.models import Subscription
+from tenants.models import Tenant
 
 
 class Usage(models.Model):
+    """What a subscription called in one window."""
+
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="+")
     window = models.CharField(max_length=16)
     calls = models.PositiveIntegerField(default=0)
@@ -13,3 +17,28 @@ class Usage(models.Model):
     class Meta:
         app_label = "naive"
         unique_together = [("subscription", "window")]
+
+
+class Batch(models.Model):
+    """The obvious ledger: a batch is counted once, because its name is unique."""
+
+    batch_id = models.CharField(max_length=255, unique=True)
+    received_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "naive"
+
+
+class Record(models.Model):
+    """A call, as it was reported."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    api = models.ForeignKey(Api, on_delete=models.CASCADE, related_name="+")
+    subscription = models.ForeignKey(Subscription, null=True, on_delete=models.CASCADE, related_name="+")
+    timestamp = models.DateTimeField()
+    status = models.PositiveSmallIntegerField()
+    latency_ms = models.FloatField()
+
+    class Meta:
+        app_label = "naive"
+        indexes = [models.Index(fields=["tenant", "timestamp"], name="record_of_tenant")]

@@ -3,6 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from tests.benchmarks.naive.traffic import TrafficView
 from tests.benchmarks.naive.views import AuthorizeView, VerifyView
 
 
@@ -14,4 +15,5 @@ urlpatterns = [
     path("healthz", healthz),
     path("v1/gateway/authorize", AuthorizeView.as_view()),
     path("v1/gateway/keys/verify", VerifyView.as_view()),
+    path("v1/gateway/traffic", TrafficView.as_view()),
 ]
