@@ -30,8 +30,8 @@ run: install
 test: .venv/.dev-installed
 	$(BIN)/python -m pytest $(PYTEST)
 
-# Measure against the obvious way to do it, side by side, and write tests/benchmarks/RESULTS.md.
-# `make bench BENCH="verification"` measures some subjects; the other rows stay.
+# Measure against the obvious way to do it, side by side, and write tests/benchmarks/RESULTS.md. Needs redis-server
+# for the deliveries. `make bench BENCH="storage queries"` measures some subjects; the other rows stay.
 bench: .venv/.dev-installed
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 

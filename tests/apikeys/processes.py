@@ -98,7 +98,7 @@ def _serving(application: Application) -> Iterator[WebProcess]:
     command = [sys.executable, "-m", "granian", application.wsgi, "--interface", "wsgi", "--no-ws"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(application.workers), "--blocking-threads", "4"]
-    environment = os.environ | {"DATABASE_URL": _database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
+    environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         server = WebProcess(port, psutil.Process(process.pid))
         try:
@@ -108,7 +108,7 @@ def _serving(application: Application) -> Iterator[WebProcess]:
             process.terminate()
 
 
-def _database_url() -> str:
+def database_url() -> str:
     """Return the address of the database that this test runs on."""
     named: dict[str, Any] = connection.settings_dict
     user = quote(named["USER"], safe="") + (f":{quote(named['PASSWORD'], safe='')}" if named["PASSWORD"] else "")

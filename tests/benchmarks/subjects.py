@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from tests.benchmarks.databases import own_database
+from tests.benchmarks.deliveries import delivery_rows
+from tests.benchmarks.doorbell import doorbell_rows
 from tests.benchmarks.ingestion import ingestion_rows
-from tests.benchmarks.naive.models import Batch, Record, Usage
+from tests.benchmarks.naive.models import Attempt, Batch, Delivery, Record, Usage
 from tests.benchmarks.queries import query_rows
 from tests.benchmarks.results import Row, write_results
+from tests.benchmarks.slow_receivers import slow_receiver_rows
 from tests.benchmarks.storage import storage_rows
 from tests.benchmarks.verification import verification_rows
 
@@ -15,6 +18,9 @@ SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
     "ingestion": ingestion_rows,
     "storage": storage_rows,
     "queries": query_rows,
+    "deliveries": delivery_rows,
+    "slow_receivers": slow_receiver_rows,
+    "doorbell": doorbell_rows,
 }
 
 
@@ -23,6 +29,6 @@ def measure_subjects(names: Sequence[str]) -> None:
     unknown = set(names) - SUBJECTS.keys()
     if unknown:
         raise SystemExit(f"There is no {', '.join(sorted(unknown))}; there are: {', '.join(SUBJECTS)}.")
-    with own_database(Usage, Batch, Record):
+    with own_database(Usage, Batch, Record, Delivery, Attempt):
         for name in names or SUBJECTS:
             write_results(SUBJECTS[name]())

@@ -1,4 +1,4 @@
-"""The obvious rows: a counter for each subscription and window, a record for each call."""
+"""The obvious rows: a counter for each subscription and window, a record for each call, a delivery for each task."""
 
 from django.db import models
 
@@ -42,3 +42,29 @@ class Record(models.Model):
     class Meta:
         app_label = "naive"
         indexes = [models.Index(fields=["tenant", "timestamp"], name="record_of_tenant")]
+
+
+class Delivery(models.Model):
+    """What a task sends, and what came of it."""
+
+    url = models.CharField(max_length=2048)
+    secret = models.CharField(max_length=100)
+    event_id = models.CharField(max_length=50)
+    body = models.TextField()
+    status = models.CharField(max_length=16, default="pending")
+    delivered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "naive"
+
+
+class Attempt(models.Model):
+    """What came of sending a delivery once; ours is kept as well."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
+    attempted_at = models.DateTimeField()
+    response_status = models.PositiveSmallIntegerField(null=True)
+    error = models.CharField(max_length=500)
+
+    class Meta:
+        app_label = "naive"
