@@ -16,7 +16,7 @@ _numbers = count()  # of the APIs that are created; a name is taken once
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its status (0: the connection broke), its answer, and when it was made (monotonic seconds)."""
+    """One call: its status (0: the connection broke), its answer (or why it broke), and when (monotonic seconds)."""
 
     status: int
     body: bytes
@@ -45,9 +45,9 @@ class Caller:
             self._connection.request("POST", f"/v1{path}", json.dumps(body), self._headers)
             response = self._connection.getresponse()
             status, content = response.status, response.read()
-        except (OSError, HTTPException):
+        except (OSError, HTTPException) as error:
             self._connection.close()
-            status, content = 0, b""
+            status, content = 0, repr(error).encode()
         return Call(status, content, began_at, monotonic())
 
     def create_api(self, tenant_id: str) -> Call:

@@ -51,7 +51,7 @@ def crash(world: World) -> Measured:
     lost = len(created) - Api.objects.filter(pk__in=created).count()
     unheard = count_lost(created, receiver)
     return Measured(
-        f"statuses {load.statuses()}, others than our 503: {len(strange)}; first success after "
+        f"statuses {load.statuses()}, others than our 503: {_described(strange)}; first success after "
         f"{' and '.join(f'{delay:.1f} s' for delay in delays)}; "
         f"of {len(created)} rows lost {lost}, events lost {unheard}",
         held=not strange and max(delays) <= BACK_SECONDS and lost == 0 and unheard == 0,
@@ -86,6 +86,13 @@ def _first_success(load: Load, moment: float) -> float:
     """Return how long after a moment the first success was answered, infinity if there was none."""
     ends = [call.ended_at for call in load.calls if call.status == HTTPStatus.CREATED and call.ended_at >= moment]
     return min(ends, default=float("inf")) - moment
+
+
+def _described(strange: list[Call]) -> str:
+    """Return how many answers were none of ours, and what the first of them was."""
+    if not strange:
+        return "0"
+    return f"{len(strange)} ({strange[0].body[:80].decode(errors='replace')} after {strange[0].seconds:.1f} s)"
 
 
 def _is_our_503(call: Call) -> bool:
@@ -123,7 +130,7 @@ def hang_up(world: World) -> Measured:
     without_event = len(created) - Event.objects.filter(tenant_id=tenant.id, data__id__in=created).count()
     unheard = count_lost(created, receiver)
     return Measured(
-        f"statuses {load.statuses()}, others than our 503: {len(strange)}; errors {len(errors)} ≤ "
+        f"statuses {load.statuses()}, others than our 503: {_described(strange)}; errors {len(errors)} ≤ "
         f"{TERMINATIONS} × {CALLERS}; of {len(created)} rows lost {lost}, events lost {without_event + unheard}",
         held=len(errors) <= TERMINATIONS * CALLERS and not strange and lost + without_event + unheard == 0,
     )
