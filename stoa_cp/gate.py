@@ -35,14 +35,15 @@ class GateMiddleware:
         if not request.path_info.startswith(GATED):
             return self.get_response(request)
         bind_contextvars(address=client_address(request))
+        too_large = refuse_large(request)
+        if not too_large:
+            _read_body(request)
         actor, refusal = _identify(request)
         budget = budget_of(actor, request)
         allowance = spend_one(budget, request)
         if allowance.is_exceeded:
             refusal = RateLimited()
-        response = refuse_large(request) or (
-            _refuse(refusal) if refusal else self._pass(request, actor, budget, allowance)
-        )
+        response = too_large or (_refuse(refusal) if refusal else self._pass(request, actor, budget, allowance))
         for name, value in allowance.headers().items():
             response.headers.setdefault(name, value)
         return response
@@ -54,6 +55,11 @@ class GateMiddleware:
         request.budget = budget  # type: ignore[attr-defined]  # for TenantScopedViewSet
         request.allowance = allowance  # type: ignore[attr-defined]  # for /v1/me
         return self.get_response(request)
+
+
+def _read_body(request: HttpRequest) -> bytes:
+    """Take the body in before any answer: an answer that leaves it unread costs the client its connection."""
+    return request.body
 
 
 def refuse_large(request: HttpRequest) -> HttpResponseBase | None:
