@@ -6,7 +6,7 @@ from django.db import connection
 from catalog.gateways import register_gateway
 from stoa_cp.actors import SYSTEM
 from stoa_cp.credentials import new_credential
-from tests.apikeys.processes import web_processes
+from tests.apikeys.processes import Application, web_processes
 from tests.factories import ApiKeyFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,7 +21,7 @@ def test_with_nothing_in_flight_nobody_gets_an_error() -> None:
     _gateway, token = register_gateway("edge-1", by=SYSTEM)
     secret = new_credential("stoa_live_")
     ApiKeyFactory(current_secret=secret)
-    with web_processes(1) as [server]:
+    with web_processes(Application()) as [server]:
         server.token = token
         assert server.verify(secret) == "valid"
         for _round in range(5):
