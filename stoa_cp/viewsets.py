@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from time import sleep
 from typing import Any, ClassVar
 
 from django.db import OperationalError, transaction
@@ -23,6 +24,9 @@ from stoa_cp.concurrency import etag, names, refuse_stale
 from stoa_cp.filtering import NamedFieldsFilter
 from stoa_cp.idempotency import HEADER, Attempt
 from stoa_cp.parameters import flag_parameter
+
+# Long enough for the other side to take the lock that it waited for: tried again at once, we would often be faster.
+DEADLOCK_PAUSE_SECONDS = 0.1
 
 
 class ControlPlaneViewSet(GenericViewSet[Any]):
@@ -93,6 +97,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         except OperationalError as error:
             if not isinstance(error.__cause__, DeadlockDetected):
                 raise
+            sleep(DEADLOCK_PAUSE_SECONDS)
             return self._write_once(answer, on)
 
     def _write_once(self, answer: Callable[[], Response], on: Model | None) -> HttpResponse:

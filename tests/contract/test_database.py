@@ -17,7 +17,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 CHAIN = "SELECT 1 FROM stoa_cp_eventchain WHERE tenant_id = %s FOR UPDATE"
 API = "SELECT 1 FROM catalog_api WHERE id = %s FOR UPDATE"
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+WAITING = """
+SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE NOT granted AND datname = current_database()
+"""
 
 
 @pytest.fixture
