@@ -15,7 +15,9 @@ from webhooks.models import Attempt, Delivery
 
 KILLS, DELIVERIES, RECEIVERS = 25, 2000, 50
 KILL_AFTER_SECONDS = 0.4
-SLOTS = 16
+THREADS = 16
+# What a worker has in hand at most: what its threads send, and what has been answered or waits at their door.
+SLOTS = THREADS + THREADS // 2
 GRACE_SECONDS = 5
 
 
@@ -24,7 +26,7 @@ GRACE_SECONDS = 5
         "W1",
         "worker killed between the receiver's 200 and the settle",
         f"`kill -9` × {KILLS}, each {KILL_AFTER_SECONDS} s after the first delivery, {DELIVERIES:,} deliveries",
-        "lost 0; duplicates ≤ kills × slots",
+        f"lost 0; duplicates ≤ kills × slots ({THREADS} threads have {SLOTS} deliveries in hand at most)",
         "tests/webhooks/test_dying_workers.py",
     )
 )
@@ -38,7 +40,7 @@ def kill_workers(world: World) -> Measured:
             kill_one(world, receiver)
         was_left = Delivery.objects.pending().count()
         receiver.reply = Reply()
-        with world.worker(SLOTS):
+        with world.worker(THREADS):
             wait_until(lambda: _delivered() == DELIVERIES, "all is delivered", seconds=LEASE_SECONDS + 60)
     different = {(request.path, request.headers["webhook-id"]) for request in receiver.received}
     lost, duplicates = DELIVERIES - len(different), len(receiver.received) - len(different)
@@ -50,7 +52,7 @@ def kill_workers(world: World) -> Measured:
 
 def kill_one(world: World, receiver: Receiver) -> None:
     heard = len(receiver.received)
-    with world.worker(SLOTS) as process:
+    with world.worker(THREADS) as process:
         wait_until(lambda: len(receiver.received) > heard, "the worker delivers", seconds=START_SECONDS)
         sleep(KILL_AFTER_SECONDS)
         process.send_signal(signal.SIGKILL)
