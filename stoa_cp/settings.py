@@ -180,6 +180,7 @@ STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=
 STOA_CALLER_BUDGET = "tenants.throttling.budget_of"  # (Actor) -> Budget: whose calls count together, and how many
 STOA_PLATFORM_RATE_LIMIT = env.int("STOA_PLATFORM_RATE_LIMIT", default=100_000)
 STOA_ANONYMOUS_RATE_LIMIT = env.int("STOA_ANONYMOUS_RATE_LIMIT", default=1_000)
+STOA_LOGIN_RATE_LIMIT = env.int("STOA_LOGIN_RATE_LIMIT", default=100)
 RATELIMIT_USE_CACHE = "counters"
 RATELIMIT_FAIL_OPEN = True
 # W001 and E003 know two cache backends only; stoa_cp.counters is atomic, and its tests prove it with threads.

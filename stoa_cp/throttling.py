@@ -1,20 +1,23 @@
 """How many calls a caller has left in its hour, counted by django-ratelimit in the ``counters`` cache."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from time import time
+from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.module_loading import import_string
 from django_ratelimit.core import get_usage
 
 from stoa_cp.actors import Actor
 from stoa_cp.addresses import client_address
-from stoa_cp.errors import DomainError
+from stoa_cp.errors import DomainError, Problem, respond
 
 logger = logging.getLogger(__name__)
 
@@ -85,3 +88,18 @@ def spend_one(budget: Budget, request: HttpRequest) -> Allowance:
         reset=int(time()) + usage["time_left"],
         is_exceeded=count > budget.calls_per_hour,
     )
+
+
+def limit_logins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Let each address try ``STOA_LOGIN_RATE_LIMIT`` passwords an hour, right or wrong."""
+
+    @wraps(view)
+    def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method == "POST":
+            budget = Budget(f"login:{client_address(request)}", settings.STOA_LOGIN_RATE_LIMIT)
+            allowance = spend_one(budget, request)
+            if allowance.is_exceeded:
+                return respond(Problem("rate_limited", headers=allowance.headers()))
+        return view(request, *args, **kwargs)
+
+    return limited

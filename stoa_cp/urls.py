@@ -14,6 +14,7 @@ from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
 from stoa_cp.ids import id_pattern
+from stoa_cp.throttling import limit_logins
 from stoa_cp.views import prometheus
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
 from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
@@ -45,6 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz),
     path("metrics", prometheus),
     path("admin/oidc/", include("mozilla_django_oidc.urls")),
+    path("admin/login/", limit_logins(admin.site.login)),
     path("admin/", admin.site.urls),
     resource("v1/me", MeViewSet, get="retrieve"),
     # Tenants
