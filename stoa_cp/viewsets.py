@@ -118,7 +118,8 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
 
     def check_precondition(self, resource: Model) -> None:
         """Compare If-Match under a lock. Raises PreconditionFailed."""
-        refuse_stale(type(resource)._default_manager.all(), resource.pk, self.request.headers["If-Match"])  # noqa: SLF001
+        rows = type(resource)._default_manager.all()  # noqa: SLF001 - Django documents it
+        refuse_stale(rows, resource.pk, self.request.headers["If-Match"])
 
     def _attempt(self) -> Attempt | None:
         header = self.request.headers.get(HEADER)

@@ -90,7 +90,7 @@ class ApiKeyFactory(DjangoModelFactory[ApiKey]):
     start = factory.LazyAttribute(lambda key: shown_start(key.secret))
 
     @factory.post_generation
-    def current_secret(self: Any, create: bool, extracted: str | None, **_kwargs: Any) -> None:  # noqa: FBT001
+    def current_secret(self: Any, create: bool, extracted: str | None, **_kwargs: Any) -> None:  # noqa: FBT001 - factory-boy's signature
         KeySecret.objects.create(key=self, digest=digest(extracted or new_credential("stoa_live_")))
 
 

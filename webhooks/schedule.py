@@ -23,7 +23,7 @@ def seconds_until_next(attempts_made: int, status: int | None, retry_after: str)
     if attempts_made >= len(DELAYS_SECONDS):
         return None
     # The jitter spreads what failed together; it is no secret.
-    delay = DELAYS_SECONDS[attempts_made] * uniform(1, 1 + MAX_JITTER)  # noqa: S311
+    delay = DELAYS_SECONDS[attempts_made] * uniform(1, 1 + MAX_JITTER)  # noqa: S311 - jitter is no secret
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         delay = max(delay, min(_requested_seconds(retry_after), MAX_RETRY_AFTER_SECONDS))
     return delay

@@ -117,8 +117,8 @@ class Grants:
 
 GRANT_TYPES: dict[str, Callable[[Grants, Fields], Claims]] = {
     "client_credentials": Grants._for_client,  # noqa: SLF001 - the class's own table
-    "password": Grants._for_password,  # noqa: SLF001
-    "authorization_code": Grants._for_code,  # noqa: SLF001
+    "password": Grants._for_password,  # noqa: SLF001 - the same
+    "authorization_code": Grants._for_code,  # noqa: SLF001 - the same
 }
 
 

@@ -26,7 +26,7 @@ def test_what_the_user_chose_is_not_decided_again() -> None:
 
 
 def test_an_address_that_is_listened_on_is_answered_too() -> None:
-    every = decide({"STOA_HOST": "0.0.0.0"}, {})  # noqa: S104
+    every = decide({"STOA_HOST": "0.0.0.0"}, {})  # noqa: S104 - nothing is bound
     assert every["STOA_URL"] == "http://127.0.0.1:8000"
     one = decide({"STOA_HOST": "192.168.1.5"}, {})
     assert one["STOA_URL"] == "http://192.168.1.5:8000"

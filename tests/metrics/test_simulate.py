@@ -22,7 +22,7 @@ MONDAY = datetime(2025, 1, 6, tzinfo=UTC)
 
 
 def simulated(count: int, days: float = 1.0, start: datetime = MONDAY) -> list[dict[str, Any]]:
-    return list(simulate_records(TARGETS, start, start + timedelta(days=days), count, Random(7)))  # noqa: S311
+    return list(simulate_records(TARGETS, start, start + timedelta(days=days), count, Random(7)))  # noqa: S311 - a seed, no secret
 
 
 @pytest.mark.parametrize(("count", "days"), [(1, 1.0), (999, 0.01), (5_000, 3.3)])
@@ -65,7 +65,7 @@ def test_only_active_subscriptions_call(mobile: Subscription, strange: Subscript
     SubscriptionFactory(tenant=mobile.tenant, api=mobile.api)
 
     def chosen(tenant: str | None) -> set[str]:
-        return {target.subscription_id for target in choose_targets(tenant, Random(1))}  # noqa: S311
+        return {target.subscription_id for target in choose_targets(tenant, Random(1))}  # noqa: S311 - a seed, no secret
 
     assert chosen(None) == {mobile.id, strange.id}
     assert chosen("acme") == {mobile.id}
