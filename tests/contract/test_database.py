@@ -47,7 +47,8 @@ def patch_in_a_thread(pool: ThreadPoolExecutor, caller: Caller, path: str) -> An
 def await_a_waiter(session: psycopg.Connection[Any]) -> None:
     """Come back when the other side waits for a lock."""
     while session.execute(WAITING).fetchone() == (0,):
-        pass
+        # A transaction sees the sessions that there were when it first looked.
+        session.execute("SELECT pg_stat_clear_snapshot()")
 
 
 def test_a_row_that_is_locked_for_long_is_an_answer(
