@@ -8,6 +8,7 @@ Reading a request     ``viewsets`` ``parsers`` ``serializers`` ``parameters`` ``
 Writing once          ``concurrency`` ``idempotency`` ``changes`` ``constraints``
 What happened         ``events`` ``audit`` ``doorbell`` ``broker`` ``celery`` ``tasks``
 Rows and secrets      ``models`` ``fields`` ``ids`` ``counters`` ``prepared`` ``credentials`` ``encryption`` ``egress``
+Never stale           ``caching`` ``invalidation`` ``epochs`` ``triggers``
 The document          ``openapi`` ``openapi_hooks`` ``spectacular`` ``documents``
 Watching it           ``health`` ``monitoring`` ``views`` ``logs`` ``checks``
 The console           ``console`` ``desk`` ``dialogs`` ``admin`` ``unfold``; for terminals, ``commands``

@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from stoa_cp.desk import ReadOnlyAdmin, UncountedAdmin, column, heading, shown_moment
-from stoa_cp.models import Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
+from stoa_cp.models import CacheLease, Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
 
 admin.site.index_title = _("Dashboard")
 admin.site.unregister(User)
@@ -113,6 +113,12 @@ class CounterAdmin(UncountedAdmin):
     list_display = ("key", "value", "expires_at")
     search_fields = ("key__exact",)
     ordering = ("key",)
+
+
+@admin.register(CacheLease)
+class CacheLeaseAdmin(UncountedAdmin):
+    list_display = ("holder", "valid_until", "confirmed_epoch")
+    ordering = ("holder",)
 
 
 @admin.register(StoredAnswer)

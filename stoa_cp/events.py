@@ -11,6 +11,7 @@ from structlog.contextvars import get_contextvars
 from stoa_cp.actors import Actor
 from stoa_cp.audit import GENESIS, link_hash
 from stoa_cp.doorbell import ring
+from stoa_cp.epochs import await_caches_on_commit
 from stoa_cp.models import Event, EventChain, EventDispatch
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.
@@ -53,6 +54,7 @@ def emit(
     head.sequence, head.hash = event.sequence, event.hash
     head.save()
     EventDispatch.objects.create(event=event)
+    await_caches_on_commit()
     ring(settings.EVENT_CONSUMER_TASK)
     return event
 

@@ -1,4 +1,4 @@
-"""The kernel's rows: the event log and its dispatch marks, counters, and the identity provider's last good keys."""
+"""The kernel's rows: the event log and its dispatch marks, counters, cache leases, the identity provider's keys."""
 
 from django.db import models
 
@@ -76,3 +76,11 @@ class SigningKeySet(models.Model):
     issuer = models.CharField(max_length=500, primary_key=True)
     document = models.JSONField()
     fetched_at = models.DateTimeField()
+
+
+class CacheLease(models.Model):
+    """A process that answers from its cache until ``valid_until``, and which epoch of changes it has heard of."""
+
+    holder = IdField(prefix="hld")
+    confirmed_epoch = models.BigIntegerField()
+    valid_until = models.DateTimeField()

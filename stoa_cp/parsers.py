@@ -34,12 +34,7 @@ class StrictJSONParser(BaseParser):
 def parse_json(body: bytes) -> Any:
     """Return the value of a JSON document. Raises InvalidField with a sentence that says what is wrong."""
     try:
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_int=_bounded_integer,
-        )
+        value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise InvalidField("", _("The body is not UTF-8.")) from None
     except json.JSONDecodeError as error:
@@ -68,6 +63,9 @@ def _bounded_integer(digits: str) -> int:
     if len(digits.lstrip("-")) > MAX_INTEGER_DIGITS:
         raise InvalidField("", _("A number in the body is too large."))
     return int(digits)
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_integer)
 
 
 def refuse_unstorable(value: Any, *, depth: int = 0) -> None:

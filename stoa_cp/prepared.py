@@ -1,11 +1,15 @@
 """Runs a statement that PostgreSQL has planned before: a third of the time that it takes otherwise."""
 
+import re
 import select
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
-from psycopg import Cursor
+from psycopg import RawCursor
+
+NAMED = re.compile(r"%\((\w+)\)s")
 
 
 def fetch_one(statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -20,13 +24,24 @@ def fetch_one(statement: str, parameters: Mapping[str, Any]) -> tuple[Any, ...] 
     if is_suspect:
         connection.close_if_health_check_failed()
         connection.ensure_connection()
+    numbered, names = _number(statement)
     # psycopg's own cursor instead of Django's, which pastes the parameters into the text; the wrapper is Django's,
     # so that errors, query counts and logs are as everywhere.
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    with wrap(Cursor(connection.connection)) as cursor:  # type: ignore[arg-type]  # a wrapper wraps what psycopg makes
-        cursor.execute(statement, parameters)
+    with wrap(RawCursor(connection.connection)) as cursor:  # type: ignore[arg-type]  # a wrapper wraps what psycopg makes
+        cursor.execute(numbered, [parameters[name] for name in names])
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row
+
+
+@lru_cache
+def _number(statement: str) -> tuple[str, list[str]]:
+    """Return the statement with PostgreSQL's own placeholders, ``$1``, and the names of their parameters.
+
+    psycopg would read through a long statement on each call to do the same.
+    """
+    names = list(dict.fromkeys(NAMED.findall(statement)))
+    return NAMED.sub(lambda named: f"${names.index(named[1]) + 1}", statement), names
 
 
 def _was_spoken_to(socket: int) -> bool:

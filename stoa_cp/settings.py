@@ -121,6 +121,7 @@ if env.bool("STOA_BEHIND_TLS_PROXY", default=IS_PRODUCTION):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- Storage -------------------------------------------------------------------------------------------------
+STOA_DB_POOLED = env.bool("STOA_DB_POOLED", default=False)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://postgres@127.0.0.1:5432/stoa")}
 DATABASES["default"] |= {
     "ENGINE": "django.db.backends.postgresql",
@@ -136,12 +137,14 @@ DATABASES["default"] |= {
             "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s"
             " -c plan_cache_mode=force_generic_plan"
         ),
-        "prepare_threshold": None if env.bool("STOA_DB_POOLED", default=False) else 0,
+        "prepare_threshold": None if STOA_DB_POOLED else 0,
     },
 }
 if env.str("DATABASE_REPLICA_URL", default=""):
     # Metrics alone are read there: everything else must see its own writes.
     DATABASES["replica"] = DATABASES["default"] | env.db_url("DATABASE_REPLICA_URL")
+# A session that listens for changes is nothing that a pooler of transactions has to offer.
+STOA_DECISION_CACHE = env.bool("STOA_DECISION_CACHE", default=True) and not STOA_DB_POOLED
 STOA_METRICS_DATABASE = "replica" if "replica" in DATABASES else "default"
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},

@@ -16,7 +16,7 @@ from catalog.gateways import register_gateway
 from catalog.models import Api, Gateway
 from metrics.models import Series, TrafficBatch, TrafficDelta
 from stoa_cp.actors import SYSTEM
-from stoa_cp.models import Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
+from stoa_cp.models import CacheLease, Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
 from tests.admin.pages import list_of, page_of
@@ -44,6 +44,7 @@ QUERIES: dict[type[Model], int] = {
     Event: UNCOUNTED,
     EventDispatch: UNCOUNTED,
     Counter: UNCOUNTED,
+    CacheLease: UNCOUNTED,
     StoredAnswer: UNCOUNTED,
     TrafficBatch: UNCOUNTED,
     TrafficDelta: UNCOUNTED,
@@ -72,6 +73,7 @@ def add_records(event: Event) -> None:
     register_gateway(name, by=SYSTEM)
     User.objects.create_user(name)
     Counter.objects.create(key=name, value=1)
+    CacheLease.objects.create(confirmed_epoch=1, valid_until=now)
     SigningKeySet.objects.create(issuer=f"https://{name}.example.com", document={}, fetched_at=now)
     StoredAnswer.objects.create(
         digest=name.encode(), body_digest=b"", status=201, headers={}, content=b"", created_at=now

@@ -1,0 +1,19 @@
+"""Migrations by which a table tells the caches of its changes."""
+
+from django.db import migrations
+
+
+def announce_changes(table: str, *, owner: str, changes: str = "INSERT OR UPDATE OR DELETE") -> migrations.RunSQL:
+    """Return the operation that gives ``table`` its triggers; ``owner`` is the column that says whose a row is."""
+    return migrations.RunSQL(
+        f"""
+        CREATE TRIGGER {table}_announces_change AFTER {changes} ON {table}
+            FOR EACH ROW EXECUTE FUNCTION stoa_cp_announce_change('{owner}');
+        CREATE TRIGGER {table}_announces_truncation AFTER TRUNCATE ON {table}
+            FOR EACH STATEMENT EXECUTE FUNCTION stoa_cp_announce_change();
+        """,
+        f"""
+        DROP TRIGGER {table}_announces_truncation ON {table};
+        DROP TRIGGER {table}_announces_change ON {table};
+        """,
+    )

@@ -1,0 +1,147 @@
+"""Nobody answers from before a change that was answered: authors wait, holders listen, leases run out."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import pytest
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.test import override_settings
+
+from stoa_cp import invalidation
+from stoa_cp.caching import Cache, invalidators, lease
+from stoa_cp.epochs import await_caches, await_caches_on_commit
+from stoa_cp.invalidation import WRITTEN_SECONDS, Listener, ensure_listening
+from stoa_cp.models import CacheLease
+from tenants.models import Tenant
+from tests.factories import TenantFactory
+from tests.listening import cut_listeners, listener, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def cache() -> Iterator[Cache[str, int]]:
+    cache = Cache[str, int]()
+    yield cache
+    invalidators.remove(cache.invalidate)
+
+
+def load(cache: Cache[str, int], tenant: Tenant) -> None:
+    with cache.loading("tier") as keep:
+        keep(1, tenant.id)
+    assert cache.get("tier") == 1
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_change_is_gone_from_the_caches_when_its_author_goes_on(cache: Cache[str, int]) -> None:
+    tenant = TenantFactory()
+    await_caches()
+    for _round in range(20):
+        load(cache, tenant)
+        Tenant.objects.update(updated_at=Now())
+        await_caches()
+        assert cache.get("tier") is None
+
+
+@pytest.mark.usefixtures("listening")
+def test_others_rows_stay(cache: Cache[str, int]) -> None:
+    tenant, other = TenantFactory(), TenantFactory()
+    await_caches()
+    load(cache, tenant)
+    Tenant.objects.filter(pk=other.pk).update(updated_at=Now())
+    await_caches()
+    assert cache.get("tier") == 1
+
+
+def test_an_author_waits_for_a_process_that_does_not_listen_until_its_lease_is_over() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            invalidation.WRITE_LEASE, {"holder": "hld-0000000000000000", "epoch": 0, "seconds": WRITTEN_SECONDS}
+        )
+    begun_at = monotonic()
+    await_caches()
+    assert WRITTEN_SECONDS - 0.1 <= monotonic() - begun_at <= WRITTEN_SECONDS + 1
+    begun_at = monotonic()
+    await_caches()
+    assert monotonic() - begun_at < 0.5
+
+
+def test_one_who_confirms_is_not_waited_for_any_longer() -> None:
+    silent, before = Listener(), newest_epoch()
+    silent._renew()
+    with ThreadPoolExecutor(1) as pool:
+        author = pool.submit(lambda: (await_caches(), connection.close()))
+        wait_until(lambda: newest_epoch() > before)
+        silent._hear("stoa_epochs", str(newest_epoch()))
+        assert not author.done()
+        silent._renew()
+        author.result(timeout=1)
+    silent._let_go()
+
+
+def newest_epoch() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM stoa_cp_epoch")
+        return int(cursor.fetchone()[0])
+
+
+def test_a_renewal_that_finds_an_epoch_of_which_it_has_not_heard_empties_the_caches(cache: Cache[str, int]) -> None:
+    # Its author saw no lease, and has gone on: the notification may still be on its way.
+    tenant = TenantFactory()
+    late = Listener()
+    late._renew()
+    load(cache, tenant)
+    late._renew()
+    assert cache.get("tier") == 1
+    CacheLease.objects.update(valid_until="2000-01-01T00:00Z")
+    await_caches()
+    late._renew()
+    assert cache.get("tier") is None
+    assert CacheLease.objects.get(holder=late._holder).confirmed_epoch == newest_epoch()
+    late._let_go()
+
+
+def test_a_listener_that_is_cut_off_keeps_nothing_and_starts_again(cache: Cache[str, int]) -> None:
+    tenant = TenantFactory()
+    with listener():
+        load(cache, tenant)
+        assert cut_listeners() == 1
+        wait_until(lambda: cache.get("tier") is None)
+        wait_until(lease.is_held)
+        assert cache.get("tier") is None
+        load(cache, tenant)
+        Tenant.objects.update(updated_at=Now())
+        await_caches()
+        assert cache.get("tier") is None
+
+
+def test_one_who_stops_is_not_waited_for() -> None:
+    with listener():
+        assert CacheLease.objects.count() == 1
+    assert not CacheLease.objects.exists()
+    assert not lease.is_held()
+
+
+def test_a_transaction_waits_once_whatever_it_changes() -> None:
+    before = newest_epoch()
+    with transaction.atomic():
+        await_caches_on_commit()
+        await_caches_on_commit()
+        assert newest_epoch() == before
+    assert newest_epoch() == before + 1
+
+
+def test_a_transaction_that_is_undone_waits_for_nobody() -> None:
+    before = newest_epoch()
+    with transaction.atomic():
+        await_caches_on_commit()
+        transaction.set_rollback(True)
+    assert newest_epoch() == before
+
+
+@override_settings(STOA_DECISION_CACHE=False)
+def test_where_it_is_switched_off_nobody_listens() -> None:
+    ensure_listening()
+    assert invalidation._listening_process is None
