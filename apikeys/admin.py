@@ -152,7 +152,12 @@ class MeterAdmin(UncountedAdmin):
     search_fields = ("subject__exact", "tenant__name__exact")
     search_help_text = _("The id of a subscription or an API, or a tenant’s name, in full.")
     actions_row = actions_detail = ("reset",)
-    fields = (("subject", "tenant"), ("hour", "calls_this_hour"), ("month", "calls_this_month"), "announced")
+    fields = (
+        ("subject", "tenant"),
+        ("hour", "calls_this_hour"),
+        ("month", "calls_this_month"),
+        ("announced", "reset_at"),
+    )
 
     @column(_("Calls in that hour"), ordering="hour_calls")
     def calls_this_hour(self, meter: Meter) -> str:

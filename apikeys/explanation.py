@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.conditions import CHECKS, LIMITS
 from apikeys.models import KeySecret
 from apikeys.reasons import Reason, sentence_of
 from apikeys.services import PREFIXES
-from apikeys.statement import CHECKS, LIMITS, Facts, Question, ask
+from apikeys.statement import Facts, Question, ask
 from apikeys.verification import reason_of
 from catalog.routing import Target, read_target
 from stoa_cp.credentials import digests, is_well_formed

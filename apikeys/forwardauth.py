@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.utils.http import http_date
 from structlog.contextvars import bind_contextvars
 
@@ -26,6 +27,8 @@ from stoa_cp.ids import new_id
 CODES: Mapping[int, str] = {401: "unauthorized", 403: "forbidden", 404: "not_found", 429: "rate_limited"}
 # nginx turns any other answer of an authorization server into a 500.
 STATUSES_OF_NGINX = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# A request's headers as WSGI spells them: Django's ``request.META``.
+Meta = Mapping[str, Any]
 HEADER_SAFE = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number) != "%")
 
 
@@ -33,26 +36,26 @@ HEADER_SAFE = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number)
 class Profile:
     """How a family of proxies asks, and which statuses it lets through to the client (None: all)."""
 
-    target_of: Callable[[HttpRequest], Target | None]
+    target_of: Callable[[Meta], Target | None]
     statuses: frozenset[HTTPStatus] | None = None
 
 
 PROFILES: Mapping[str, Profile] = {
-    "": Profile(lambda request: read_target(request.headers.get("X-Forwarded-Uri", ""))),
-    "nginx": Profile(lambda request: read_target(request.headers.get("X-Original-URI", "")), STATUSES_OF_NGINX),
-    "ingress": Profile(lambda request: read_url_target(request.headers.get("X-Original-URL", "")), STATUSES_OF_NGINX),
+    "": Profile(lambda meta: read_target(meta.get("HTTP_X_FORWARDED_URI", ""))),
+    "nginx": Profile(lambda meta: read_target(meta.get("HTTP_X_ORIGINAL_URI", "")), STATUSES_OF_NGINX),
+    "ingress": Profile(lambda meta: read_url_target(meta.get("HTTP_X_ORIGINAL_URL", "")), STATUSES_OF_NGINX),
 }
 
 
 def envoy(path: str) -> Profile:
     """Return the profile of a proxy that appends the original path to ours; the server has decoded it."""
-    return Profile(lambda _request: read_decoded_target(path))
+    return Profile(lambda _meta: read_decoded_target(path))
 
 
-def answer(request: HttpRequest, profile: Profile) -> HttpResponse:
+def answer(meta: Meta, profile: Profile) -> HttpResponse:
     """Decide on the call that a proxy asks about. The request's own method, query and body mean nothing."""
-    key, is_foreign = _key_of(request)
-    target = profile.target_of(request)
+    key, is_foreign = key_of(meta)
+    target = profile.target_of(meta)
     if target is None:
         return _deny(Decision(Reason.ROUTE_UNKNOWN), profile)
     decision = decide(Call(None if is_foreign else key, target))
@@ -60,12 +63,16 @@ def answer(request: HttpRequest, profile: Profile) -> HttpResponse:
         decision = Decision(Reason.KEY_MALFORMED)
     if decision.reason or decision.facts is None:
         return _deny(decision, profile)
-    return _allow(decision, decision.facts, target)
+    headers = headers_of(decision, decision.facts, target)
+    bind_contextvars(decision=headers["X-Stoa-Decision"], key=decision.facts.key_id)
+    response = HttpResponse(status=HTTPStatus.OK, headers=headers)
+    del response["Content-Type"]
+    return response
 
 
-def _key_of(request: HttpRequest) -> tuple[str | None, bool]:
+def key_of(meta: Meta) -> tuple[str | None, bool]:
     """Return the consumer's key, and whether it is somebody else's: an open API may have keys of its own."""
-    sent, bearer = request.headers.get("X-API-Key"), request.headers.get("Authorization", "")
+    sent, bearer = meta.get("HTTP_X_API_KEY"), meta.get("HTTP_AUTHORIZATION", "")
     scheme, _blank, token = bearer.partition(" ")
     token = token if scheme.lower() == "bearer" and token.startswith(OUR_PREFIX) else ""
     if sent and token and sent != token:
@@ -74,16 +81,11 @@ def _key_of(request: HttpRequest) -> tuple[str | None, bool]:
     return key, key is not None and not key.startswith(OUR_PREFIX)
 
 
-def _allow(decision: Decision, facts: Facts, target: Target) -> HttpResponse:
-    decision_id = new_id("dec")
-    bind_contextvars(decision=decision_id, key=facts.key_id)
-    response = HttpResponse(status=HTTPStatus.OK)
-    del response["Content-Type"]
+def headers_of(decision: Decision, facts: Facts, target: Target) -> dict[str, str]:
+    """Return what a proxy is told of a call that may pass."""
     headers = _identity(facts) | _upstream(facts, target) | _limits(decision) | _lifetime(facts)
-    for name, value in headers.items():
-        response[name] = value
-    response["X-Stoa-Decision"] = decision_id
-    return response
+    headers["X-Stoa-Decision"] = new_id("dec")
+    return headers
 
 
 def _deny(decision: Decision, profile: Profile) -> HttpResponse:

@@ -105,7 +105,7 @@ class AuthorizeView(DecisionView):
         responses={200: OpenApiResponse(description="The call may pass: identity and upstream are in the headers.")},
     )
     def get(self, request: HttpRequest, path: str = "") -> HttpResponse:
-        return answer(request, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
+        return answer(request.META, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         return self.answer(request, lambda: self.get(request, *args, **kwargs))

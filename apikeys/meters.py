@@ -7,15 +7,13 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now, TruncHour, TruncMonth
 
-from apikeys.models import Meter
+from apikeys.conditions import ANNOUNCEMENTS
+from apikeys.models import Loans, Meter
 from apikeys.statement import month_after
 from stoa_cp.actors import SYSTEM, Actor
 from stoa_cp.errors import NotFound
 from stoa_cp.events import emit
 from subscriptions.models import Subscription
-
-# Percent of the quota, and the event that says so once in each month.
-ANNOUNCEMENTS = ((80, "quota.warning"), (100, "quota.exceeded"))
 
 
 def open_meters(tenant_id: str, subjects: Sequence[str | None]) -> None:
@@ -52,7 +50,8 @@ def reset_meter(meter: Meter, *, by: Actor) -> Meter:
     meter = lock_meter(meter.subject)
     data = snapshot(meter)
     meter.hour_calls = meter.month_calls = meter.announced_percent = 0
-    meter.save(update_fields=["hour_calls", "month_calls", "announced_percent"])
+    meter.loans, meter.reset_at = Loans.NONE, Now()
+    meter.save(update_fields=["hour_calls", "month_calls", "announced_percent", "loans", "reset_at"])
     emit("quota.reset", tenant_id=meter.tenant_id, actor=by, data=data)
     return meter
 

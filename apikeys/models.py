@@ -120,6 +120,19 @@ class KeySecret(models.Model):
         ]
 
 
+class Loans(models.TextChoices):
+    """Whether processes hold calls that a meter has counted before they are made.
+
+    ``none ──► out ──► recalled ──► returned``: a call lacks, so all are asked to give back, and have. In the next hour
+    calls are lent anew.
+    """
+
+    NONE = "none", _("None")
+    OUT = "out", _("Out")
+    RECALLED = "recalled", _("Recalled")
+    RETURNED = "returned", _("Returned")
+
+
 class Meter(models.Model):
     """How many calls went through in one hour and one month: of a subscription, or of an API as a whole.
 
@@ -136,6 +149,9 @@ class Meter(models.Model):
     month_calls = models.PositiveBigIntegerField(_("calls this month"), default=0)
     # How much of this month's quota was announced to be used: 0, 80 or 100.
     announced_percent = models.PositiveSmallIntegerField(default=0, editable=False)
+    loans = models.CharField(max_length=8, choices=Loans, default=Loans.NONE, db_default=Loans.NONE, editable=False)
+    # What was borrowed before is not given back: the reset has forgotten it.
+    reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("meter")

@@ -1,4 +1,4 @@
-"""The one statement that decides and counts a call, on the database's clock.
+"""The one statement that decides and counts a call, and as many more as may be made without asking again.
 
 ::
 
@@ -6,72 +6,19 @@
       │
     locked   the meters that the call would count on, locked until the statement ends
       │
-    judged   which of LIMITS it passes
+    judged   which of LIMITS it passes, and how many calls are granted
       │
     counted  all of its meters, or none
 
-A verification that begins after the commit of a revocation sees it: nothing is cached here.
+All on the database's clock. Nothing is cached here: what begins after the commit of a revocation sees it.
 """
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from apikeys.models import Mode
-from apikeys.reasons import Reason
-from catalog.models import Status as ApiStatus
+from apikeys.conditions import CHECKS, EDGES, LIMITS, METERED
+from apikeys.models import Loans
 from stoa_cp.prepared import fetch_one
-from subscriptions.models import Status
-from tenants.models import Status as TenantStatus
-
-
-class Check(NamedTuple):
-    """A condition in SQL, and why a call is refused that does not meet it. Nulls are what there is no key for."""
-
-    name: str
-    reason: Reason
-    condition: str
-
-
-# In this order: the first that fails is the reason.
-CHECKS = (
-    Check("key_sent", Reason.KEY_MISSING, "cardinality(%(digests)s::bytea[]) > 0 OR NOT api.auth_required"),
-    Check("key_known", Reason.KEY_UNKNOWN, "cardinality(%(digests)s::bytea[]) = 0 OR secret.id IS NOT NULL"),
-    Check("key_unrevoked", Reason.KEY_REVOKED, "key.revoked_at IS NULL AND tenant.deleted_at IS NULL"),
-    Check("key_current", Reason.KEY_REVOKED, "COALESCE(secret.valid_until > statement_timestamp(), true)"),
-    Check("key_unexpired", Reason.KEY_EXPIRED, "COALESCE(key.expires_at > statement_timestamp(), true)"),
-    Check("tenant_open", Reason.TENANT_SUSPENDED, f"tenant.status <> '{TenantStatus.SUSPENDED}'"),
-    Check(
-        "api_subscribed",
-        Reason.API_NOT_SUBSCRIBED,
-        "COALESCE(subscription.api_id = api.id, true) AND COALESCE(api.id = %(api_id)s::text, true)",
-    ),
-    Check(
-        "subscription_unrevoked",
-        Reason.SUBSCRIPTION_REVOKED,
-        f"COALESCE(subscription.status <> '{Status.REVOKED}', true)",
-    ),
-    Check(
-        "subscription_unexpired",
-        Reason.SUBSCRIPTION_EXPIRED,
-        f"COALESCE(subscription.status <> '{Status.EXPIRED}', true)"
-        " AND COALESCE(subscription.expires_at > statement_timestamp(), true)",
-    ),
-    Check(
-        "subscription_open",
-        Reason.SUBSCRIPTION_SUSPENDED,
-        f"COALESCE(subscription.status = '{Status.ACTIVE}', true)",
-    ),
-    Check("api_active", Reason.API_INACTIVE, f"api.status <> '{ApiStatus.INACTIVE}' AND api.deleted_at IS NULL"),
-)
-# What can be asked of the meters: waiting for the next hour helps nobody whose month is used up.
-LIMITS = (
-    Check("quota_left", Reason.QUOTA_EXCEEDED, "COALESCE(month_calls + GREATEST(%(cost)s, 1) <= quota, true)"),
-    Check("hour_left", Reason.RATE_LIMITED, "COALESCE(hour_calls + GREATEST(%(cost)s, 1) <= rate_limit, true)"),
-    Check("api_hour_left", Reason.RATE_LIMITED, "COALESCE(api_calls + GREATEST(%(cost)s, 1) <= ceiling, true)"),
-)
-
-# A test key has no limits, and counts on none; a call without a key counts on the API's ceiling.
-METERED = f"COALESCE(key.mode <> '{Mode.TEST}', true)"
 
 HOLDER = """
     apikeys_keysecret secret
@@ -101,6 +48,8 @@ FROM_KEY = f"""
 # Locks are taken in the order of the subjects, so that two calls never hold what the other waits for.
 # A commit that waits for the disk would keep the lock meanwhile: a busy subscription could make no more calls than the
 # disk makes commits. PostgreSQL writes within 0.6 s; what a crash forgets, the caller may call again.
+# Of what is left before the next edge a block takes the share of one among several askers, so that blocks shrink to
+# single calls on the way there.
 STATEMENT = """
 WITH asked AS (
     SELECT tenant.id AS tenant_id, api.id AS api_id, api.path AS api_path, api.upstream_url,
@@ -116,6 +65,8 @@ WITH asked AS (
         COALESCE(secret.last_used_at <= statement_timestamp() - interval '60 s', true) AS is_unnoted,
         date_trunc('hour', statement_timestamp(), 'UTC') AS hour,
         date_trunc('month', statement_timestamp(), 'UTC') AS month,
+        LEAST(secret.valid_until, key.expires_at, subscription.expires_at,
+            date_trunc('hour', statement_timestamp(), 'UTC') + interval '1 hour') AS holds_until,
         statement_timestamp() AS asked_at, ARRAY[{checks}] AS checks
     FROM {source}
 ), metered AS (
@@ -133,16 +84,22 @@ WITH asked AS (
         COALESCE(sum(hour_calls) FILTER (WHERE subject <> api_id AND hour >= this_hour), 0)::bigint AS hour_calls,
         COALESCE(sum(month_calls) FILTER (WHERE subject <> api_id AND month >= this_month), 0)::bigint AS month_calls,
         COALESCE(sum(hour_calls) FILTER (WHERE subject = api_id AND hour >= this_hour), 0)::bigint AS api_calls,
-        COALESCE(max(announced_percent) FILTER (WHERE month >= this_month), 0) AS announced_percent
+        COALESCE(max(announced_percent) FILTER (WHERE month >= this_month), 0) AS announced_percent,
+        COALESCE(bool_or(loans IN ('{out}', '{recalled}')), false) AS is_lent,
+        COALESCE(bool_or(loans IN ('{recalled}', '{returned}') AND hour >= this_hour), false) AS is_closed
     FROM locked
 ), judged AS (
-    SELECT metered.*, spent.*, ARRAY[{limits}] AS limits, meters < cardinality(subjects) AS is_meter_missing
+    SELECT metered.*, spent.*, ARRAY[{limits}] AS limits, meters < cardinality(subjects) AS is_meter_missing,
+        GREATEST(%(cost)s, CASE WHEN NOT is_closed THEN LEAST(%(wanted)s, LEAST({edges}) / %(share)s) END) AS granted
     FROM metered CROSS JOIN spent
 ), counted AS (
     UPDATE apikeys_meter meter SET
-        hour_calls = %(cost)s + CASE WHEN meter.hour >= judged.hour THEN meter.hour_calls ELSE 0 END,
-        month_calls = %(cost)s + CASE WHEN meter.month >= judged.month THEN meter.month_calls ELSE 0 END,
+        hour_calls = granted + CASE WHEN meter.hour >= judged.hour THEN meter.hour_calls ELSE 0 END,
+        month_calls = granted + CASE WHEN meter.month >= judged.month THEN meter.month_calls ELSE 0 END,
         announced_percent = CASE WHEN meter.month >= judged.month THEN meter.announced_percent ELSE 0 END,
+        loans = CASE WHEN granted > %(cost)s THEN '{out}'
+            WHEN meter.loans = '{recalled}' AND meter.hour < judged.hour THEN '{out}'
+            WHEN meter.loans = '{returned}' AND meter.hour < judged.hour THEN '{none}' ELSE meter.loans END,
         hour = GREATEST(meter.hour, judged.hour),
         month = GREATEST(meter.month, judged.month)
     FROM judged
@@ -158,7 +115,9 @@ class Facts(NamedTuple):
     """What the statement says, column by column. Of an anonymous call, all that belongs to a key is None.
 
     ``hour_calls``, ``month_calls`` and ``api_calls`` are those before this one; ``quota``, ``rate_limit`` and
-    ``ceiling`` None are unlimited.
+    ``ceiling`` None are unlimited. ``granted`` calls are counted, this one among them, if it passes. Until
+    ``holds_until`` nothing of this changes by itself. ``is_lent`` tells that somebody may hold calls of the meters,
+    ``is_closed`` that they lend no more in this hour.
     """
 
     tenant_id: str
@@ -182,6 +141,7 @@ class Facts(NamedTuple):
     is_unnoted: bool
     hour: datetime
     month: datetime
+    holds_until: datetime
     asked_at: datetime
     checks: list[bool]
     subjects: list[str]
@@ -190,8 +150,11 @@ class Facts(NamedTuple):
     month_calls: int
     api_calls: int
     announced_percent: int
+    is_lent: bool
+    is_closed: bool
     limits: list[bool]
     is_meter_missing: bool
+    granted: int
 
     @property
     def hour_ends_at(self) -> datetime:
@@ -213,18 +176,25 @@ def _compose(source: str) -> str:
         metered=METERED,
         checks=", ".join(check.condition for check in CHECKS),
         limits=", ".join(limit.condition for limit in LIMITS),
+        edges=", ".join(EDGES),
+        **{loans.name.lower(): loans for loans in Loans},
     )
-    return " ".join(statement.split())  # psycopg reads up to 4,096 characters once, and anything longer on each call
+    return " ".join(statement.split())
 
 
 BY_PATH, BY_KEY = _compose(FROM_PATH), _compose(FROM_KEY)
 
 
 class Question(NamedTuple):
-    """The statement's parameters. ``tenant`` and ``prefixes`` name a path; without them the key tells the API."""
+    """The statement's parameters. ``tenant`` and ``prefixes`` name a path; without them the key tells the API.
+
+    ``wanted`` calls are granted at most, and of what is left one ``share``-th; ``cost`` calls at least.
+    """
 
     digests: list[bytes]
     cost: int
+    wanted: int = 0
+    share: int = 1
     api_id: str | None = None
     tenant: str | None = None
     prefixes: list[str] | None = None

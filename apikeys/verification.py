@@ -10,10 +10,14 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apikeys import meters
+from apikeys.conditions import CHECKS, LIMITS
+from apikeys.loans import call_in
+from apikeys.memory import Topic, memory
 from apikeys.models import KeySecret
 from apikeys.reasons import Reason
 from apikeys.services import PREFIXES
-from apikeys.statement import CHECKS, LIMITS, Facts, Question, ask
+from apikeys.statement import Facts, Question, ask
+from catalog.routes import find_path, recall_path
 from catalog.routing import Target
 from stoa_cp.credentials import digests, is_well_formed
 
@@ -22,6 +26,7 @@ logger = logging.getLogger(__name__)
 OUR_PREFIX = "stoa_"
 NOTED_SECONDS = 60  # `last_used_at` is exact to the minute
 MODES = tuple(PREFIXES.values())
+RETRIED = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Call:
 class Decision:
     """Whether the call may pass (``reason`` None), and what is known of it: nothing, if it was not looked up.
 
-    ``used`` is what the call itself has used of the limits: its cost, or 0 if it was refused.
+    ``used`` is what was used of the limits since the facts were read, by this call and others of its block; 0 if it
+    was refused.
     """
 
     reason: Reason | None
@@ -63,13 +69,13 @@ class Decision:
     @property
     def retry_at(self) -> datetime | None:
         """When a call that was one too many may be tried again."""
-        if self.facts is None or self.reason not in (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED):
+        if self.facts is None or self.reason not in RETRIED:
             return None
         return self.facts.hour_ends_at if self.reason == Reason.RATE_LIMITED else self.facts.month_ends_at
 
 
 def decide(call: Call) -> Decision:
-    """Decide on a call, and count it if it passes. A malformed key costs no query, any other one statement.
+    """Decide on a call, and count it if it passes. A malformed key costs no query, any other one statement at most.
 
     Twice a minute at most there is more to do: the first call of a meter opens it, the first of a minute is noted at
     the secret, and one that reaches 80 or 100 % of the quota announces that.
@@ -77,7 +83,34 @@ def decide(call: Call) -> Decision:
     if call.key is not None and not is_well_formed(call.key, *MODES):
         return Decision(Reason.KEY_MALFORMED)
     known = digests(call.key) if call.key else []
+    return _repeat(call, known) or _decide_anew(call, known)
+
+
+def repeat_decision(call: Call) -> Decision | None:
+    """Let a call pass that is counted already, without asking the database; None if that must be asked."""
+    return _repeat(call, digests(call.key) if call.key else [])
+
+
+def _repeat(call: Call, known: list[bytes]) -> Decision | None:
+    path = recall_path(call.target) if call.target else None
+    if not call.cost or (call.target and path is None):
+        return None
+    repeated = memory.repeat(_topic(call, known, path), call.cost)
+    if repeated is None:
+        return None
+    facts, made = repeated
+    return Decision(None, facts, made if facts.is_metered else 0)
+
+
+def _topic(call: Call, known: list[bytes], path: str | None) -> Topic:
+    return tuple(known), call.target.tenant if call.target else None, path, call.api_id
+
+
+def _decide_anew(call: Call, known: list[bytes]) -> Decision:
     facts = _look_up(call, known)
+    if facts is not None and facts.is_lent and reason_of(facts) in RETRIED:
+        call_in(facts.subjects)
+        facts = _look_up(call, known)
     if facts is None:
         return Decision(Reason.ROUTE_UNKNOWN if call.target else Reason.KEY_UNKNOWN)
     if facts.digest is not None and not any(compare_digest(facts.digest, digest) for digest in known):
@@ -91,9 +124,21 @@ def decide(call: Call) -> Decision:
 
 
 def _look_up(call: Call, known: list[bytes]) -> Facts | None:
-    question = Question(known, call.cost, call.api_id)
+    """Ask, and remember what lets the call pass, with as many more as are granted."""
+    question = Question(known, call.cost, call.cost, api_id=call.api_id)
     if call.target:
         question = question._replace(tenant=call.target.tenant, prefixes=call.target.prefixes)
+    if not call.cost:
+        return ask(question)
+    path = find_path(call.target) if call.target else None
+    with memory.inquiring(_topic(call, known, path), call.cost) as inquiry:
+        facts = _ask_with_meters(question._replace(wanted=inquiry.wanted, share=inquiry.share))
+        if facts is not None and reason_of(facts) is None and (not call.target or facts.api_path == path):
+            inquiry.facts = facts
+    return facts
+
+
+def _ask_with_meters(question: Question) -> Facts | None:
     facts = ask(question)
     if facts is not None and facts.is_meter_missing:
         meters.open_meters(facts.tenant_id, [facts.subscription_id, facts.api_id if facts.ceiling else None])

@@ -8,7 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from catalog.gateways import find_gateway
+from catalog.gateways import find_gateway, recall_gateway
 from stoa_cp.actors import Actor
 from stoa_cp.authentication import authenticate_bearer
 from stoa_cp.errors import DomainError
@@ -32,7 +32,7 @@ def authenticate_gateway(headers: Mapping[str, str]) -> Actor:
     token = headers.get(HEADER)
     if token is None:
         return authenticate_bearer(headers.get("Authorization", ""))
-    gateway = find_gateway(token)
+    gateway = recall_gateway(token) or find_gateway(token)
     if gateway is None:
         raise GatewayTokenInvalid
     return gateway

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Gateway
 from stoa_cp.actors import GATEWAY, Actor
+from stoa_cp.caching import Cache
 from stoa_cp.changes import as_json
 from stoa_cp.constraints import Duplicate, refusing
 from stoa_cp.credentials import digest, digests, is_well_formed, new_credential
@@ -23,6 +24,8 @@ SELECT id, COALESCE(last_seen_at <= statement_timestamp() - interval '60 s', tru
 FROM catalog_gateway
 WHERE token_digest = ANY(%(digests)s::bytea[]) AND deleted_at IS NULL
 """
+
+_gateways: Cache[tuple[bytes, ...], Actor] = Cache()
 
 
 @transaction.atomic
@@ -74,14 +77,23 @@ def lock_gateway(gateway_id: str) -> Gateway:
     return gateway
 
 
+def recall_gateway(token: str) -> Actor | None:
+    """Return the gateway that presents ``token``, if this process may remember it."""
+    return _gateways.get(tuple(digests(token)))
+
+
 def find_gateway(token: str) -> Actor | None:
     """Return the gateway that presents ``token`` as an actor; None if the token is none of ours."""
     if not is_well_formed(token, TOKEN_PREFIX):
         return None
-    found = fetch_one(FIND, {"digests": digests(token)})
-    if found is None:
-        return None
-    gateway_id, is_unnoted = found
+    known = digests(token)
+    with _gateways.loading(tuple(known)) as keep:
+        found = fetch_one(FIND, {"digests": known})
+        if found is None:
+            return None
+        gateway_id, is_unnoted = found
+        gateway = Actor(id=gateway_id, roles=frozenset({GATEWAY}))
+        keep(gateway, gateway_id)
     if is_unnoted:
         Gateway.objects.filter(pk=gateway_id).update(last_seen_at=Now())
-    return Actor(id=gateway_id, roles=frozenset({GATEWAY}))
+    return gateway

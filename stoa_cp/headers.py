@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import get_contextvars
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+API_HEADERS = {"Content-Security-Policy": API_POLICY, "Cache-Control": "no-store"}
 # Swagger UI, ReDoc and the admin set styles of their own; ReDoc searches in a worker; nothing comes from elsewhere.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -25,14 +26,13 @@ class HeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         response.headers["X-Request-Id"] = get_contextvars().get("request_id", "")
-        response.headers.setdefault("Content-Security-Policy", policy_of(request.path_info))
-        if request.path_info.startswith("/v1/"):
-            response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in headers_of(request.path_info).items():
+            response.headers.setdefault(name, value)
         return response
 
 
-def policy_of(path: str) -> str:
-    """Return the strictest policy that a page works under."""
+def headers_of(path: str) -> dict[str, str]:
+    """Return the headers of a page: the strictest policy that it works under, and that nobody keeps an answer."""
     if path.startswith("/v1/"):
-        return API_POLICY
-    return CONSOLE_POLICY if path.startswith("/admin/") else PAGE_POLICY
+        return API_HEADERS
+    return {"Content-Security-Policy": CONSOLE_POLICY if path.startswith("/admin/") else PAGE_POLICY}

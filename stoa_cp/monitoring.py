@@ -6,6 +6,7 @@ library then keeps its numbers in files there. Without it each process answers f
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from time import perf_counter
 
 from django.http import HttpRequest, HttpResponseBase
@@ -37,14 +38,25 @@ class MonitoringMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        started = perf_counter()
+        started_at = perf_counter()
         response = self.get_response(request)
-        method = request.method if request.method in METHODS else "other"
         # Empty for what no route was looked for: refused by the gate, or a static file.
         route = request.resolver_match.route if request.resolver_match else ""
-        REQUESTS.labels(method, route, response.status_code).inc()
-        DURATIONS.labels(method, route).observe(perf_counter() - started)
+        count_request(request.method or "", route, response.status_code, perf_counter() - started_at)
         return response
+
+
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count a request under the route's pattern, and the time that it took."""
+    requests, durations = _series_of(method if method in METHODS else "other", route, status)
+    requests.inc()
+    durations.observe(seconds)
+
+
+@lru_cache
+def _series_of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the series to count in; the library takes longer to find them than to count."""
+    return REQUESTS.labels(method, route, status), DURATIONS.labels(method, route)
 
 
 def process_registry() -> CollectorRegistry:

@@ -1,6 +1,7 @@
 """The short way for gateways, who ask about every call: from the request's id straight to the view."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import resolve
@@ -21,12 +22,29 @@ class GatewayMiddleware:
         if not request.path_info.startswith(GATEWAY):
             return self.get_response(request)
         bind_contextvars(address=client_address(request))
-        with translation.override(translation.get_language_from_request(request)):
+        language = language_of(request.headers.get("Accept-Language", ""))
+        with translation.override(language):
             response = refuse_large(request) or _answer(request)
-            response.headers.setdefault("Content-Language", translation.get_language() or "")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Content-Length", str(len(getattr(response, "content", b""))))
+        for name, value in common_headers(getattr(response, "content", b""), language).items():
+            response.headers.setdefault(name, value)
         return response
+
+
+@lru_cache(maxsize=1000)
+def language_of(accepted: str) -> str:
+    """Return the language of ours that an ``Accept-Language`` header prefers (RFC 9110 §12.5.4)."""
+    request = HttpRequest()
+    request.META["HTTP_ACCEPT_LANGUAGE"] = accepted
+    return translation.get_language_from_request(request)
+
+
+def common_headers(content: bytes, language: str) -> dict[str, str]:
+    """Return what every answer to a gateway carries."""
+    return {
+        "Content-Language": language,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Length": str(len(content)),
+    }
 
 
 def _answer(request: HttpRequest) -> HttpResponseBase:

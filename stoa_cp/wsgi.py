@@ -7,6 +7,10 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 
-application = get_wsgi_application()
+django = get_wsgi_application()
+
+from apikeys.warm import WarmAnswers  # noqa: E402 - models need Django set up
+
+application = WarmAnswers(django)
 # A dangerous production configuration ends the process here, before it answers anybody.
 call_command("check", "--tag", "security")

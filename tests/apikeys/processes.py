@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import quote
@@ -73,11 +73,12 @@ class WebProcess:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What a server runs, with which settings, and in how many workers."""
+    """What a server runs, with which settings, in how many workers, and in what environment."""
 
     wsgi: str = "stoa_cp.wsgi:application"
     settings: str = "stoa_cp.settings"
     workers: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -99,6 +100,7 @@ def _serving(application: Application) -> Iterator[WebProcess]:
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(application.workers), "--blocking-threads", "4"]
     environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
+    environment |= application.environment
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         server = WebProcess(port, psutil.Process(process.pid))
         try:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from apikeys.conditions import CHECKS, LIMITS
 from apikeys.models import ApiKey, KeySecret, Meter
-from apikeys.statement import CHECKS, LIMITS
 from catalog.models import Api
 from subscriptions.models import Status, Subscription
 from tenants.models import Tenant

@@ -255,7 +255,7 @@ def test_of_many_calls_that_reach_a_share_at_once_one_announces_it(secret: str) 
 @pytest.mark.django_db(transaction=True)
 def test_two_that_announce_at_once_announce_once(mobile: Subscription, secret: str) -> None:
     limit(quota=1)
-    decide(Call(secret, cost=0))
+    meters.open_meters(mobile.tenant_id, [mobile.id])
     Meter.objects.update(month_calls=1)
     at_once(*[lambda: announce_quota(mobile.id)] * 8)
     assert events() == ["quota.warning", "quota.exceeded"]

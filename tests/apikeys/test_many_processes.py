@@ -10,25 +10,29 @@ from threading import Thread
 import pytest
 
 from apikeys import services
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, Meter
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Api
 from stoa_cp.actors import SYSTEM
+from stoa_cp.models import CacheLease
 from subscriptions.models import Subscription
 from subscriptions.services import resume_subscription, retire_api, suspend_subscription
 from tenants.services import resume_tenant, suspend_tenant
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
+from tests.listening import cut_listeners
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("STOA_REVOCATIONS", "50")) // 5  # per kind of revocation; each is asked of every process
 
 
-@pytest.fixture(scope="module")
-def started(django_db_setup: None, django_db_blocker: object) -> Iterator[list[WebProcess]]:
-    with web_processes(*[Application()] * 4) as servers:
+@pytest.fixture(scope="module", params=["true", "false"], ids=["warm", "asking"])
+def started(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: object
+) -> Iterator[list[WebProcess]]:
+    with web_processes(*[Application(environment={"STOA_DECISION_CACHE": request.param})] * 4) as servers:
         yield servers
 
 
@@ -92,7 +96,8 @@ ENDS: dict[str, tuple[Step, Step]] = {
 
 
 def codes(servers: list[WebProcess], pool: ThreadPoolExecutor, secret: str) -> set[str]:
-    return set(pool.map(lambda server: server.verify(secret), servers))
+    """Ask each server often enough for it to remember the key."""
+    return {code for _time in range(3) for code in pool.map(lambda server: server.verify(secret), servers)}
 
 
 @pytest.mark.parametrize("kind", ENDS)
@@ -117,19 +122,59 @@ def test_no_process_says_valid_after_the_api_is_deleted(under_load: list[WebProc
             assert codes(under_load, pool, secret) == {"subscription_revoked"}
 
 
+@pytest.mark.parametrize("is_cut", [False, True], ids=["asleep", "asleep, and its listener is cut"])
 def test_a_process_that_slept_through_a_revocation_refuses_as_well(
-    under_load: list[WebProcess], mobile: Subscription
+    under_load: list[WebProcess],
+    mobile: Subscription,
+    is_cut: bool,  # noqa: FBT001 - a column
 ) -> None:
     sleeper = under_load[0]
     key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
-    assert sleeper.verify(secret) == "valid"
     with ThreadPoolExecutor(len(under_load)) as pool:
+        assert codes(under_load, pool, secret) == {"valid"}
         with sleeper.stopped():
+            if is_cut:
+                cut_listeners()
             services.revoke_key(key, by=SYSTEM)
             asked = pool.submit(sleeper.verify, secret)
             assert codes(under_load[1:], pool, secret) == {"key_revoked"}
             assert not asked.done()
         assert asked.result(timeout=10) == "key_revoked"
+
+
+def test_a_process_whose_listener_is_cut_refuses_as_well(under_load: list[WebProcess], mobile: Subscription) -> None:
+    with ThreadPoolExecutor(len(under_load)) as pool:
+        for _round in range(ROUNDS):
+            key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            assert codes(under_load, pool, secret) == {"valid"}
+            cut_listeners()
+            services.revoke_key(key, by=SYSTEM)
+            assert codes(under_load, pool, secret) == {"key_revoked"}
+
+
+def test_a_limit_is_exact_while_its_calls_are_lent(servers: list[WebProcess], mobile: Subscription) -> None:
+    Subscription.objects.update(rate_limit=2_000)
+    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+
+    def use_up(server: WebProcess) -> int:
+        passed = 0
+        while server.verify(secret) == "valid":
+            passed += 1
+        return passed
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        assert sum(pool.map(use_up, servers)) == 2_000
+    assert Meter.objects.get().hour_calls == 2_000
+
+
+def test_a_server_that_stops_gives_back_what_it_has_borrowed(db: None, mobile: Subscription) -> None:
+    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    with web_processes(Application()) as (server,):
+        server.token = token
+        assert {server.verify(secret) for _call in range(20)} == {"valid"}
+    assert Meter.objects.get().month_calls == 20
+    assert not CacheLease.objects.exists()
 
 
 def test_of_64_calls_over_four_processes_with_ten_left_ten_pass(

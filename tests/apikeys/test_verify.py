@@ -7,12 +7,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from apikeys import services
 from apikeys.models import ApiKey, KeySecret, Meter
-from apikeys.statement import BY_KEY, BY_PATH
 from apikeys.verification import Call, decide, note_use
 from catalog.models import Api
 from stoa_cp.actors import SYSTEM
@@ -166,11 +164,6 @@ def test_a_decision_is_one_statement(secret: str, django_assert_num_queries: Dja
     with CaptureQueriesContext(connection) as captured:
         assert decide(Call(secret)).is_allowed
     assert len(captured) == 1
-
-
-@pytest.mark.parametrize("statement", [BY_KEY, BY_PATH])
-def test_the_statement_is_short_enough_to_be_read_once(statement: str) -> None:
-    assert len(statement) <= MAX_CACHED_STATEMENT_LENGTH
 
 
 def test_its_use_is_noted_once_a_minute(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:

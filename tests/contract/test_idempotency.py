@@ -100,7 +100,7 @@ def test_a_crash_after_the_commit_is_no_second_effect(
     alice: Caller, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as crash:
-        crash.setattr(headers, "policy_of", lambda _path: 1 / 0)  # the answer is written, and never sent
+        crash.setattr(headers, "headers_of", lambda _path: 1 / 0)  # the answer is written, and never sent
         assert alice.post(APIS, BODY, Idempotency_Key="k-11").status_code == 500
 
     retried = alice.post(APIS, BODY, Idempotency_Key="k-11")

@@ -1,0 +1,60 @@
+"""Calls that a meter counts before they are made: given back where they are not, called in where one lacks."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models.functions import Greatest
+
+from apikeys.models import Loans, Meter
+from stoa_cp.epochs import await_caches
+
+
+class Loan(NamedTuple):
+    """Calls that a process may make without asking; ``lent_at`` on the database's clock."""
+
+    subjects: list[str]
+    calls: int
+    hour: datetime
+    month: datetime
+    lent_at: datetime
+
+
+@transaction.atomic
+def give_back(loans: Iterable[Loan]) -> None:
+    """Take calls that were not made off the meters that counted them, unless these were reset since.
+
+    Each meter in the order of its name, as everybody locks them. Only the hour and the month that counted a call are
+    reduced: others have begun without it.
+    """
+    owed = sorted((subject, loan) for loan in loans for subject in loan.subjects)
+    for subject, loan in owed:
+        lender = Meter.objects.filter(Q(reset_at=None) | Q(reset_at__lt=loan.lent_at), subject=subject)
+        lender.update(
+            hour_calls=Greatest(F("hour_calls") - _calls_of(loan, hour=loan.hour), 0),
+            month_calls=Greatest(F("month_calls") - _calls_of(loan, month=loan.month), 0),
+        )
+
+
+def _calls_of(loan: Loan, **window: datetime) -> Case:
+    return Case(When(**window, then=Value(loan.calls)), default=0)
+
+
+def call_in(subjects: list[str]) -> None:
+    """Have every process give back what it has borrowed from these meters, which lend no more in this hour.
+
+    Whoever lacks a call meanwhile does the same: that it is not there is certain only when all have given back.
+    """
+    meters = Meter.objects.filter(subject__in=subjects)
+    _move(meters, Loans.OUT, Loans.RECALLED)
+    await_caches()
+    _move(meters, Loans.RECALLED, Loans.RETURNED)
+
+
+def _move(meters: QuerySet[Meter], before: Loans, after: Loans) -> None:
+    with transaction.atomic():
+        # Locked in the order of their names, as everybody does.
+        found = meters.filter(loans=before).order_by("subject").select_for_update(no_key=True)
+        meters.filter(subject__in=[meter.subject for meter in found]).update(loans=after)

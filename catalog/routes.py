@@ -1,0 +1,35 @@
+"""Remembers the paths of a tenant's APIs, so that calls to different paths below one API are the same question."""
+
+from catalog.routing import Target
+from stoa_cp.caching import Cache, lease
+from stoa_cp.prepared import fetch_one
+
+FIND = """
+SELECT tenant.id, array_agg(api.path)
+FROM tenants_tenant tenant JOIN catalog_api api ON api.tenant_id = tenant.id AND api.deleted_at IS NULL
+WHERE tenant.name = %(tenant)s AND tenant.deleted_at IS NULL
+GROUP BY tenant.id
+"""
+
+_paths: Cache[str, frozenset[str]] = Cache()  # by the tenant's name
+
+
+def recall_path(target: Target) -> str | None:
+    """Return the path of the API that serves a call, if this process remembers it."""
+    return _longest(target, _paths.get(target.tenant))
+
+
+def find_path(target: Target) -> str | None:
+    """Return the path of the API that serves a call, where remembering is allowed; None also if there is none."""
+    paths = _paths.get(target.tenant)
+    if paths is None and lease.is_held():
+        with _paths.loading(target.tenant) as keep:
+            found = fetch_one(FIND, {"tenant": target.tenant})
+            if found:
+                tenant_id, paths = found[0], frozenset(found[1])
+                keep(paths, tenant_id)
+    return _longest(target, paths)
+
+
+def _longest(target: Target, paths: frozenset[str] | None) -> str | None:
+    return next((prefix for prefix in target.prefixes if prefix in paths), None) if paths else None

@@ -1,0 +1,364 @@
+"""Calls that are let pass without asking: as exact as those that ask, and over when anything changes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event as Flag
+from threading import Thread
+from time import monotonic
+
+import pytest
+from django.db import OperationalError, connection
+from django.db.models.functions import Now
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from apikeys import memory as memories
+from apikeys import services, verification
+from apikeys.loans import Loan, give_back
+from apikeys.memory import MAX_BLOCK_CALLS, Memory, memory
+from apikeys.meters import reset_meter
+from apikeys.models import ApiKey, Loans, Meter
+from apikeys.statement import Facts
+from apikeys.verification import Call, Decision, decide
+from catalog.models import Api
+from catalog.routing import read_target
+from stoa_cp.actors import SYSTEM
+from stoa_cp.caching import chores, invalidators, lease
+from stoa_cp.epochs import await_caches
+from stoa_cp.models import Event
+from subscriptions.models import Subscription
+from subscriptions.services import update_subscription
+from tests.apikeys.conftest import Edge, Issue
+from tests.factories import ApiFactory
+from tests.listening import listener, wait_until
+from tests.races import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def listening(transactional_db: None) -> Iterator[None]:
+    with listener():
+        yield
+
+
+def limit(**limits: int | None) -> None:
+    Subscription.objects.update(**{"rate_limit": None, "quota": None} | limits)
+    await_caches()
+
+
+def calls(secret: str, count: int) -> int:
+    """Make calls one after the other; return how many passed."""
+    return sum(decide(Call(secret)).is_allowed for _call in range(count))
+
+
+def forget() -> None:
+    """Give everything back, as an idle process does."""
+    memory.invalidate(None)
+
+
+@contextmanager
+def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
+    """Decide as a process with a memory of its own; what it has borrowed, it keeps until it is told."""
+    other = Memory()
+    with monkeypatch.context() as there:
+        there.setattr(verification, "memory", other)
+        yield other
+
+
+@pytest.fixture(autouse=True)
+def no_other_process_afterwards() -> Iterator[None]:
+    listeners, tidiers = list(invalidators), list(chores)
+    yield
+    invalidators[:], chores[:] = listeners, tidiers
+
+
+# --- Counting --------------------------------------------------------------------------------------------------------
+
+
+def test_a_busy_key_asks_nothing(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    limit(quota=1_000_000)
+    calls(secret, 10)
+    with django_assert_num_queries(0):
+        assert calls(secret, 50) == 50
+
+
+def test_a_call_on_its_own_borrows_nothing(secret: str) -> None:
+    limit(quota=1_000_000)
+    calls(secret, 1)
+    meter = Meter.objects.get()
+    assert (meter.month_calls, meter.hour_calls, meter.loans) == (1, 1, Loans.NONE)
+
+
+def test_what_is_not_called_goes_back_as_soon_as_the_key_rests(secret: str) -> None:
+    limit(quota=1_000_000)
+    calls(secret, 20)
+    assert Meter.objects.get().month_calls > 20
+    wait_until(lambda: Meter.objects.get().month_calls == 20)
+    assert Meter.objects.get().hour_calls == 20
+
+
+def test_a_process_borrows_no_more_than_it_may_lose(secret: str) -> None:
+    limit()
+    for count in range(1, 1_000):
+        calls(secret, 1)
+        assert Meter.objects.get().month_calls - count < MAX_BLOCK_CALLS
+
+
+@pytest.mark.parametrize("field", ["rate_limit", "quota"])
+def test_of_150_calls_one_hundred_pass(secret: str, field: str) -> None:
+    limit(**{field: 100})
+    assert calls(secret, 150) == 100
+    assert Meter.objects.get().month_calls == 100
+
+
+def test_the_ceiling_of_an_api_is_exact(secret: str, payments: Api) -> None:
+    limit()
+    Api.objects.update(requests_per_hour=100)
+    await_caches()
+    assert calls(secret, 150) == 100
+    assert set(Meter.objects.values_list("hour_calls", flat=True)) == {100}
+
+
+def test_what_is_told_of_the_limits_goes_on_from_call_to_call(edge: Edge, secret: str) -> None:
+    limit(rate_limit=1_000, quota=2_000)
+    for made in range(1, 40):
+        report = edge.verify(secret).json()
+        assert (report["rate_limit"]["remaining"], report["quota"]["used"]) == (1_000 - made, made)
+
+
+def test_a_quota_is_announced_by_the_call_that_reaches_it(secret: str) -> None:
+    limit(quota=200)
+    for made, announced in ((159, []), (1, [160]), (39, [160]), (1, [160, 200])):
+        assert calls(secret, made) == made
+        events = Event.objects.filter(type__startswith="quota.").order_by("sequence")
+        assert [event.data["used"] for event in events] == announced
+
+
+def test_a_test_key_is_let_pass_and_counts_on_nothing(issue: Issue) -> None:
+    _key, secret = issue(mode="test")
+    await_caches()
+    assert calls(secret, 20) == 20
+    assert not Meter.objects.exists()
+
+
+def test_a_cost_is_taken_from_the_block_whole(secret: str) -> None:
+    limit(quota=100)
+    costs = [decide(Call(secret, cost=7)).is_allowed for _call in range(20)]
+    assert costs.count(True) == 14
+    assert Meter.objects.get().month_calls == 98
+
+
+# --- Several processes -----------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_lacks_gets_what_another_process_holds(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(rate_limit=400)
+    with another_process(monkeypatch):
+        passed = calls(secret, 30)
+        assert Meter.objects.get().hour_calls > 30
+    passed += calls(secret, 1_000)
+    assert passed == 400
+    meter = Meter.objects.get()
+    assert (meter.hour_calls, meter.loans) == (400, Loans.RETURNED)
+
+
+def test_of_many_at_once_as_many_pass_as_are_left_although_another_holds_some(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _round in range(5):
+        limit(rate_limit=400)
+        with another_process(monkeypatch):
+            passed = calls(secret, 30)
+        passed += calls(secret, 350)
+        passed += sum(decision.is_allowed for decision in at_once(*[lambda: decide(Call(secret))] * 64))
+        assert passed == 400
+        reset_meter(Meter.objects.get(), by=SYSTEM)
+
+
+def test_in_the_next_hour_calls_are_lent_anew(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(rate_limit=400)
+    with another_process(monkeypatch):
+        calls(secret, 30)
+    calls(secret, 400)
+    hour = timedelta(hours=1)
+    Meter.objects.update(hour=Meter.objects.get().hour - hour)
+    calls(secret, 20)
+    assert Meter.objects.get().loans == Loans.OUT
+
+
+@contextmanager
+def a_call_that_is_being_decided(secret: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flag]:
+    """Hold a call between its answer from the database and what becomes of that, until the flag is set."""
+    is_answered, goes_on = Flag(), Flag()
+    reason_of = verification.reason_of
+
+    def pause(facts: Facts) -> object:
+        is_answered.set()
+        goes_on.wait(5)
+        return reason_of(facts)
+
+    def call() -> None:
+        calls(secret, 1)
+        connection.close()
+
+    with monkeypatch.context() as slow:
+        slow.setattr(verification, "reason_of", pause)
+        late = Thread(target=call)
+        late.start()
+        is_answered.wait(5)
+        yield goes_on
+        goes_on.set()
+        late.join()
+
+
+def test_an_invalidation_waits_for_what_is_being_granted(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(quota=1_000)
+    calls(secret, 1)
+    monkeypatch.setattr(memories, "PATIENCE_SECONDS", 5)
+    with a_call_that_is_being_decided(secret, monkeypatch) as goes_on:
+        assert Meter.objects.get().month_calls == 9
+        goes_on.set()
+        forget()
+        assert Meter.objects.get().month_calls == 2
+
+
+def test_what_changes_while_it_is_asked_is_not_remembered(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(quota=1_000)
+    calls(secret, 1)
+    with a_call_that_is_being_decided(secret, monkeypatch) as goes_on:
+        services.revoke_key(ApiKey.objects.get(), by=SYSTEM)
+        goes_on.set()
+    assert decide(Call(secret)).reason == "key_revoked"
+    wait_until(lambda: Meter.objects.get().month_calls == 2)
+
+
+# --- Changes ---------------------------------------------------------------------------------------------------------
+
+
+Change = Callable[[Subscription], object]
+CHANGES: dict[str, tuple[Change, str]] = {
+    "a revoked key": (lambda mobile: services.revoke_key(mobile.api_keys.get(), by=SYSTEM), "key_revoked"),
+    "a rotated key": (lambda mobile: services.rotate_key(mobile.api_keys.get(), 0, by=SYSTEM), "key_revoked"),
+    "a lowered limit": (lambda mobile: update_subscription(mobile, {"rate_limit": 20}, by=SYSTEM), "rate_limited"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_the_next_call_after_the_change_knows_of_it(mobile: Subscription, secret: str, what: str) -> None:
+    change, reason = CHANGES[what]
+    limit(rate_limit=1_000)
+    assert calls(secret, 30) == 30
+    change(mobile)
+    assert decide(Call(secret)).reason == reason
+
+
+def test_a_key_expires_in_time(issue: Issue) -> None:
+    key, secret = issue(expires_at=timezone.now() + timedelta(seconds=1))
+    limit()
+    reasons = []
+    while not reasons or reasons[-1] is None:
+        reasons.append(decide(Call(secret)).reason)
+    assert reasons[-1] == "key_expired"
+    assert len(reasons) > 50
+    assert Meter.objects.filter(hour__lte=Now()).exists()
+    assert timezone.now() >= (key.expires_at or timezone.now())
+
+
+def test_a_reset_forgets_what_was_borrowed_before(secret: str) -> None:
+    limit(rate_limit=400)
+    assert calls(secret, 30) == 30
+    reset_meter(Meter.objects.get(), by=SYSTEM)
+    assert calls(secret, 500) == 400
+
+
+def test_what_was_borrowed_before_a_reset_is_not_given_back(secret: str) -> None:
+    limit(quota=1_000)
+    calls(secret, 2)
+    before = decide(Call(secret)).facts
+    assert before
+    reset_meter(Meter.objects.get(), by=SYSTEM)
+    calls(secret, 5)
+    forget()
+    give_back([Loan(before.subjects, 4, before.hour, before.month, before.asked_at)])
+    assert Meter.objects.get().month_calls == 5
+
+
+def test_only_the_hour_and_the_month_that_counted_a_call_get_it_back(secret: str) -> None:
+    calls(secret, 5)
+    forget()
+    meter = Meter.objects.get()
+    hour = timedelta(hours=1)
+    give_back([Loan([meter.subject], 2, meter.hour - hour, meter.month, timezone.now())])
+    meter.refresh_from_db()
+    assert (meter.hour_calls, meter.month_calls) == (5, 3)
+
+
+def test_what_cannot_be_given_back_stays_owed(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_loans: object) -> None:
+        raise OperationalError
+
+    limit(quota=1_000)
+    calls(secret, 3)
+    with monkeypatch.context() as away:
+        away.setattr(memories, "give_back", fail)
+        with pytest.raises(OperationalError):
+            forget()
+    assert Meter.objects.get().month_calls > 3
+    memory.tidy()
+    assert Meter.objects.get().month_calls == 3
+
+
+def test_without_a_lease_every_call_asks(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    calls(secret, 10)
+    with listener():
+        pass  # takes the lease with it
+    assert monotonic() >= lease.ends_at
+
+
+# --- Paths -----------------------------------------------------------------------------------------------------------
+
+
+def ask(uri: str, secret: str) -> Decision:
+    return decide(Call(secret, read_target(uri)))
+
+
+def test_another_path_of_the_same_api_is_warm(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    limit()
+    for number in range(10):
+        assert ask(f"/acme/payments/{number}", secret).is_allowed
+    with django_assert_num_queries(0):
+        assert ask("/acme/payments/refunds/7", secret).is_allowed
+
+
+def test_a_new_api_takes_its_calls_from_a_shorter_path(secret: str, payments: Api) -> None:
+    limit()
+    for _call in range(10):
+        assert ask("/acme/payments/refunds/7", secret).is_allowed
+    ApiFactory(tenant=payments.tenant, path="/payments/refunds")
+    await_caches()
+    assert ask("/acme/payments/refunds/7", secret).reason == "api_not_subscribed"
+    assert ask("/acme/payments/7", secret).is_allowed
+
+
+def test_an_open_api_is_warm_without_a_key(payments: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    Api.objects.update(auth_required=False, requests_per_hour=1_000)
+    await_caches()
+    for _call in range(10):
+        assert decide(Call(None, read_target("/acme/payments"))).is_allowed
+    with django_assert_num_queries(0):
+        assert decide(Call(None, read_target("/acme/payments"))).is_allowed
+    forget()
+    assert Meter.objects.get(subject=payments.id).hour_calls == 11
+
+
+def test_there_is_an_end_to_what_is_remembered(issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memories, "MAX_ENTRIES", 2)
+    secrets = [issue()[1] for _key in range(3)]
+    limit()
+    for secret in secrets:
+        assert calls(secret, 2) == 2
+    assert len(memory._warm) == 2
+    forget()
+    assert Meter.objects.get().month_calls == 6

@@ -1,0 +1,185 @@
+"""What is answered before Django: the same as Django's answer, and only where a call may pass."""
+
+import json
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from django.test import RequestFactory
+from django.test.client import ClientHandler
+
+from apikeys import services
+from apikeys.models import ApiKey
+from apikeys.warm import WarmAnswers
+from catalog.authentication import HEADER
+from catalog.gateways import register_gateway
+from catalog.models import Gateway
+from stoa_cp import invalidation
+from stoa_cp.actors import SYSTEM
+from stoa_cp.epochs import await_caches
+from stoa_cp.monitoring import OWN
+from subscriptions.models import Subscription
+from tests.listening import listener
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+VERIFY = "/v1/gateway/keys/verify"
+AUTHORIZE = "/v1/gateway/authorize"
+# Of two answers to the same question, this differs.
+OF_THE_CALL = {"X-Request-Id", "X-Stoa-Decision", "X-RateLimit-Remaining", "Content-Length"}
+
+
+class Django:
+    """Django behind the short way, and how often it was needed."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._handler = ClientHandler(enforce_csrf_checks=False)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.calls += 1
+        response = self._handler(environ)
+        start_response(f"{response.status_code} {response.reason_phrase}", list(response.headers.items()))
+        return [response.content]
+
+
+class Service:
+    """The whole application, asked as a web server asks it."""
+
+    def __init__(self, token: str) -> None:
+        self.django = Django()
+        self.application = WarmAnswers(self.django)
+        self.token = token
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[str, dict[str, str], bytes]:
+        sent = {HEADER: self.token} | {name.replace("_", "-"): value for name, value in headers.items()}
+        content_type = sent.pop("Content-Type", "application/json")
+        environ = RequestFactory().generic(method, path, body, content_type, headers=sent).environ
+        environ["wsgi.input"] = BytesIO(body)
+        answered: list[Any] = []
+        (content,) = self.application(environ, lambda *start: answered.extend(start))  # type: ignore[arg-type, return-value]
+        return answered[0], dict(answered[1]), content
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setattr(invalidation, "_listening_process", None)
+    monkeypatch.setattr("apikeys.warm.ensure_listening", lambda: None)
+    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    with listener():
+        yield Service(token)
+
+
+@pytest.fixture
+def secret(mobile: Subscription) -> str:
+    Subscription.objects.update(rate_limit=1_000_000, quota=1_000_000)
+    return services.issue_key(mobile, services.NewKey(), by=SYSTEM)[1]
+
+
+def question(kind: str, secret: str) -> tuple[str, str, bytes, dict[str, str]]:
+    key = {"X_API_Key": secret}
+    uri = "/acme/payments/7?a=b"
+    return {
+        "authorize": ("GET", AUTHORIZE, b"", key | {"X_Forwarded_Uri": uri}),
+        "authorize a POST": ("POST", AUTHORIZE, b"its body", key | {"X_Forwarded_Uri": uri}),
+        "authorize with a bearer": (
+            "GET",
+            AUTHORIZE,
+            b"",
+            {"Authorization": f"Bearer {secret}", "X_Forwarded_Uri": uri},
+        ),
+        "nginx": ("GET", f"{AUTHORIZE}/nginx", b"", key | {"X_Original_URI": uri}),
+        "ingress": ("GET", f"{AUTHORIZE}/ingress", b"", key | {"X_Original_URL": f"https://api.example.com{uri}"}),
+        "verify": ("POST", VERIFY, json.dumps({"key": secret}).encode(), {"Accept_Language": "fr"}),
+        "verify a path": ("POST", VERIFY, json.dumps({"key": secret, "path": uri}).encode(), {}),
+    }[kind]
+
+
+KINDS = ["authorize", "authorize a POST", "authorize with a bearer", "nginx", "ingress", "verify", "verify a path"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_warm_answer_is_the_one_that_django_gives(service: Service, secret: str, kind: str) -> None:
+    method, path, body, headers = question(kind, secret)
+    answers = [service.ask(method, path, body, **headers) for _call in range(3)]
+    assert service.django.calls == 2
+    (status, cold, content), (warm_status, warm, warm_content) = answers[0], answers[-1]
+    assert status == warm_status == "200 OK"
+    assert cold.keys() == warm.keys()
+    assert {name: warm[name] for name in warm.keys() - OF_THE_CALL} == {
+        name: cold[name] for name in warm.keys() - OF_THE_CALL
+    }
+    assert warm["Content-Length"] == str(len(warm_content))
+    if content:
+        assert [*json.loads(warm_content)] == [*json.loads(content)]
+        used = [json.loads(content)["quota"]["used"] for _status, _headers, content in answers]
+    else:
+        used = [1_000_000 - int(headers["X-RateLimit-Remaining"]) for _status, headers, _content in answers]
+    assert used == [1, 2, 3]
+
+
+def test_every_answer_has_an_id_of_its_own(service: Service, secret: str) -> None:
+    method, path, body, headers = question("authorize", secret)
+    answers = [service.ask(method, path, body, X_Request_Id="theirs", **headers)[1] for _call in range(4)]
+    for name in ("X-Request-Id", "X-Stoa-Decision"):
+        assert len({answer[name] for answer in answers} - {"theirs"}) == 4
+
+
+def test_it_is_counted_in_the_metrics(service: Service, secret: str) -> None:
+    labels = {"method": "POST", "route": VERIFY[1:], "status": "200"}
+    before = OWN.get_sample_value("stoa_http_requests_total", labels) or 0
+    for _call in range(3):
+        service.ask(*question("verify", secret)[:3])
+    assert service.django.calls == 2
+    assert OWN.get_sample_value("stoa_http_requests_total", labels) in (before + 1, before + 3)
+
+
+ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
+    "no gateway": ({"headers": {HEADER: "nobody"}}, "401 Unauthorized"),
+    "another method": ({"method": "GET"}, "405 Method Not Allowed"),
+    "another type": ({"headers": {"Content-Type": "text/plain"}}, "415 Unsupported Media Type"),
+    "no JSON": ({"body": b"{"}, "400 Bad Request"),
+    "a field twice": ({"body": b'{"key": "KEY", "key": "KEY"}'}, "400 Bad Request"),
+    "an unknown field": ({"body": b'{"key": "KEY", "colour": "red"}'}, "400 Bad Request"),
+    "another type of field": ({"body": b'{"key": ["KEY"]}'}, "400 Bad Request"),
+    "a path that is none": ({"body": b'{"key": "KEY", "path": "/acme/../globex"}'}, "200 OK"),
+    "an unknown key": ({"body": b'{"key": "another"}'}, "200 OK"),
+    "a look": ({"body": b'{"key": "KEY", "cost": 0}'}, "200 OK"),
+    "a large body": ({"body": b'{"key": "KEY"}' + b" " * 300_000}, "413 Request Entity Too Large"),
+    "another path": ({"path": "/v1/gateway/config"}, "405 Method Not Allowed"),
+    "another API": ({"path": "/v1/tenants"}, "401 Unauthorized"),
+}
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_whatever_is_not_ordinary_django_answers(service: Service, secret: str, what: str) -> None:
+    for _call in range(3):
+        service.ask(*question("verify", secret)[:3])
+    before = service.django.calls
+    changes, status = ELSEWHERE[what]
+    asked = {"method": "POST", "path": VERIFY, "body": b'{"key": "KEY"}', "headers": {}} | changes
+    body = asked["body"].replace(b"KEY", secret.encode())
+    named = {name.replace("-", "_"): value for name, value in asked["headers"].items()}
+    assert service.ask(asked["method"], asked["path"], body, **named)[0] == status
+    assert service.django.calls == before + 1
+
+
+@pytest.mark.parametrize("kind", ["verify", "authorize"])
+def test_a_revoked_key_is_refused_by_the_next_answer(service: Service, secret: str, kind: str) -> None:
+    method, path, body, headers = question(kind, secret)
+    for _call in range(3):
+        service.ask(method, path, body, **headers)
+    services.revoke_key(ApiKey.objects.get(), by=SYSTEM)
+    status, answered, content = service.ask(method, path, body, **headers)
+    assert (json.loads(content)["code"] if kind == "verify" else answered["X-Stoa-Reason"]) == "key_revoked"
+    assert status == ("200 OK" if kind == "verify" else "401 Unauthorized")
+
+
+def test_a_gateway_that_was_withdrawn_is_refused_by_the_next_answer(service: Service, secret: str) -> None:
+    for _call in range(3):
+        service.ask(*question("verify", secret)[:3])
+    Gateway.objects.all().delete()
+    await_caches()
+    assert service.ask(*question("verify", secret)[:3])[0] == "401 Unauthorized"
