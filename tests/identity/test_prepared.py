@@ -1,16 +1,17 @@
 """Prepared statements: planned once, seen by whoever counts queries, and not lost with their connection."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from django.core.signals import request_started
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from psycopg import connect
 
-from stoa_cp.prepared import fetch_one
+from stoa_cp.prepared import fetch_all, fetch_one
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 STATEMENT = "SELECT %(number)s::bigint + 1"
 
 
@@ -26,6 +27,16 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_row_comes_back_or_none() -> None:
     assert fetch_one(STATEMENT, {"number": 41}) == (42,)
     assert fetch_one("SELECT 1 WHERE %(number)s::bigint > 1", {"number": 1}) is None
+
+
+def test_all_rows_come_back_from_the_database_that_was_named() -> None:
+    statement = "SELECT number, %(noon)s::timestamptz, 'ab'::bytea FROM generate_series(1, %(last)s::int) number"
+    noon = datetime(2025, 1, 9, 12, tzinfo=UTC)
+    with CaptureQueriesContext(connections["replica"]) as captured:
+        rows = fetch_all(statement, {"noon": noon, "last": 2}, using="replica")
+
+    assert rows == [(1, noon, b"ab"), (2, noon, b"ab")]
+    assert len(captured) == 1
 
 
 def test_it_is_prepared_the_first_time() -> None:
