@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from metrics.models import Series, TrafficBatch, TrafficDelta
-from metrics.readings import Reading
+from metrics.readings import read_sketch
 from stoa_cp.desk import UncountedAdmin, column
 
 
@@ -26,7 +26,7 @@ class TrafficDeltaAdmin(UncountedAdmin):
 
     @column(_("Median latency"))
     def median(self, delta: TrafficDelta) -> str:
-        return f"{Reading(delta.sketch).percentiles(50)[0]} ms"
+        return f"{read_sketch(delta.sketch).percentiles(50)[0]} ms"
 
 
 @admin.register(Series)

@@ -16,7 +16,8 @@ class Level:
     """One resolution.
 
     ``partition_format`` (for strftime) ends a partition's name and can be parsed back into its start;
-    ``longest_partition`` leads from any such start into the next partition.
+    ``longest_partition`` leads from any such start into the next partition. ``keeps_distributions`` tells whether rows
+    keep beside their sketch the distribution that answers are read from.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Level:
     step: timedelta
     partition_format: str
     longest_partition: timedelta
+    keeps_distributions: bool = True
 
     @property
     def table(self) -> str:
@@ -57,6 +59,8 @@ MINUTE = Level(
     timedelta(minutes=1),
     "%Y%m%d",
     timedelta(days=1),
+    # There are many, with few requests in each: a million records would take 13.6 MB instead of 8.6.
+    keeps_distributions=False,
 )
 HOUR = Level("hour", HourTraffic, EVERY_GRAIN, timedelta(hours=1), "%Y%m", timedelta(days=31))
 DAY = Level("day", DayTraffic, EVERY_GRAIN, timedelta(days=1), "%Y", timedelta(days=366))

@@ -102,7 +102,8 @@ class Series(models.Model):
 class Rollup(models.Model):
     """One series in one stretch of time, which ``bucket`` begins. The tables are partitioned by ``bucket``.
 
-    ``requests`` and ``errors`` can be read from the sketch too; they stand beside it for sums in SQL.
+    All else can be read from the sketch too: ``requests`` and ``errors`` stand beside it for sums in SQL, and the
+    distribution for answers, which read it ten times as fast. Rows may be without one.
     """
 
     pk = models.CompositePrimaryKey("series", "bucket")
@@ -112,6 +113,7 @@ class Rollup(models.Model):
     requests = models.PositiveBigIntegerField()
     errors = models.PositiveBigIntegerField()
     sketch = models.BinaryField()
+    distribution = models.BinaryField(null=True)
 
     objects: ClassVar[models.Manager[Any]] = models.Manager()
 

@@ -1,52 +1,38 @@
-"""Reads counts and percentiles from encoded sketches, several at once, without adding them up first."""
+"""Reads counts and percentiles from distributions, several at once, without adding them up first."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from itertools import accumulate
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
+from metrics.distributions import Distribution, distribution_of
 from metrics.sketches import CLASS_STRIDE, FIRST_ERROR_CLASS, VALUE_MS, decode
 
 BUCKETS = range(len(VALUE_MS))
+STATUS_CLASSES = range(1, 6)
 
 
-class Histogram(NamedTuple):
-    """Requests of one status class: its cells, ascending, and how many requests are in the first n of them."""
-
-    first_cell: int
-    cells: tuple[int, ...]
-    reached: list[int]
-
-
+@dataclass(slots=True)
 class Reading:
-    """Any number of sketches, read as their sum."""
+    """Any number of distributions, read as their sum, and how many of their requests the upstream failed to answer."""
 
-    __slots__ = ("histograms",)
+    distributions: list[Distribution] = field(default_factory=list)
+    errors: int = 0
 
-    def __init__(self, *encoded: bytes | memoryview) -> None:
-        self.histograms = [histogram for sketch in encoded for histogram in _split(sketch)]
-
-    def include(self, other: "Reading") -> None:
-        """Read the other's sketches too."""
-        self.histograms += other.histograms
+    @classmethod
+    def of_cells(cls, cells: Sequence[int], counts: Sequence[int]) -> Self:
+        """Read a sketch, or those of its cells that are of one status class; the cells ascend."""
+        failed = bisect_left(cells, FIRST_ERROR_CLASS * CLASS_STRIDE)
+        return cls([distribution_of(cells, counts)], sum(counts[failed:]))
 
     @property
     def requests(self) -> int:
-        return sum(histogram.reached[-1] for histogram in self.histograms)
+        return sum([distribution[-1] for distribution in self.distributions])
 
-    @property
-    def errors(self) -> int:
-        """How many requests the upstream failed to answer: statuses from 500."""
-        failed = FIRST_ERROR_CLASS * CLASS_STRIDE
-        return sum(histogram.reached[-1] for histogram in self.histograms if histogram.first_cell >= failed)
-
-    def by_status_class(self) -> dict[str, "Reading"]:
-        """Return one reading for each status class that occurs, by its name: ``2xx``."""
-        classes: dict[str, Reading] = {}
-        for histogram in self.histograms:
-            name = f"{histogram.first_cell // CLASS_STRIDE}xx"
-            classes.setdefault(name, Reading()).histograms.append(histogram)
-        return classes
+    def include(self, other: "Reading") -> None:
+        """Read the other's requests too."""
+        self.distributions += other.distributions
+        self.errors += other.errors
 
     def percentiles(self, *ranks: int) -> list[int | None]:
         """Return the nearest-rank percentiles in whole milliseconds, each within 1 %; None without requests."""
@@ -54,19 +40,28 @@ class Reading:
         if not total:
             return [None for _ in ranks]
         # The nearest rank is ⌈rank × total / 100⌉, here in integers; its bucket is the first that reaches it.
-        return [VALUE_MS[bisect_left(BUCKETS, -(-rank * total // 100), key=self._reached)] for rank in ranks]
+        return [VALUE_MS[self._bucket_that_reaches(-(-rank * total // 100))] for rank in ranks]
+
+    def _bucket_that_reaches(self, count: int) -> int:
+        # Nearly always there is one: most lines of an answer are a single row.
+        if len(self.distributions) == 1:
+            return bisect_left(self.distributions[0], count)
+        return bisect_left(BUCKETS, count, key=self._reached)
 
     def _reached(self, bucket: int) -> int:
         """Return how many requests took at most as long as those in ``bucket``."""
-        return sum(reached[bisect_right(cells, first_cell + bucket)] for first_cell, cells, reached in self.histograms)
+        return sum([each[bucket] if bucket < len(each) else each[-1] for each in self.distributions])
 
 
-def _split(encoded: bytes | memoryview) -> Iterator[Histogram]:
-    """Yield the histogram of each status class in an encoded sketch."""
+def read_sketch(encoded: bytes | memoryview) -> Reading:
+    """Return the reading of an encoded sketch."""
+    return Reading.of_cells(*decode(encoded))
+
+
+def read_status_classes(encoded: bytes) -> Iterator[tuple[str, Reading]]:
+    """Yield the reading of each status class that occurs in an encoded sketch, and its name: ``2xx``."""
     cells, counts = decode(encoded)
-    start = 0
-    while start < len(cells):
-        first_cell = cells[start] // CLASS_STRIDE * CLASS_STRIDE
-        stop = bisect_left(cells, first_cell + CLASS_STRIDE, start)
-        yield Histogram(first_cell, cells[start:stop], list(accumulate(counts[start:stop], initial=0)))
-        start = stop
+    for status_class in STATUS_CLASSES:
+        start, stop = (bisect_left(cells, (status_class + after) * CLASS_STRIDE) for after in (0, 1))
+        if start < stop:
+            yield f"{status_class}xx", Reading.of_cells(cells[start:stop], counts[start:stop])

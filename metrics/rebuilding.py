@@ -10,11 +10,14 @@ from metrics.levels import DAY, HOUR, MINUTE, Level
 from metrics.locks import hold_rollups
 from metrics.models import Grain
 from metrics.partitions import ensure_partitions, partition_names, start_of
-from metrics.rollups import Piece, Sums, name_series, sum_pieces, write_rollups
+from metrics.rollups import Figures, Piece, Sums, figures_of, name_series, sum_pieces, write_rollups
 from metrics.series import Source
 from metrics.sketches import Sketch
 
 A_DAY = timedelta(days=1)
+
+# (series id, bucket) → what is stored, or should be
+RowFigures = dict[tuple[int, datetime], Figures]
 
 
 class Difference(NamedTuple):
@@ -50,20 +53,25 @@ def _is_complete(level: Level, day: datetime) -> bool:
 
 def _rebuild(level: Level, finer: Level, day: datetime) -> list[Difference]:
     pieces = _read_pieces(finer, day)
-    recomputed = sum_pieces(level, pieces, name_series(pieces)) if pieces else {}
-    stored = _read_sums(level, day)
-    differences = [
+    sums = sum_pieces(level, pieces, name_series(pieces)) if pieces else {}
+    recomputed = {key: figures_of(sketch, level) for key, sketch in sums.items()}
+    stored = _read_figures(level, day)
+    if stored != recomputed:
+        _replace(level, day, sums)
+    return [
         Difference(level.name, bucket, series_id, before.requests, after.requests)
         for (series_id, bucket), before, after in _pairs(stored, recomputed)
-        if before.cells != after.cells
+        if not _agree(before, after)
     ]
-    if differences:
-        _replace(level, day, recomputed)
-    return differences
 
 
-def _pairs(stored: Sums, recomputed: Sums) -> list[tuple[tuple[int, datetime], Sketch, Sketch]]:
-    nothing = Sketch()
+def _agree(stored: Figures, recomputed: Figures) -> bool:
+    """Tell whether nothing that is stored is wrong: rows from before there were distributions lack theirs."""
+    return stored in (recomputed, recomputed._replace(distribution=None))
+
+
+def _pairs(stored: RowFigures, recomputed: RowFigures) -> list[tuple[tuple[int, datetime], Figures, Figures]]:
+    nothing = Figures(0, 0, b"", None)
     keys = sorted(stored.keys() | recomputed.keys())
     return [(key, stored.get(key, nothing), recomputed.get(key, nothing)) for key in keys]
 
@@ -77,11 +85,11 @@ def _read_pieces(level: Level, day: datetime) -> list[Piece]:
     ]
 
 
-def _read_sums(level: Level, day: datetime) -> Sums:
+def _read_figures(level: Level, day: datetime) -> RowFigures:
     rows = level.model.objects.filter(bucket__gte=day, bucket__lt=day + A_DAY)
     return {
-        (series_id, bucket): Sketch.from_bytes(sketch)
-        for series_id, bucket, sketch in rows.values_list("series_id", "bucket", "sketch")
+        (series_id, bucket): Figures(*figures)
+        for series_id, bucket, *figures in rows.values_list("series_id", "bucket", *Figures._fields)
     }
 
 

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
+from metrics.distributions import distribution_of, encode_distribution
 from metrics.levels import LEVELS, Level
 from metrics.locks import try_to_hold_rollups
 from metrics.models import Grain
@@ -31,10 +32,11 @@ FROM {table} JOIN unnest(%s::bigint[], %s::timestamptz[]) AS wanted (series_id, 
 WHERE bucket BETWEEN %s AND %s
 """)
 WRITE_ROLLUPS = sql.SQL("""
-INSERT INTO {table} (series_id, bucket, requests, errors, sketch)
-SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bytea[])
+INSERT INTO {table} (series_id, bucket, requests, errors, sketch, distribution)
+SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[])
 ON CONFLICT (series_id, bucket)
-    DO UPDATE SET requests = excluded.requests, errors = excluded.errors, sketch = excluded.sketch
+    DO UPDATE SET requests = excluded.requests, errors = excluded.errors,
+        sketch = excluded.sketch, distribution = excluded.distribution
 """)
 
 
@@ -45,6 +47,15 @@ class Piece(NamedTuple):
     begins_at: datetime
     last_request_at: datetime
     sketch: Sketch
+
+
+class Figures(NamedTuple):
+    """What a rollup says of its requests, in the order of its columns."""
+
+    requests: int
+    errors: int
+    sketch: bytes
+    distribution: bytes | None
 
 
 # (series id, bucket) → its requests
@@ -121,13 +132,17 @@ def _read_rollups(level: Level, keys: Sums) -> Sums:
 def write_rollups(level: Level, sums: Sums) -> None:
     """Store these sums in place of what the level holds under their keys. The partitions must be there."""
     series_ids, buckets = zip(*sums, strict=True)
-    sketches = sums.values()
-    columns = [
-        list(series_ids),
-        list(buckets),
-        [sketch.requests for sketch in sketches],
-        [sketch.errors for sketch in sketches],
-        [sketch.to_bytes() for sketch in sketches],
-    ]
+    figures = zip(*(figures_of(sketch, level) for sketch in sums.values()), strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_ROLLUPS.format(table=sql.Identifier(level.table)), columns)
+        cursor.execute(
+            WRITE_ROLLUPS.format(table=sql.Identifier(level.table)),
+            [list(series_ids), list(buckets), *map(list, figures)],
+        )
+
+
+def figures_of(sketch: Sketch, level: Level) -> Figures:
+    """Return how the level stores a sketch."""
+    distribution = None
+    if level.keeps_distributions:
+        distribution = encode_distribution(distribution_of(sketch.cells, sketch.cells.values()))
+    return Figures(sketch.requests, sketch.errors, sketch.to_bytes(), distribution)

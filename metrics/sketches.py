@@ -80,14 +80,18 @@ class Sketch:
         """
         cells = sorted(self.cells)
         counts = [self.cells[cell] for cell in cells]
-        highest = max(counts, default=0)
-        width = next(index for index in range(len(COUNT_CODES)) if highest < 256 ** (2**index))
+        width = width_of(max(counts, default=0))
         size = len(cells)
         return struct.pack(f"<B{size}H{size}{COUNT_CODES[width]}", width, *cells, *counts)
 
     @classmethod
     def from_bytes(cls, encoded: bytes | memoryview) -> Self:
         return cls(dict(zip(*decode(encoded), strict=True)))
+
+
+def width_of(highest: int) -> int:
+    """Return the place in COUNT_CODES of the narrowest code that holds counts up to ``highest``."""
+    return next(index for index in range(len(COUNT_CODES)) if highest < 256 ** (2**index))
 
 
 def decode(encoded: bytes | memoryview) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -12,7 +12,7 @@ from catalog.models import Api
 from metrics import rollups
 from metrics.levels import DAY, HOUR, LEVELS, MINUTE
 from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic, Series, TrafficDelta
-from metrics.readings import Reading
+from metrics.readings import read_sketch
 from metrics.rollups import fold_deltas
 from subscriptions.models import Subscription
 from tests.factories import SubscriptionFactory
@@ -40,7 +40,7 @@ def test_folding_again_adds_to_what_is_there(mobile: Subscription) -> None:
 
     row = DayTraffic.objects.get(series__grain=Grain.TENANT)
     assert row.requests == 3
-    assert Reading(row.sketch).percentiles(50, 99) == [20, 30]
+    assert read_sketch(row.sketch).percentiles(50, 99) == [20, 30]
 
 
 def test_folding_in_small_steps_gives_the_same(mobile: Subscription) -> None:

@@ -11,7 +11,7 @@ from catalog.models import Api
 from metrics.batches import Batch
 from metrics.ingestion import Receipt, ingest_batch
 from metrics.models import TrafficBatch, TrafficDelta
-from metrics.readings import Reading
+from metrics.readings import read_sketch
 from stoa_cp.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 from tests.metrics.traffic import EDGE, counted, record_of, report
@@ -31,7 +31,7 @@ def test_good_records_are_counted(mobile: Subscription) -> None:
     delta = TrafficDelta.objects.get()
     assert (delta.tenant_id, delta.api_id, delta.subscription_id) == (mobile.tenant_id, mobile.api_id, mobile.id)
     assert (delta.requests, delta.errors) == (2, 1)
-    assert Reading(delta.sketch).percentiles(50, 99) == [12, 40]
+    assert read_sketch(delta.sketch).percentiles(50, 99) == [12, 40]
 
 
 def test_a_call_without_a_subscription_counts_for_its_api(payments: Api) -> None:

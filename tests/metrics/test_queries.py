@@ -4,13 +4,16 @@ import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from math import ceil
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from catalog.models import Api
+from metrics.models import DayTraffic, HourTraffic
 from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, requests_per_day, top_tenants, total_of
+from metrics.reports import report_traffic
 from metrics.spans import GRANULARITIES, Span, choose_span
 from stoa_cp.errors import InvalidField
 from subscriptions.models import Subscription
@@ -200,6 +203,50 @@ def test_an_answer_is_one_statement(
 ) -> None:
     with django_assert_num_queries(1):
         read_traffic(Scope(mobile.tenant_id), span_of("day"), group_by)
+
+
+@pytest.mark.parametrize("granularity", ["hour", "day", "week", "month"])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_stored_for_answers_says_what_the_sketches_say(
+    mobile: Subscription, payments: Api, granularity: str, seed: int
+) -> None:
+    """The newest traffic is not folded; in the second question half of the rows have no distribution, then none."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable, and no secret
+    for _batch in range(4):
+        fold_all()
+        report(*(random_record(chance, chance.choice([mobile, payments])) for _ in range(250)))
+
+    def answers() -> list[dict[str, Any]]:
+        scopes = (Scope(mobile.tenant_id), Scope(mobile.tenant_id, api_id=payments.id))
+        span = span_of(granularity, days=30)
+        return [report_traffic(scope, span, group, fill=True) for scope in scopes for group in (None, *GroupBy)]
+
+    from_distributions = answers()
+    HourTraffic.objects.filter(bucket__hour__lt=12).update(distribution=None)
+    DayTraffic.objects.filter(bucket__day__lt=15).update(distribution=None)
+    assert answers() == from_distributions
+    HourTraffic.objects.update(distribution=None)
+    DayTraffic.objects.update(distribution=None)
+    assert answers() == from_distributions
+
+
+def random_record(chance: random.Random, called: Subscription | Api) -> dict[str, Any]:
+    """A call within the last 29 days."""
+    return record_of(
+        called,
+        timezone.now() - timedelta(seconds=chance.randrange(29 * 86_400)),
+        latency_ms=round(chance.lognormvariate(4.5, 2)),
+        status=chance.choice([200, 200, 200, 404, 503]),
+    )
+
+
+def test_an_answer_from_distributions_leaves_the_sketches_where_they_are(mobile: Subscription) -> None:
+    report(record_of(mobile))
+    fold_all()
+    DayTraffic.objects.update(sketch=b"unreadable")
+
+    (line,) = read_traffic(Scope(mobile.tenant_id), span_of("day"))
+    assert line.reading.percentiles(50) == [87]
 
 
 def test_the_dashboard_sees_all_tenants(mobile: Subscription, strange: Subscription) -> None:

@@ -9,6 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
+from metrics.distributions import encode_distribution
 from metrics.levels import DAY, HOUR
 from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic
 from metrics.rebuilding import rebuild_day
@@ -68,6 +69,28 @@ def test_a_difference_can_be_repaired(busy: Subscription, today: datetime) -> No
 
     assert rebuild().startswith("0 differences")
     assert counted(DAY, Grain.API) == counted(HOUR) == 20
+
+
+def test_a_distribution_that_differs_is_reported(busy: Subscription, today: datetime) -> None:
+    one_at_nothing = encode_distribution([1])
+    assert DayTraffic.objects.filter(bucket=today).update(distribution=one_at_nothing)
+
+    assert {difference.level for difference in rebuild_day(today, repair=True)} == {"day"}
+
+    assert rebuild().startswith("0 differences")
+    assert not DayTraffic.objects.filter(distribution=one_at_nothing).exists()
+
+
+def test_rows_from_before_there_were_distributions_do_not_differ_and_get_theirs(
+    busy: Subscription, today: datetime
+) -> None:
+    DayTraffic.objects.update(distribution=None)
+
+    assert rebuild().startswith("0 differences")
+    assert not DayTraffic.objects.exclude(distribution=None).exists()
+
+    assert rebuild("--repair").startswith("0 differences")
+    assert not DayTraffic.objects.filter(bucket=today, distribution=None).exists()
 
 
 def test_a_level_whose_finer_one_is_gone_is_left_alone(busy: Subscription, today: datetime, settings: Settings) -> None:

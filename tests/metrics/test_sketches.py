@@ -1,7 +1,8 @@
 """Percentiles from sketches: within 1 % of the exact ones, however the sketches were added up."""
 
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from math import ceil
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.readings import Reading
+from metrics.distributions import decode_distribution, distribution_of, encode_distribution
+from metrics.readings import Reading, read_sketch, read_status_classes
 from metrics.sketches import LOWEST_MS, MAX_LATENCY_MS, VALUE_MS, Sketch, cell_of
 
 LATENCIES = st.integers(0, MAX_LATENCY_MS)
@@ -25,8 +27,21 @@ def exact_percentile(latencies: list[int], rank: int) -> int:
     return sorted(latencies)[ceil(rank * len(latencies) / 100) - 1]
 
 
-def assert_close(sketch: Sketch, latencies: list[int]) -> None:
-    for rank, estimate in zip((50, 95, 99), Reading(sketch.to_bytes()).percentiles(50, 95, 99), strict=True):
+def read_stored(sketch: Sketch) -> Reading:
+    """Read a sketch from the form that hours and days store for it."""
+    encoded = encode_distribution(distribution_of(sketch.cells, sketch.cells.values()))
+    return Reading([decode_distribution(encoded)], sketch.errors)
+
+
+def read_all(readings: Iterable[Reading]) -> Reading:
+    together = Reading()
+    for reading in readings:
+        together.include(reading)
+    return together
+
+
+def assert_close(reading: Reading, latencies: list[int]) -> None:
+    for rank, estimate in zip((50, 95, 99), reading.percentiles(50, 95, 99), strict=True):
         exact = exact_percentile(latencies, rank)
         assert estimate is not None
         assert abs(estimate - exact) * 100 <= exact
@@ -40,23 +55,28 @@ def test_no_bucket_is_wider_than_one_per_cent_allows() -> None:
 
 
 def test_short_latencies_are_exact() -> None:
-    assert all(Reading(sketch_of([latency]).to_bytes()).percentiles(50) == [latency] for latency in range(99))
+    for latency in range(99):
+        assert read_sketch(sketch_of([latency]).to_bytes()).percentiles(50) == [latency]
 
 
 @given(SAMPLES)
 def test_percentiles_of_any_sample_are_within_one_per_cent(latencies: list[int]) -> None:
-    assert_close(sketch_of(latencies), latencies)
+    assert_close(read_sketch(sketch_of(latencies).to_bytes()), latencies)
+    assert_close(read_stored(sketch_of(latencies)), latencies)
 
 
 @given(st.lists(SAMPLES, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_the_order_of_merging_changes_nothing(parts: list[list[int]], chance: random.Random) -> None:
-    together = sketch_of([latency for part in parts for latency in part])
+    latencies = [latency for part in parts for latency in part]
     sketches = [sketch_of(part) for part in parts]
+    stored = [read_stored(sketch) for sketch in sketches]
     while len(sketches) > 1:
         chance.shuffle(sketches)
         sketches[0].merge(sketches.pop())
-    assert sketches[0].cells == together.cells
-    assert_close(sketches[0], [latency for part in parts for latency in part])
+    assert sketches[0].cells == sketch_of(latencies).cells
+    assert_close(read_sketch(sketches[0].to_bytes()), latencies)
+    chance.shuffle(stored)
+    assert_close(read_all(stored), latencies)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +93,8 @@ def test_the_order_of_merging_changes_nothing(parts: list[list[int]], chance: ra
 def test_shapes_of_real_traffic_are_within_one_per_cent(draw: Callable[[random.Random], float], size: int) -> None:
     chance = random.Random(size)  # noqa: S311 - repeatable, and no secret
     latencies = [max(0, round(draw(chance))) for _ in range(size)]
-    assert_close(sketch_of(latencies), latencies)
+    assert_close(read_sketch(sketch_of(latencies).to_bytes()), latencies)
+    assert_close(read_stored(sketch_of(latencies)), latencies)
 
 
 @given(st.dictionaries(st.integers(1024, 6143), st.integers(1, 2**64 - 1)))
@@ -93,27 +114,51 @@ def test_a_hundred_thousand_requests_take_a_kilobyte() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(100, 599), SAMPLES), min_size=1, max_size=12))
-def test_sketches_read_together_read_like_their_sum(parts: list[tuple[int, list[int]]]) -> None:
+def test_sketches_and_what_is_stored_for_them_read_like_their_sum(parts: list[tuple[int, list[int]]]) -> None:
+    sketches = [sketch_of(latencies, status) for status, latencies in parts]
     total = Sketch()
-    for status, latencies in parts:
-        total.merge(sketch_of(latencies, status))
-    together = Reading(*(sketch_of(latencies, status).to_bytes() for status, latencies in parts))
-    added = Reading(total.to_bytes())
+    for sketch in sketches:
+        total.merge(sketch)
+    added = read_sketch(total.to_bytes())
 
-    assert (together.requests, together.errors) == (added.requests, added.errors) == (total.requests, total.errors)
+    assert (added.requests, added.errors) == (total.requests, total.errors)
     ranks = range(1, 101)
-    assert together.percentiles(*ranks) == added.percentiles(*ranks)
-    classes = [{name: part.requests for name, part in one.by_status_class().items()} for one in (together, added)]
-    assert classes[0] == classes[1]
+    for reading in (
+        read_all(read_sketch(sketch.to_bytes()) for sketch in sketches),
+        read_all(read_stored(sketch) for sketch in sketches),
+        read_all(part for _name, part in read_status_classes(total.to_bytes())),
+        read_stored(total),
+    ):
+        assert (reading.requests, reading.errors) == (added.requests, added.errors)
+        assert reading.percentiles(*ranks) == added.percentiles(*ranks)
+
+
+@given(st.dictionaries(st.builds(cell_of, st.integers(100, 599), LATENCIES), st.integers(1, 2**48)))
+def test_an_encoded_distribution_comes_back(cells: dict[int, int]) -> None:
+    distribution = distribution_of(cells, cells.values())
+    assert list(decode_distribution(encode_distribution(distribution))) == distribution
+
+
+def test_bytes_are_read_alike_on_machines_of_the_other_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = encode_distribution([1, 300])
+    assert list(decode_distribution(encoded)) == [1, 300]
+    monkeypatch.setattr(sys, "byteorder", {"little": "big", "big": "little"}[sys.byteorder])
+    assert list(decode_distribution(encoded)) == [1 << 8, (300 & 255) << 8 | 300 >> 8]
 
 
 def test_statuses_are_told_apart() -> None:
-    reading = Reading(*(sketch_of([10] * count, status).to_bytes() for status, count in ((200, 2), (404, 1), (503, 3))))
+    merged = Sketch()
+    for count, status in ((2, 200), (1, 404), (3, 503)):
+        merged.merge(sketch_of([10] * count, status))
+    classes = dict(read_status_classes(merged.to_bytes()))
 
-    assert (reading.requests, reading.errors) == (6, 3)
-    assert {name: part.requests for name, part in reading.by_status_class().items()} == {"2xx": 2, "4xx": 1, "5xx": 3}
+    assert {name: (part.requests, part.errors) for name, part in classes.items()} == {
+        "2xx": (2, 0),
+        "4xx": (1, 0),
+        "5xx": (3, 3),
+    }
 
 
 def test_without_requests_there_is_no_percentile() -> None:
     assert Reading().percentiles(50, 95, 99) == [None, None, None]
-    assert Reading(Sketch().to_bytes()).percentiles(50) == [None]
+    assert read_sketch(Sketch().to_bytes()).percentiles(50) == [None]
