@@ -65,8 +65,11 @@ def read_target(uri: str) -> Target | None:
 
 
 def read_decoded_target(path: str) -> Target | None:
-    """Return what a path selects that a server has decoded already; a percent sign in it was an encoded one."""
-    return read_target(quote(path, safe=PATH_SAFE))
+    """Return what a path selects that a server has decoded already; a percent sign in it was an encoded one.
+
+    Or it is Django's, which encodes anew what is no UTF-8: an overlong slash would look like an innocent ``%C0%AF``.
+    """
+    return read_target(quote(path, safe=PATH_SAFE)) if _is_utf8(path) else None
 
 
 def read_url_target(url: str) -> Target | None:
@@ -76,10 +79,13 @@ def read_url_target(url: str) -> Target | None:
 
 
 def _is_unmistakable(path: str) -> bool:
-    if DISGUISED.search(path) or DOT_SEGMENT.search(path) or JOINED.search(path):
-        return False
+    # An overlong `/` (`%c0%af`) is no UTF-8.
+    return _is_utf8(path) and not (DISGUISED.search(path) or DOT_SEGMENT.search(path) or JOINED.search(path))
+
+
+def _is_utf8(path: str) -> bool:
     try:
-        unquote_to_bytes(path).decode()  # an overlong `/` (`%c0%af`) is no UTF-8
+        unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         return False
     return True
