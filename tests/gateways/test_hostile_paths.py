@@ -1,20 +1,14 @@
-"""Forty paths that two programs could read differently, through a real nginx: who is called is who was decided about.
+"""Forty paths that two programs could read differently, through real proxies: who is called is who was decided about.
 
 The key opens payments alone. Whatever the path, no other API is called, and what payments is sent lies below its base.
 """
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from apikeys.exporters.site import describe_site
 from tests.gateways.conftest import Town
-from tests.gateways.proxies import Answer, Proxy, listen, proxy
+from tests.gateways.proxies import Answer, Proxy
 
-REFUSED = (400, 403, 404, 414)
+REFUSED = (400, 403, 404, 414, 503)  # 503: Django's test server looks for a file of that name, and fails on the longest
 CALM = re.compile(r"/base(?:/[\w!$&'()*+,;=:@.~%-]*)*(?:\?.*)?", re.ASCII)
 
 HOSTILE: tuple[bytes, ...] = (
@@ -69,14 +63,6 @@ HOSTILE: tuple[bytes, ...] = (
 )
 
 
-@pytest.fixture
-def nginx(town: Town, edge_token: str, live_server: Any, tmp_path: Path, settings: Any) -> Iterator[Proxy]:
-    settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
-    site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
-    with proxy("nginx", site, tmp_path) as running:
-        yield running
-
-
 def fault_of(path: bytes, town: Town, answer: Answer) -> str | None:
     """Return what is wrong with how a path was treated; None if nothing is."""
     if town.others.calls:
@@ -95,34 +81,36 @@ def test_the_list_is_long_enough() -> None:
     assert len(set(HOSTILE)) >= 40
 
 
-def test_no_hostile_path_reaches_another_api(nginx: Proxy, town: Town) -> None:
+def test_no_hostile_path_reaches_another_api(edge: Proxy, town: Town) -> None:
     faults = []
     for path in HOSTILE:
-        fault = fault_of(path, town, nginx.call(path, town.credential))
+        fault = fault_of(path, town, edge.call(path, town.credential))
         if fault:
             faults.append(fault)
             town.others.calls.clear()
             town.paying.calls.clear()
     assert faults == []
     # The proxy is as well as before, and so is the key.
-    assert nginx.call("/acme/payments/1", town.credential).status == 200
+    assert edge.call("/acme/payments/1", town.credential).status == 200
     assert town.paying.calls[0][1] == "/base/1"
 
 
-@pytest.mark.parametrize(
-    ("path", "target"),
-    [
-        ("/acme/payments", "/base"),
-        ("/acme/payments/", "/base/"),
-        ("/acme/payments/a%20b", "/base/a%20b"),
-        ("/acme/payments/a%20b?c=%2F..%2F", "/base/a%20b?c=%2F..%2F"),
-        ("/acme/payments/caf%C3%A9", "/base/caf%C3%A9"),
-        ("/acme/%70ayments/1", "/base/1"),
-        ("/acme/payments/a;b=c,d", "/base/a;b=c,d"),
-        ("/acme/payments/...", "/base/..."),
-        ("/acme/payments/x?", "/base/x?"),
-    ],
-)
-def test_an_honest_path_arrives_as_it_was_sent(nginx: Proxy, town: Town, path: str, target: str) -> None:
-    assert nginx.call(path, town.credential).status == 200
-    assert town.paying.calls[0][1].removesuffix("?") == target.removesuffix("?")
+HONEST = {
+    "/acme/payments": "/base",
+    "/acme/payments/": "/base/",
+    "/acme/payments/a%20b": "/base/a%20b",
+    "/acme/payments/a%20b?c=%2F..%2F": "/base/a%20b?c=%2F..%2F",
+    "/acme/payments/caf%C3%A9": "/base/caf%C3%A9",
+    "/acme/%70ayments/1": "/base/1",
+    "/acme/payments/a;b=c,d": "/base/a;b=c,d",
+    "/acme/payments/...": "/base/...",
+    "/acme/payments/x?": "/base/x",
+}
+
+
+def test_an_honest_path_arrives_as_it_was_sent(edge: Proxy, town: Town) -> None:
+    for path in HONEST:
+        assert edge.call(path, town.credential).status == 200, path
+    # An empty query may go missing on the way.
+    arrived = [target.removesuffix("?") for _method, target, _headers in town.paying.calls]
+    assert arrived == list(HONEST.values())
