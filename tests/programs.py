@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,8 +13,12 @@ INSTALL_SECONDS = 120
 
 
 def require_program(name: str) -> str:
-    """Return the path of a program; skip the test without it, or fail if ``STOA_TEST_REQUIRE`` names it."""
-    return shutil.which(name) or do_without(name, f"{name} is not installed")
+    """Return the path of a program; skip the test without it, or fail if ``STOA_TEST_REQUIRE`` names it.
+
+    Some are Python packages, and stand beside the interpreter.
+    """
+    beside = Path(sys.executable).parent
+    return shutil.which(name) or shutil.which(name, path=beside) or do_without(name, f"{name} is not installed")
 
 
 def do_without(name: str, reason: str) -> NoReturn:

@@ -6,6 +6,7 @@ from apikeys.configuration import Route
 from apikeys.exporters.site import (
     FOREIGN_HEADERS,
     IDENTITY_HEADERS,
+    IDENTITY_SPELLINGS,
     LIMIT_HEADERS,
     REFUSAL_HEADERS,
     ROUTING_HEADERS,
@@ -21,6 +22,16 @@ STOA_GATEWAY_TOKEN, which `nginx_config: envs` in conf/config.yaml must name. A 
 """
 END = "#END\n"  # APISIX reads a file only if it ends so
 TIMEOUT_MS = 2000
+# When forward-auth has asked: in most releases it does so after proxy-rewrite, which must leave the key where it is.
+# Any other credential is the upstream's own business.
+WITHHOLD_OUR_KEYS = """return function()
+  for name, pattern in pairs({["x-api-key"] = "^stoa_", ["authorization"] = "^bearer +stoa_"}) do
+    local values = ngx.req.get_headers()[name] or {}
+    for _, value in ipairs(type(values) == "table" and values or {values}) do
+      if value:lower():find(pattern) then ngx.req.clear_header(name) end
+    end
+  end
+end"""
 BEFORE_FORWARD_AUTH = 2002 + 1  # the plugin's own priority is 2002
 
 
@@ -42,8 +53,8 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
             "forward-auth": _decision(site),
             "proxy-rewrite": {
                 "regex_uri": [f"^{path}/(.*)$", f"{route.base_path}/$1", f"^{path}$", route.base_path or "/"],
-                "headers": {"remove": ["X-API-Key", TOKEN_HEADER]},
             },
+            "serverless-post-function": {"phase": "access", "functions": [WITHHOLD_OUR_KEYS]},
         },
         "upstream": {
             "type": "roundrobin",
@@ -57,7 +68,7 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
 
 def _removal() -> dict[str, Any]:
     """Return a plugin that takes away what a client claims: older releases keep it where the answer says nothing."""
-    names = ", ".join(f'"{name}"' for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS, *FOREIGN_HEADERS))
+    names = ", ".join(f'"{name}"' for name in (*IDENTITY_SPELLINGS, *ROUTING_HEADERS, *FOREIGN_HEADERS))
     function = f"return function() for _, name in ipairs({{{names}}}) do ngx.req.clear_header(name) end end"
     return {"_meta": {"priority": BEFORE_FORWARD_AUTH}, "phase": "rewrite", "functions": [function]}
 

@@ -9,6 +9,7 @@ from apikeys.exporters.site import (
     LIMIT_HEADERS,
     REFUSAL_HEADERS,
     ROUTING_HEADERS,
+    UNAVAILABLE,
     Site,
     dump_yaml,
 )
@@ -16,13 +17,26 @@ from apikeys.exporters.site import (
 COMMENT = """
 A STOA gateway for Envoy 1.30 or newer: a whole bootstrap. Put the gateway's token in place of ${STOA_GATEWAY_TOKEN},
 with envsubst for one: Envoy does not read its environment. A new API needs this file again.
-It asks with the Host of the original call: the control plane's STOA_ALLOWED_HOSTS must name the gateway's hosts.
 Envoy normalises paths and refuses encoded slashes before it asks, routes and forwards: all three see the same path.
 """
 TYPE = "type.googleapis.com/envoy"
+FILTERS = f"{TYPE}.extensions.filters.http"
 CONTROL_PLANE = "stoa_control_plane"
 TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
+UPSTREAM_TIMEOUT = "60s"  # as the other gateways have it; Envoy's own is 15 s
 DECISION_TIMEOUT = "2s"  # Envoy's default of 200 ms is less than a control plane takes that has just been started
+# No other filter looks at a header's value. Any other credential is the upstream's own business.
+WITHHOLD_OUR_KEYS = """
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  if (headers:get("x-api-key") or ""):find("^stoa_") then
+    headers:remove("x-api-key")
+  end
+  if (headers:get("authorization") or ""):lower():find("^bearer +stoa_") then
+    headers:remove("authorization")
+  end
+end
+"""
 
 
 def export(site: Site) -> str:
@@ -37,21 +51,25 @@ def export(site: Site) -> str:
 def _listener(site: Site) -> dict[str, Any]:
     connections = f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     foreign = (*IDENTITY_HEADERS, *ROUTING_HEADERS, *FOREIGN_HEADERS)
+    routes = [each for route in site.routes for each in _routes(route)]
     manager = {
         "@type": connections,
         "stat_prefix": "stoa",
+        # We stand at the edge: the caller's address is the connection's, and no client gives Envoy orders in x-envoy-*.
+        "use_remote_address": True,
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"},
         # Before the filters, so that none of these is the client's when ext_authz adds the answer's.
         "early_header_mutation_extensions": [_early_removal(foreign)],
-        "route_config": {
-            "virtual_hosts": [
-                {"name": "stoa", "domains": ["*"], "routes": [each for route in site.routes for each in _routes(route)]}
-            ]
-        },
-        "http_filters": [_decision_filter(site), _filter("router", f"{TYPE}.extensions.filters.http.router.v3.Router")],
+        "route_config": {"virtual_hosts": [{"name": "stoa", "domains": ["*"], "routes": [*routes, _nowhere()]}]},
+        "local_reply_config": {"mappers": [_unavailable()]},
+        "http_filters": [
+            _decision_filter(site),
+            _filter("lua", f"{FILTERS}.lua.v3.Lua", default_source_code={"inline_string": WITHHOLD_OUR_KEYS}),
+            _filter("router", f"{FILTERS}.router.v3.Router"),
+        ],
     }
     return {
         "name": "stoa",
@@ -59,6 +77,19 @@ def _listener(site: Site) -> dict[str, Any]:
         "filter_chains": [
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
+    }
+
+
+def _unavailable() -> dict[str, Any]:
+    """Return what a caller is told where Envoy itself says 503."""
+    comparison = {"op": "EQ", "value": {"default_value": 503, "runtime_key": "stoa.unavailable"}}
+    return {
+        "filter": {"status_code_filter": {"comparison": comparison}},
+        "headers_to_add": [{"header": {"key": "retry-after", "value": "2"}}],
+        "body_format_override": {
+            "text_format_source": {"inline_string": UNAVAILABLE},
+            "content_type": "application/json",
+        },
     }
 
 
@@ -93,7 +124,7 @@ def _decision_filter(site: Site) -> dict[str, Any]:
     }
     return _filter(
         "ext_authz",
-        f"{TYPE}.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        f"{FILTERS}.ext_authz.v3.ExtAuthz",
         transport_api_version="V3",
         failure_mode_allow=False,
         status_on_error={"code": "ServiceUnavailable"},
@@ -117,9 +148,18 @@ def _routes(route: Route) -> list[dict[str, Any]]:
 def _match(match: dict[str, str], rewritten: str, route: Route) -> dict[str, Any]:
     return {
         "match": match,
-        "route": {"cluster": route.api_id, "host_rewrite_literal": route.authority, "prefix_rewrite": rewritten},
-        "request_headers_to_remove": ["x-api-key"],
+        "route": {
+            "cluster": route.api_id,
+            "host_rewrite_literal": route.authority,
+            "prefix_rewrite": rewritten,
+            "timeout": UPSTREAM_TIMEOUT,
+        },
     }
+
+
+def _nowhere() -> dict[str, Any]:
+    """Return where all else goes: a refusal says why, and an API that is newer than the file is a 503."""
+    return {"match": {"prefix": "/"}, "direct_response": {"status": 503}}
 
 
 def _cluster(name: str, host: str, port: int, *, tls: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,12 @@ IDENTITY_HEADERS = (
     "X-Stoa-Key",
     "X-Stoa-Plan",
     "X-Stoa-Decision",
+)
+# The same for an upstream that reads _ as -, as CGI and WSGI do, behind a gateway that lets _ through.
+IDENTITY_SPELLINGS = tuple(
+    "".join(each)
+    for name in IDENTITY_HEADERS
+    for each in product(*(("-", "_") if letter == "-" else letter for letter in name))
 )
 # Where the call goes: for the gateway only.
 ROUTING_HEADERS = ("X-Stoa-Upstream", "X-Stoa-Upstream-Scheme", "X-Stoa-Upstream-Host", "X-Stoa-Path")

@@ -1,4 +1,4 @@
-"""A small world behind real proxies: two APIs of acme's, one of them open to one key, and one that is open to all."""
+"""What configurations are made of; and a town behind real proxies: one API that a key opens, and one open to all."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
-from apikeys.exporters.site import describe_site
+from apikeys.exporters.site import Site, describe_site
 from apikeys.models import ApiKey
 from apikeys.services import NewKey, issue_key
 from catalog.gateways import register_gateway
 from catalog.models import Api
 from stoa_cp.actors import SYSTEM
+from stoa_cp.credentials import new_credential
 from subscriptions.models import Subscription
+from tenants.models import Tenant
 from tests.factories import ApiFactory, SubscriptionFactory, TenantFactory
-from tests.gateways.proxies import Proxy, Upstream, listen, proxy, upstream
+from tests.gateways.proxies import FILES, Proxy, Upstream, listen, proxy, upstream
+
+TOKEN = new_credential("stoa_gtw_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,34 @@ def edge_token(town: Town) -> str:
     return register_gateway("edge-1", by=SYSTEM)[1]
 
 
-@pytest.fixture(params=["nginx", "caddy"])
+@pytest.fixture(params=FILES)
 def edge(request: Any, town: Town, edge_token: str, live_server: Any, tmp_path: Path, settings: Any) -> Iterator[Proxy]:
     """A real proxy in front of the town, which asks a real control plane."""
     settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
     site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
     with proxy(request.param, site, tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def payments(acme: Tenant) -> Api:
+    return ApiFactory(
+        tenant=acme, name="payments", path="/pay.v1", upstream_url="https://pay.example.com/v2", requests_per_hour=100
+    )
+
+
+@pytest.fixture
+def status(acme: Tenant) -> Api:
+    """An open API without a base path."""
+    return ApiFactory(tenant=acme, name="status", path="/", upstream_url="http://127.0.0.1:9100", auth_required=False)
+
+
+@pytest.fixture
+def mobile(payments: Api, status: Api) -> Subscription:
+    return SubscriptionFactory(tenant=payments.tenant, api=payments, application="mobile app", active=True)
+
+
+@pytest.fixture
+def site(mobile: Subscription) -> Site:
+    """What a configuration is made of, for an API that asks for a key and one that does not."""
+    return describe_site(token=TOKEN)

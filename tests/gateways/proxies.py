@@ -23,7 +23,8 @@ from tests.programs import require_program
 
 START_SECONDS = 15
 ANSWER_SECONDS = 15
-FILES = {"nginx": "nginx.conf", "caddy": "Caddyfile"}
+NO_ROUTE = b"404 page not found\n"  # Traefik, before its file provider has read the file
+FILES = {"nginx": "nginx.conf", "caddy": "Caddyfile", "envoy": "envoy.yaml", "traefik": "dynamic.yaml"}
 
 
 @dataclass(slots=True)
@@ -114,12 +115,17 @@ def proxy(program: str, site: Site, folder: Path) -> Iterator[Proxy]:
     """Run the exported configuration of a standalone site; ``site.listen`` names its port."""
     path = require_program(program)
     (folder / FILES[program]).write_text(export_configuration(program, site))
-    process = subprocess.Popen(_command(program, path), cwd=folder, env=os.environ | {"HOME": str(folder)})
+    process = subprocess.Popen(
+        command_of(program, path, site.listen), cwd=folder, env=os.environ | {"HOME": str(folder)}
+    )
     try:
-        _await_port(process, site.listen_port)
-        yield Proxy(program, site.listen_port, folder)
+        await_port(process, site.listen_port)
+        running = Proxy(program, site.listen_port, folder)
+        if program == "traefik":
+            _await_routes(running)
+        yield running
     finally:
-        process.terminate()
+        process.kill()  # Traefik would take seconds to say goodbye
         process.wait(timeout=10)
 
 
@@ -127,14 +133,22 @@ def listen() -> str:
     return f"127.0.0.1:{free_port()}"
 
 
-def _command(program: str, path: str) -> list[str]:
-    if program == "caddy":
-        return [path, "run", "--adapter", "caddyfile", "--config", FILES[program]]
-    # One process without a master: it is our child, runs as whoever we are, and ends with us.
-    return [path, "-e", "stderr", "-p", ".", "-c", FILES[program], "-g", "daemon off; master_process off;"]
+def command_of(program: str, path: str, listen: str) -> list[str]:
+    match program:
+        case "caddy":
+            return [path, "run", "--adapter", "caddyfile", "--config", FILES[program]]
+        case "envoy":
+            return [path, "--config-path", FILES[program], "--disable-hot-restart", "--log-level", "warning"]
+        case "traefik":
+            # What the file provider does not carry: where to listen.
+            entry = f"--entryPoints.web.address={listen}"
+            return [path, entry, f"--providers.file.filename={FILES[program]}", "--global.checkNewVersion=false"]
+        case _:
+            # One process without a master: it is our child, runs as whoever we are, and ends with us.
+            return [path, "-e", "stderr", "-p", ".", "-c", FILES[program], "-g", "daemon off; master_process off;"]
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
+def await_port(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
@@ -142,3 +156,11 @@ def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
                 return
         time.sleep(0.02)
     pytest.fail("The proxy did not start.")
+
+
+def _await_routes(traefik: Proxy) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while traefik.call("/").content == NO_ROUTE:
+        if time.monotonic() > deadline:
+            pytest.fail("Traefik did not take the file.")
+        time.sleep(0.02)
