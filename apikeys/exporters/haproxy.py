@@ -1,6 +1,14 @@
-"""HAProxy: asks through haproxy-auth-request, and calls the backend that the answer names."""
+"""HAProxy: asks through a Lua action of ours, ``stoa.lua``, and calls the backend that the answer names."""
 
-from apikeys.exporters.site import IDENTITY_HEADERS, REFUSAL_HEADERS, ROUTING_HEADERS, UNAVAILABLE, Site, render_file
+from apikeys.exporters.site import (
+    IDENTITY_HEADERS,
+    LIMIT_HEADERS,
+    REFUSAL_HEADERS,
+    ROUTING_HEADERS,
+    UNAVAILABLE,
+    Site,
+    render_file,
+)
 
 
 def export(site: Site) -> str:
@@ -10,7 +18,7 @@ def export(site: Site) -> str:
         site,
         token=site.token_or("${STOA_GATEWAY_TOKEN}"),
         copied=",".join(name.lower() for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS)),
-        refused=",".join(name.lower() for name in REFUSAL_HEADERS),
+        refused=",".join(name.lower() for name in (*REFUSAL_HEADERS, *LIMIT_HEADERS)),
         routing=ROUTING_HEADERS,
         unavailable=UNAVAILABLE,
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -15,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from apikeys.exporters import export_configuration
 from apikeys.exporters.site import Site
@@ -24,7 +26,19 @@ from tests.programs import require_program
 START_SECONDS = 15
 ANSWER_SECONDS = 15
 NO_ROUTE = b"404 page not found\n"  # Traefik, before its file provider has read the file
-FILES = {"nginx": "nginx.conf", "caddy": "Caddyfile", "envoy": "envoy.yaml", "traefik": "dynamic.yaml"}
+FILES = {
+    "nginx": "nginx.conf",
+    "caddy": "Caddyfile",
+    "envoy": "envoy.yaml",
+    "traefik": "dynamic.yaml",
+    "haproxy": "haproxy.cfg",
+}
+LUA_OF_HAPROXY = settings.BASE_DIR / "templates/gateways/stoa.lua"
+
+
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, _request: Any, _address: Any) -> None:
+        """Say nothing: HAProxy ends its connections with a reset."""
 
 
 @dataclass(slots=True)
@@ -60,7 +74,7 @@ def upstream() -> Iterator[Upstream]:
         def log_message(self, *_arguments: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server = QuietServer(("127.0.0.1", 0), Door)
     Thread(target=server.serve_forever, daemon=True).start()
     seen.url = f"http://127.0.0.1:{server.server_port}"
     try:
@@ -115,6 +129,7 @@ def proxy(program: str, site: Site, folder: Path) -> Iterator[Proxy]:
     """Run the exported configuration of a standalone site; ``site.listen`` names its port."""
     path = require_program(program)
     (folder / FILES[program]).write_text(export_configuration(program, site))
+    shutil.copy(LUA_OF_HAPROXY, folder)
     process = subprocess.Popen(
         command_of(program, path, site.listen), cwd=folder, env=os.environ | {"HOME": str(folder)}
     )
@@ -139,6 +154,8 @@ def command_of(program: str, path: str, listen: str) -> list[str]:
             return [path, "run", "--adapter", "caddyfile", "--config", FILES[program]]
         case "envoy":
             return [path, "--config-path", FILES[program], "--disable-hot-restart", "--log-level", "warning"]
+        case "haproxy":
+            return [path, "-db", "-f", FILES[program]]
         case "traefik":
             # What the file provider does not carry: where to listen.
             entry = f"--entryPoints.web.address={listen}"

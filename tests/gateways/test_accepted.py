@@ -1,6 +1,7 @@
 """What we write is accepted by the programs themselves, and what is broken is not: their check can fail."""
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +13,16 @@ import pytest
 from apikeys.exporters import export_configuration
 from apikeys.exporters.site import Site
 from tests.gateways.conftest import TOKEN
-from tests.gateways.proxies import FILES, NO_ROUTE, START_SECONDS, Proxy, await_port, command_of, upstream
+from tests.gateways.proxies import (
+    FILES,
+    LUA_OF_HAPROXY,
+    NO_ROUTE,
+    START_SECONDS,
+    Proxy,
+    await_port,
+    command_of,
+    upstream,
+)
 from tests.identity.ports import free_port
 from tests.programs import require_program
 
@@ -24,14 +34,18 @@ CHECKS = {
     "haproxy": ("-c", "-f"),
     "envoy": ("--mode", "validate", "--config-path"),
 }
-# The place of haproxy-auth-request, which Debian has not: an action of the same name and number of arguments.
-AUTH_REQUEST = 'core.register_action("auth-intercept", {"http-req"}, function() end, 6)\n'
 
 
 @pytest.mark.parametrize("program", CHECKS)
 def test_the_program_accepts_it(site: Site, program: str, tmp_path: Path) -> None:
     token = TOKEN if program == "nginx" else ""  # which reads no environment
-    for each in (site, replace(site, is_standalone=True, token=token), replace(site, routes=(), subscriptions=())):
+    sites = (
+        site,
+        replace(site, is_standalone=True, token=token),
+        replace(site, control_plane_url="https://127.0.0.1:8443"),
+        replace(site, routes=()),
+    )
+    for each in sites:
         accepted, said = judged(program, export_configuration(program, each), tmp_path)
         assert accepted, said
         assert "not formatted" not in said  # as Caddy would put it
@@ -60,14 +74,13 @@ def test_the_program_refuses_what_is_broken(
 def judged(program: str, text: str, folder: Path) -> tuple[bool, str]:
     """Return whether a program's own check accepts a configuration, and what it says."""
     path = require_program(program)
-    (folder / "auth-request.lua").write_text(AUTH_REQUEST)
+    shutil.copy(LUA_OF_HAPROXY, folder)
     for place in ("/var/log/nginx/", "/var/log/caddy/", "/etc/haproxy/"):
         text = text.replace(place, f"{folder}/")
     if program == "nginx" and "events {}" not in text:
         text = f"pid part.pid; error_log stderr; events {{}} http {{\n{text}}}\n"
-    name = FILES.get(program, "haproxy.cfg")
-    (folder / name).write_text(text)
-    command = [path, *CHECKS[program], name]
+    (folder / FILES[program]).write_text(text)
+    command = [path, *CHECKS[program], FILES[program]]
     environment = os.environ | {"STOA_GATEWAY_TOKEN": TOKEN, "HOME": str(folder)}
     checked = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=30
