@@ -10,6 +10,8 @@ from apikeys.exporters.site import (
     render_file,
 )
 
+TOLD = (*LIMIT_HEADERS, "Deprecation", "Sunset")  # with an answer of the upstream's
+
 
 def export(site: Site) -> str:
     """Return an ``haproxy.cfg`` with a backend per API."""
@@ -17,8 +19,9 @@ def export(site: Site) -> str:
         "haproxy.cfg",
         site,
         token=site.token_or("${STOA_GATEWAY_TOKEN}"),
-        copied=",".join(name.lower() for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS)),
+        copied=",".join(name.lower() for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS, *TOLD)),
         refused=",".join(name.lower() for name in (*REFUSAL_HEADERS, *LIMIT_HEADERS)),
         routing=ROUTING_HEADERS,
+        told=TOLD,
         unavailable=UNAVAILABLE,
     )

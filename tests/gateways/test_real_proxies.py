@@ -24,7 +24,7 @@ PAYMENTS = "/acme/payments"
 follow_the_answer = pytest.mark.parametrize("edge", ["nginx", "caddy"], indirect=True)
 follow_the_file = pytest.mark.parametrize("edge", ["envoy", "haproxy", "traefik"], indirect=True)
 # Traefik passes nothing of a permission on to the caller.
-tell_the_caller = pytest.mark.parametrize("edge", ["nginx", "caddy", "envoy"], indirect=True)
+tell_the_caller = pytest.mark.parametrize("edge", ["nginx", "caddy", "envoy", "haproxy"], indirect=True)
 
 
 def test_a_subscribed_key_gets_through(edge: Proxy, town: Town) -> None:
