@@ -1,50 +1,55 @@
-"""Looks up the APIs and subscriptions that a batch names, in one query each."""
+"""Looks up the APIs and subscriptions that a batch names, in one query."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from catalog.models import Api
 from stoa_cp.ids import is_id
-from subscriptions.models import Subscription
+from stoa_cp.prepared import fetch_all
 
 NO_SUCH_API = _("There is no such API.")
 NO_SUCH_SUBSCRIPTION = _("The API has no such subscription.")
 
-
-class KnownApi(NamedTuple):
-    """Whose API it is, and until when it was there, in seconds since 1970."""
-
-    tenant_id: str
-    until: float
+LOOK_UP = """
+SELECT id, tenant_id, deleted_at
+FROM catalog_api WHERE id = ANY(%(api_ids)b::text[])
+UNION ALL
+SELECT id, api_id, NULL::timestamptz
+FROM subscriptions_subscription WHERE id = ANY(%(subscription_ids)b::text[])
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What exists of the things that a batch names."""
+    """What exists of the things that a batch names.
 
-    apis: Mapping[str, KnownApi]
-    api_of_subscription: Mapping[str | None, str]
+    ``owners`` has the tenant of each API and the API of each subscription, by ids, which tell the two apart.
+    """
+
+    owners: Mapping[str, str]
+    deleted_at: Mapping[str, datetime]
 
     def existed_until(self, api_id: str) -> float:
         """Return when the API was deleted, in seconds since 1970: infinity if it was not, 0 if it never was there."""
-        return self.apis[api_id].until if api_id in self.apis else 0.0
+        if api_id in self.deleted_at:
+            return self.deleted_at[api_id].timestamp()
+        return float("inf") if api_id in self.owners else 0.0
 
     def has_subscription(self, api_id: str, subscription_id: str | None) -> bool:
         """Tell whether the subscription is one of the API's, and so of its tenant's; none at all always is."""
-        return subscription_id is None or self.api_of_subscription.get(subscription_id) == api_id
+        return subscription_id is None or self.owners.get(subscription_id) == api_id
 
 
 def look_up(api_ids: Iterable[str], subscription_ids: Iterable[str | None]) -> Directory:
     """Return what of this exists. Misspelled ids never reach the database."""
-    apis = Api.objects.filter(id__in={name for name in api_ids if is_id(name, "api")})
-    subscriptions = Subscription.objects.filter(id__in={name for name in subscription_ids if is_id(name, "sub")})
+    named = {
+        "api_ids": [name for name in api_ids if is_id(name, "api")],
+        "subscription_ids": [name for name in subscription_ids if is_id(name, "sub")],
+    }
+    rows = fetch_all(LOOK_UP, named)
     return Directory(
-        apis={
-            id_: KnownApi(tenant_id, deleted_at.timestamp() if deleted_at else float("inf"))
-            for id_, tenant_id, deleted_at in apis.values_list("id", "tenant_id", "deleted_at")
-        },
-        api_of_subscription=dict(subscriptions.values_list("id", "api_id")),
+        owners={id_: owner_id for id_, owner_id, _deleted_at in rows},
+        deleted_at={id_: deleted_at for id_, _owner_id, deleted_at in rows if deleted_at},
     )

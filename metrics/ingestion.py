@@ -1,11 +1,10 @@
-"""Counts a batch of traffic: record by record, exactly once, in one transaction."""
+"""Counts a batch of traffic: record by record, exactly once, in one statement."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.functional import Promise
 
@@ -15,20 +14,30 @@ from metrics.models import TrafficBatch
 from metrics.records import MAX_AGE, Judge, RecordRefused
 from metrics.sketches import Sketch
 from stoa_cp.actors import Actor
+from stoa_cp.prepared import fetch_one
 
 MINUTE_SECONDS = 60
 # Much longer than MAX_AGE: by then a repetition's records are too old to count anyway.
 LEDGER_KEPT = timedelta(days=7)
 
-CLAIM_BATCH = """
-INSERT INTO metrics_trafficbatch (reporter, batch_id, accepted, refused, received_at)
-VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (reporter, batch_id) DO NOTHING
-"""
-COPY_DELTAS = """
-COPY metrics_trafficdelta
-    (minute, last_request_at, tenant_id, api_id, subscription_id, requests, errors, sketch)
-FROM STDIN
+# The claim and the deltas are one statement, and so one transaction, in one exchange with the server. COPY would take
+# three, and is no faster for the hundred rows of a batch.
+COUNT_BATCH = """
+WITH claimed AS (
+    INSERT INTO metrics_trafficbatch (reporter, batch_id, accepted, refused, received_at)
+    VALUES (%(reporter)s, %(batch_id)s, %(accepted)s, %(refused)s, %(received_at)s)
+    ON CONFLICT (reporter, batch_id) DO NOTHING
+    RETURNING id
+), appended AS (
+    INSERT INTO metrics_trafficdelta
+        (minute, last_request_at, tenant_id, api_id, subscription_id, requests, errors, sketch)
+    SELECT deltas.*
+    FROM claimed, unnest(
+        %(minute)b::timestamptz[], %(last_request_at)b::timestamptz[], %(tenant_id)b::text[], %(api_id)b::text[],
+        %(subscription_id)b::text[], %(requests)b::bigint[], %(errors)b::bigint[], %(sketch)b::bytea[]
+    ) AS deltas
+)
+SELECT id FROM claimed
 """
 
 
@@ -50,6 +59,19 @@ class Receipt:
     refused: list[Refusal] = field(default_factory=list)
 
 
+class Delta(NamedTuple):
+    """A row of ``TrafficDelta``."""
+
+    minute: datetime
+    last_request_at: datetime
+    tenant_id: str
+    api_id: str
+    subscription_id: str | None
+    requests: int
+    errors: int
+    sketch: bytes
+
+
 # A call's index in the batch, when it was in seconds since 1970, and its cell of a sketch.
 Entry = tuple[int, float, int]
 # (minutes since 1970, API id, subscription id) → calls
@@ -62,22 +84,17 @@ def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE
     Bad records are refused one by one. A batch without a single good one leaves no trace and may be sent again.
     ``max_age`` None lets any past time through: for simulated traffic.
     """
-    # The early answer to a repetition; of two at the same time, the claim below lets one pass.
-    if TrafficBatch.objects.filter(reporter=by.id, batch_id=batch.batch_id).exists():
-        return Receipt(is_duplicate=True)
     now = timezone.now()
     groups, unreadable = _group(batch.records, Judge(now, max_age))
     directory = look_up({api_id for _minute, api_id, _sub in groups}, {sub for _minute, _api_id, sub in groups})
     known, unknown = _part(groups, directory)
     refused = sorted(unreadable + unknown, key=lambda refusal: refusal.index)
     receipt = Receipt(accepted=len(batch.records) - len(refused), refused=refused)
-    if not receipt.accepted:
-        return receipt
-    with transaction.atomic():
-        if not _claim(batch.batch_id, receipt, by, now):
-            return Receipt(is_duplicate=True)
-        _append(known, directory)
-    return receipt
+    if receipt.accepted:
+        is_new = _count(batch.batch_id, receipt, _make_deltas(known, directory), by=by, now=now)
+    else:
+        is_new = not TrafficBatch.objects.filter(reporter=by.id, batch_id=batch.batch_id).exists()
+    return receipt if is_new else Receipt(is_duplicate=True)
 
 
 def forget_batches(now: datetime) -> int:
@@ -117,27 +134,25 @@ def _part(groups: Groups, directory: Directory) -> tuple[Groups, list[Refusal]]:
     return known, refused
 
 
-def _claim(batch_id: str, receipt: Receipt, by: Actor, now: datetime) -> bool:
-    """Enter the batch in the ledger; False if it is there. An identical batch in flight is waited for."""
-    with connection.cursor() as cursor:
-        cursor.execute(CLAIM_BATCH, [by.id, batch_id, receipt.accepted, len(receipt.refused), now])
-        return bool(cursor.rowcount)
+def _make_deltas(groups: Groups, directory: Directory) -> list[Delta]:
+    deltas = []
+    for (minute, api_id, subscription_id), entries in groups.items():
+        begins_at = datetime.fromtimestamp(minute * MINUTE_SECONDS, UTC)
+        last_at = datetime.fromtimestamp(max(at for _index, at, _cell in entries), UTC)
+        whose = (directory.owners[api_id], api_id, subscription_id)
+        sketch = Sketch.of(cell for _index, _at, cell in entries)
+        deltas.append(Delta(begins_at, last_at, *whose, sketch.requests, sketch.errors, sketch.to_bytes()))
+    return deltas
 
 
-def _append(groups: Groups, directory: Directory) -> None:
-    with connection.cursor() as cursor, cursor.copy(COPY_DELTAS) as copy:
-        for (minute, api_id, subscription_id), entries in groups.items():
-            sketch = Sketch.of(cell for _index, _at, cell in entries)
-            last_at = max(at for _index, at, _cell in entries)
-            copy.write_row(
-                (
-                    datetime.fromtimestamp(minute * MINUTE_SECONDS, UTC),
-                    datetime.fromtimestamp(last_at, UTC),
-                    directory.apis[api_id].tenant_id,
-                    api_id,
-                    subscription_id,
-                    sketch.requests,
-                    sketch.errors,
-                    sketch.to_bytes(),
-                )
-            )
+def _count(batch_id: str, receipt: Receipt, deltas: list[Delta], *, by: Actor, now: datetime) -> bool:
+    """Append the deltas, unless the ledger has the batch: then False. An identical batch in flight is waited for."""
+    columns = zip(Delta._fields, map(list, zip(*deltas, strict=True)), strict=True)
+    entry = {
+        "reporter": by.id,
+        "batch_id": batch_id,
+        "accepted": receipt.accepted,
+        "refused": len(receipt.refused),
+        "received_at": now,
+    }
+    return fetch_one(COUNT_BATCH, entry | dict(columns)) is not None

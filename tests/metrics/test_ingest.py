@@ -1,17 +1,20 @@
 """Counting a batch: what is taken, what is refused, and that nothing is counted twice."""
 
+import json
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from django.db import DataError
 from django.utils import timezone
 
 from catalog.models import Api
-from metrics.batches import Batch
+from metrics.batches import Batch, read_json
 from metrics.ingestion import Receipt, ingest_batch
 from metrics.models import TrafficBatch, TrafficDelta
 from metrics.readings import read_sketch
+from metrics.sketches import Sketch
 from stoa_cp.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 from tests.metrics.traffic import EDGE, counted, record_of, report
@@ -146,6 +149,36 @@ def test_a_batch_without_a_good_record_may_be_sent_again(mobile: Subscription) -
     assert not TrafficBatch.objects.exists()
 
     assert report(record_of(mobile), batch_id="mended").accepted == 1
+
+
+def test_a_repetition_is_one_also_when_its_records_would_be_refused_by_now(mobile: Subscription) -> None:
+    now = timezone.now()
+    report(record_of(mobile, now), batch_id="once")
+    mobile.api.deleted_at = now - timedelta(hours=1)
+    mobile.api.save()
+
+    assert report(record_of(mobile, now), batch_id="once") == Receipt(is_duplicate=True)
+
+
+def test_a_field_left_out_is_as_good_as_null(payments: Api) -> None:
+    with_null, without = record_of(payments), record_of(payments)
+    del without["subscription_id"]
+    body = json.dumps({"batch_id": "b-1", "records": [with_null, without]}).encode()
+
+    assert ingest_batch(read_json(body), by=EDGE).accepted == 2
+    assert TrafficDelta.objects.get().requests == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_whose_requests_cannot_be_stored_is_not_known(
+    mobile: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(Sketch, "requests", 2**62)  # more than the column holds
+        with pytest.raises(DataError):
+            report(record_of(mobile), batch_id="broken")
+
+    assert report(record_of(mobile), batch_id="broken").accepted == 1
 
 
 def test_refusals_come_in_the_order_of_the_records(mobile: Subscription) -> None:
