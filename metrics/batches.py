@@ -1,15 +1,23 @@
-"""Reads a batch of traffic records from the bytes that a gateway sent, within bounds."""
+"""Reads a batch of traffic records from the bytes that a gateway sent, within bounds.
+
+What is in order is decoded in C, in a quarter of the time. Anything else is read again in Python, which can tell good
+records from bad ones.
+"""
 
 import gzip
 import json
 import re
 import zlib
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import msgspec
 from django.utils.translation import gettext as _
 
+from metrics.records import FIELDS, Record
 from stoa_cp.errors import DomainError, InvalidField
 
 MAX_RECORDS = 10_000
@@ -34,10 +42,13 @@ class UnsupportedEncoding(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a gateway reports at once. ``records`` holds JSON values as they came; each is judged on its own."""
+    """What a gateway reports at once.
+
+    ``records`` holds a Record each if all are in order, else JSON values as they came; each is judged on its own.
+    """
 
     batch_id: str
-    records: list[Any]
+    records: Sequence[Any]
 
     def __post_init__(self) -> None:
         if not BATCH_ID.fullmatch(self.batch_id):
@@ -73,8 +84,48 @@ def _inflate(body: bytes) -> bytes:
         raise InvalidField("", _("The gzip data are damaged or end too early.")) from None
 
 
+class _Document(msgspec.Struct, forbid_unknown_fields=True):
+    batch_id: str
+    records: list[Record]
+
+
+_decode_document = msgspec.json.Decoder(_Document).decode
+_decode_record = msgspec.json.Decoder(Record).decode
+
+
 def read_json(body: bytes) -> Batch:
     """Read ``{"batch_id", "records": […]}``. Raises InvalidField if the document cannot be used as a whole."""
+    with suppress(ValueError):
+        document = _decode_document(body)
+        # The comma before "records" stands in for the one that the last record does not need.
+        if body.count(b",") == _count_fields(document.records):
+            return Batch(document.batch_id, document.records)
+    return _read_document(body)
+
+
+def read_ndjson(body: bytes, batch_id: str) -> Batch:
+    """Read one record a line; blank lines do not count. A line that is no JSON costs only itself."""
+    if body.count(b"\n") > 2 * MAX_RECORDS:
+        raise InvalidField("records", _("A batch holds at most 10,000 records."), code="max_length")
+    with suppress(ValueError):
+        records = [_decode_record(line) for line in body.split(b"\n") if line and not line.isspace()]
+        if body.count(b",") == _count_fields(records) - len(records):
+            return Batch(batch_id, records)
+    return Batch(batch_id, _read_lines(body))
+
+
+def _count_fields(records: Sequence[Record]) -> int:
+    """Return how many fields the records were sent with, unless one came twice: the decoder keeps the last.
+
+    Each field is followed by a comma, but for a record's last one. With more commas than these, a field came twice, or
+    a text has one in it.
+    """
+    without_subscription = [record.subscription_id for record in records].count(msgspec.UNSET)
+    without_bytes = [record.bytes for record in records].count(msgspec.UNSET)
+    return len(FIELDS) * len(records) - without_subscription - without_bytes
+
+
+def _read_document(body: bytes) -> Batch:
     try:
         document = _decoder.decode(body.decode())
     except (ValueError, RecursionError):
@@ -91,14 +142,10 @@ def read_json(body: bytes) -> Batch:
     return Batch(document["batch_id"], document["records"])
 
 
-def read_ndjson(body: bytes, batch_id: str) -> Batch:
-    """Read one record a line; blank lines do not count. A line that is no JSON costs only itself."""
+def _read_lines(body: bytes) -> list[Any]:
     # Only ids and times are text here: what a damaged byte becomes is refused with its line.
-    text = body.decode(errors="replace")
-    if text.count("\n") > 2 * MAX_RECORDS:
-        raise InvalidField("records", _("A batch holds at most 10,000 records."), code="max_length")
-    lines = (line for line in text.split("\n") if line and not line.isspace())
-    return Batch(batch_id, [_read_line(line) for line in lines])
+    lines = body.decode(errors="replace").split("\n")
+    return [_read_line(line) for line in lines if line and not line.isspace()]
 
 
 def _read_line(line: str) -> Any:

@@ -1,22 +1,20 @@
 """Counts a batch of traffic: record by record, exactly once, in one statement."""
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.utils import timezone
-from django.utils.functional import Promise
 
 from metrics.batches import Batch
+from metrics.calls import MINUTE_SECONDS, Calls, Groups, Refusal, group_calls, judge_records
 from metrics.directory import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, Directory, look_up
 from metrics.models import TrafficBatch
-from metrics.records import MAX_AGE, Judge, RecordRefused
-from metrics.sketches import Sketch
+from metrics.records import MAX_AGE, Judge
+from metrics.sketches import Sketch, cell_of
 from stoa_cp.actors import Actor
 from stoa_cp.prepared import fetch_one
 
-MINUTE_SECONDS = 60
 # Much longer than MAX_AGE: by then a repetition's records are too old to count anyway.
 LEDGER_KEPT = timedelta(days=7)
 
@@ -42,15 +40,6 @@ SELECT id FROM claimed
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a record was not counted; ``index`` counts the batch's records from 0."""
-
-    index: int
-    code: str
-    message: str | Promise
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a batch."""
 
@@ -72,12 +61,6 @@ class Delta(NamedTuple):
     sketch: bytes
 
 
-# A call's index in the batch, when it was in seconds since 1970, and its cell of a sketch.
-Entry = tuple[int, float, int]
-# (minutes since 1970, API id, subscription id) → calls
-Groups = dict[tuple[int, str, str | None], list[Entry]]
-
-
 def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE) -> Receipt:
     """Count the batch's good records, unless this reporter has sent this ``batch_id`` before.
 
@@ -85,13 +68,14 @@ def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE
     ``max_age`` None lets any past time through: for simulated traffic.
     """
     now = timezone.now()
-    groups, unreadable = _group(batch.records, Judge(now, max_age))
+    calls, unreadable = judge_records(batch.records, Judge(now, max_age))
+    groups = group_calls(calls)
     directory = look_up({api_id for _minute, api_id, _sub in groups}, {sub for _minute, _api_id, sub in groups})
-    known, unknown = _part(groups, directory)
+    known, unknown = _part(groups, calls, directory)
     refused = sorted(unreadable + unknown, key=lambda refusal: refusal.index)
     receipt = Receipt(accepted=len(batch.records) - len(refused), refused=refused)
     if receipt.accepted:
-        is_new = _count(batch.batch_id, receipt, _make_deltas(known, directory), by=by, now=now)
+        is_new = _count(batch.batch_id, receipt, _make_deltas(known, calls, directory), by=by, now=now)
     else:
         is_new = not TrafficBatch.objects.filter(reporter=by.id, batch_id=batch.batch_id).exists()
     return receipt if is_new else Receipt(is_duplicate=True)
@@ -103,44 +87,32 @@ def forget_batches(now: datetime) -> int:
     return deleted
 
 
-def _group(records: list[Any], judge: Judge) -> tuple[Groups, list[Refusal]]:
-    """Return the readable records by minute, API and subscription, and why the others are not."""
-    groups: Groups = defaultdict(list)
-    refused = []
-    for index, record in enumerate(records):
-        try:
-            at, api_id, subscription_id, cell = judge.read(record)
-        except RecordRefused as refusal:
-            refused.append(Refusal(index, refusal.code, refusal.message))
-        else:
-            groups[int(at) // MINUTE_SECONDS, api_id, subscription_id].append((index, at, cell))
-    return groups, refused
-
-
-def _part(groups: Groups, directory: Directory) -> tuple[Groups, list[Refusal]]:
+def _part(groups: Groups, calls: Calls, directory: Directory) -> tuple[Groups, list[Refusal]]:
     """Return the calls of what exists, and the refusals of the others."""
     known: Groups = {}
     refused = []
-    for key, entries in groups.items():
+    for key, places in groups.items():
         _minute, api_id, subscription_id = key
         # A late report of what was called before the API was deleted still counts.
         until = directory.existed_until(api_id)
-        kept = [entry for entry in entries if entry[1] <= until]
-        refused += [Refusal(index, "unknown_api", NO_SUCH_API) for index, at, _cell in entries if at > until]
+        kept = [place for place in places if calls.times[place] <= until]
+        late = [place for place in places if calls.times[place] > until]
+        refused += [Refusal(calls.indices[place], "unknown_api", NO_SUCH_API) for place in late]
         if not directory.has_subscription(api_id, subscription_id):
-            refused += [Refusal(index, "unknown_subscription", NO_SUCH_SUBSCRIPTION) for index, _at, _cell in kept]
+            refused += [Refusal(calls.indices[place], "unknown_subscription", NO_SUCH_SUBSCRIPTION) for place in kept]
         elif kept:
             known[key] = kept
     return known, refused
 
 
-def _make_deltas(groups: Groups, directory: Directory) -> list[Delta]:
+def _make_deltas(groups: Groups, calls: Calls, directory: Directory) -> list[Delta]:
+    cells = [cell_of(record.status, record.latency_ms) for record in calls.records]
     deltas = []
-    for (minute, api_id, subscription_id), entries in groups.items():
+    for (minute, api_id, subscription_id), places in groups.items():
         begins_at = datetime.fromtimestamp(minute * MINUTE_SECONDS, UTC)
-        last_at = datetime.fromtimestamp(max(at for _index, at, _cell in entries), UTC)
+        last_at = datetime.fromtimestamp(max(calls.times[place] for place in places), UTC)
         whose = (directory.owners[api_id], api_id, subscription_id)
-        sketch = Sketch.of(cell for _index, _at, cell in entries)
+        sketch = Sketch.of(cells[place] for place in places)
         deltas.append(Delta(begins_at, last_at, *whose, sketch.requests, sketch.errors, sketch.to_bytes()))
     return deltas
 

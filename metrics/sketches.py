@@ -1,5 +1,6 @@
 """A mergeable count of requests by status class and latency, from which every figure about traffic is read."""
 
+import math
 import struct
 from bisect import bisect_right
 from collections import Counter
@@ -36,11 +37,13 @@ def _latency_buckets() -> tuple[list[int], list[int]]:
 
 
 LOWEST_MS, VALUE_MS = _latency_buckets()
+# The lowest latency that `round` takes into each bucket. A half goes to the even neighbour.
+_THRESHOLDS_MS = [lowest - 0.5 if lowest % 2 == 0 else math.nextafter(lowest - 0.5, lowest) for lowest in LOWEST_MS]
 
 
-def cell_of(status: int, latency_ms: int) -> int:
-    """Return the cell in which a request with this HTTP status and latency is counted."""
-    return status // 100 * CLASS_STRIDE + bisect_right(LOWEST_MS, latency_ms) - 1
+def cell_of(status: int, latency_ms: float) -> int:
+    """Return the cell in which a request with this HTTP status and latency, rounded, is counted."""
+    return status // 100 * CLASS_STRIDE + bisect_right(_THRESHOLDS_MS, latency_ms) - 1
 
 
 class Sketch:

@@ -4,7 +4,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from math import ceil
+from math import ceil, nextafter
 
 import pytest
 from hypothesis import given
@@ -57,6 +57,13 @@ def test_no_bucket_is_wider_than_one_per_cent_allows() -> None:
 def test_short_latencies_are_exact() -> None:
     for latency in range(99):
         assert read_sketch(sketch_of([latency]).to_bytes()).percentiles(50) == [latency]
+
+
+@pytest.mark.parametrize("towards", [0, MAX_LATENCY_MS])
+def test_fractions_are_rounded_half_to_even(towards: int) -> None:
+    halves = [lowest - 0.5 for lowest in LOWEST_MS[1:]]
+    for latency in halves + [nextafter(half, towards) for half in halves]:
+        assert cell_of(200, latency) == cell_of(200, round(latency))
 
 
 @given(SAMPLES)

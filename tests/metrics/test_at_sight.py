@@ -1,0 +1,171 @@
+"""A batch in order is decoded in C, any other record by record: both must say the same of any bytes."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from metrics import batches
+from metrics.batches import Batch, read_json, read_ndjson
+from metrics.calls import Refusal, group_calls, judge_records
+from metrics.records import Judge, Record
+from metrics.sketches import Sketch, cell_of
+from stoa_cp.errors import InvalidField
+
+NOW = datetime(2025, 1, 9, 10, 0, tzinfo=UTC)
+GOOD: dict[str, Any] = {
+    "timestamp": "2025-01-09T09:59:59.5Z",
+    "api_id": "api-0123456789abcdef",
+    "subscription_id": None,
+    "status": 200,
+    "latency_ms": 12.5,
+    "bytes": 512,
+}
+
+# (name, value as JSON); a name may come twice
+Fields = list[tuple[str, str]]
+
+times = st.one_of(
+    st.builds(
+        lambda age, timespec, offset: (NOW - age).astimezone(offset).isoformat(timespec=timespec),
+        st.timedeltas(timedelta(minutes=-6), timedelta(hours=49)),
+        st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+        st.timezones().map(lambda zone: NOW.astimezone(zone).tzinfo),
+    ),
+    st.sampled_from(
+        [
+            "2025-01-09t09:59:59z",
+            "2025-01-09 09:59:59-00:00",
+            "2025-01-09T09:59:59.9999999Z",
+            "2025-01-09T09:59:59.1234567890Z",
+            "2025-01-09T09:59:59+0100",
+            "2025-01-09T09:59:60Z",
+            "2025-01-09T10:59:59+24:00",
+            "2025-W02-4T09:59:59Z",
+            "2025-02-30T09:59:59Z",
+            "2025-01-09T09:59:59",
+            "２025-01-09T09:59:59Z",
+            "2025-01-09T09:59:59Z\n2025-01-09T09:59:59Z",
+            "2025-01-09T09:59:59+01:00\n2025-01-09T09:59:59Z",
+            "2025-01-09\n09:59:59Z",
+            "0001-01-01T00:00:00+14:00",
+        ]
+    ),
+)
+ids = st.sampled_from(["api-0123456789abcdef", "sub-0123456789abcdef", "", "a,b", 'a"b', "é", "\x00", "\ud800"])
+numbers = st.one_of(
+    st.integers(90, 610),
+    st.integers(),
+    st.floats(0, 90_000_000),
+    st.floats(),
+    st.sampled_from([0.5, 98.5, -0.0, 2**63]),
+)
+literals = st.sampled_from(
+    ["200.0", "2e2", "-0", "1e400", "9" * 400, "true", "null", "NaN", "Infinity", "[]", '{"a":1}']
+)
+values = st.one_of(st.one_of(times, ids, numbers).map(json.dumps), literals)
+names = st.sampled_from([*GOOD, "more", "statu\\u0073"])
+likely = {"timestamp": times, "api_id": ids, "subscription_id": ids, "status": numbers, "latency_ms": numbers}
+
+
+@st.composite
+def records(draw: st.DrawFn) -> str:
+    """Return a record as JSON: mostly good, else with fields that are changed, left out, sent twice or not ours."""
+    fields: Fields = [(name, json.dumps(value)) for name, value in GOOD.items()]
+    for name in draw(st.lists(st.sampled_from(list(likely)), max_size=2)):
+        fields = [(known, draw(likely[name].map(json.dumps)) if known == name else value) for known, value in fields]
+    for name in draw(st.sets(st.sampled_from(list(GOOD)), max_size=2)):
+        fields = [field for field in fields if field[0] != name or draw(st.booleans())]
+    fields += draw(st.one_of(st.just([]), st.just([]), st.lists(st.tuples(names, values), max_size=2)))
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in fields) + "}"
+
+
+@st.composite
+def damaged(draw: st.DrawFn, body: bytes) -> bytes:
+    """Return the bytes with a few of them replaced by others."""
+    pieces = st.sampled_from(
+        [b"", b",", b'"', b"{", b"}", b"[", b"]", b" ", b"\n", b"\\", b"\x00", b"\xff", b"0", b"-"]
+    )
+    for piece in draw(st.one_of(st.just([]), st.lists(pieces, min_size=1, max_size=3))):
+        start = draw(st.integers(0, len(body)))
+        body = body[:start] + piece + body[start + draw(st.integers(0, 3)) :]
+    return body
+
+
+documents = (
+    st.lists(records(), max_size=4)
+    .map(lambda some: f'{{"batch_id": "b-1", "records": [{",".join(some)}]}}'.encode())
+    .flatmap(damaged)
+)
+lines = st.lists(records(), max_size=4).map(lambda some: "\n".join(some).encode()).flatmap(damaged)
+
+
+def outcome_of(read: Callable[[], Batch]) -> Any:
+    """Return what is counted of a batch, and what is refused; or why there is none."""
+    try:
+        batch = read()
+    except InvalidField as refusal:
+        return refusal.field, refusal.detail_code, str(refusal)
+    calls, refused = judge_records(batch.records, Judge(NOW))
+    groups = group_calls(calls)
+    cells = [cell_of(record.status, record.latency_ms) for record in calls.records]
+    counted = {
+        key: (Sketch.of(cells[place] for place in places).to_bytes(), [calls.times[place] for place in places])
+        for key, places in groups.items()
+    }
+    return batch.batch_id, len(calls.records), counted, [told(refusal) for refusal in refused]
+
+
+def told(refusal: Refusal) -> tuple[int, str, str]:
+    return refusal.index, refusal.code, str(refusal.message)
+
+
+@given(documents)
+@example(b'{"batch_id": "b-1", "records": []}')
+def test_a_document_at_sight_or_with_care_is_the_same(body: bytes) -> None:
+    assert outcome_of(partial(read_json, body)) == outcome_of(partial(batches._read_document, body))
+
+
+@given(lines)
+@example(b"")
+def test_lines_at_sight_or_with_care_are_the_same(body: bytes) -> None:
+    with_care = outcome_of(lambda: Batch("b-1", batches._read_lines(body)))
+    assert outcome_of(partial(read_ndjson, body, "b-1")) == with_care
+
+
+def document(*parts: str) -> bytes:
+    return f'{{"batch_id": "b-1", "records": [{",".join(parts)}]}}'.encode()
+
+
+@pytest.mark.parametrize("left_out", [[], ["subscription_id"], ["bytes"], ["bytes", "subscription_id"]])
+def test_what_is_in_order_is_read_at_sight(left_out: list[str]) -> None:
+    text = json.dumps({name: value for name, value in GOOD.items() if name not in left_out})
+
+    for batch in (read_json(document(text, text)), read_ndjson(f"{text}\n\n{text}\r\n".encode(), "b-1")):
+        assert [type(record) for record in batch.records] == [Record, Record]
+        assert judge_records(batch.records, Judge(NOW))[1] == []
+
+
+@pytest.mark.parametrize("again", ['"status": 500', '"status": 200', '"statu\\u0073": 500', '"bytes": 1'])
+def test_a_field_that_comes_twice_costs_its_record(again: str) -> None:
+    good = json.dumps(GOOD)
+    bad = f"{good[:-1]}, {again}}}"
+
+    for batch in (read_json(document(good, bad)), read_ndjson(f"{good}\n{bad}".encode(), "b-1")):
+        calls, refused = judge_records(batch.records, Judge(NOW))
+        assert calls.indices == [0]
+        assert [(refusal.index, refusal.code) for refusal in refused] == [(1, "invalid")]
+
+
+def test_a_missing_field_does_not_make_up_for_one_that_comes_twice() -> None:
+    twice = json.dumps(GOOD)[:-1] + ', "subscription_id": null}'
+    without = json.dumps({name: value for name, value in GOOD.items() if name != "subscription_id"})
+
+    _calls, refused = judge_records(read_json(document(twice, without)).records, Judge(NOW))
+
+    assert [refusal.index for refusal in refused] == [0]
