@@ -1,5 +1,6 @@
 """Reads single query parameters as strictly as the body is read."""
 
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
@@ -8,9 +9,9 @@ from stoa_cp.errors import InvalidField
 MAX_DIGITS = 9  # fits 32 bits
 
 
-def flag_parameter(request: Request, name: str) -> bool:
+def flag_parameter(request: HttpRequest | Request, name: str) -> bool:
     """Return ``?name=true`` as a boolean, False without it. Raises InvalidField for anything else than true, false."""
-    text = request.query_params.get(name, "false")
+    text = request.GET.get(name, "false")
     if text not in ("true", "false"):
         raise InvalidField(name, _("This must be true or false."))
     return text == "true"

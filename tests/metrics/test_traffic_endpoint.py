@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -71,6 +72,14 @@ def test_ten_thousand_records_pass_in_one_batch(edge: Post, mobile: Subscription
     body = document(*[record_of(mobile)] * 10_000)
     assert len(body) > 1_000_000
     assert edge(body).json()["accepted"] == 10_000
+
+
+def test_a_batch_costs_three_statements(
+    edge: Post, mobile: Subscription, django_assert_num_queries: Callable[[int], AbstractContextManager[Any]]
+) -> None:
+    edge(document(record_of(mobile)))
+    with django_assert_num_queries(3):  # who reports, what exists, the batch with its counts
+        assert edge(document(record_of(mobile), batch_id="b-2")).json()["accepted"] == 1
 
 
 @pytest.mark.parametrize(
