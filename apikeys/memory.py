@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
+from hashlib import sha256
 from threading import Condition
 from time import monotonic
 
 from apikeys.loans import Loan, give_back
+from apikeys.purses import Purse, open_purse
 from apikeys.statement import Facts
 from stoa_cp.caching import MAX_AGE_SECONDS, MAX_ENTRIES, chores, invalidators, lease
 
@@ -35,27 +36,35 @@ Topic = tuple[tuple[bytes, ...], str | None, str | None, str | None]
 
 @dataclass(slots=True)
 class Warm:
-    """A decision that lets ``left`` more calls pass until ``ends_at`` (monotonic seconds); ``made`` are over."""
+    """A decision that lets calls pass until ``ends_at`` (monotonic seconds); ``made`` have passed here.
+
+    As many as are left in the purse of this name; without limit, where no meter counts them.
+    """
 
     facts: Facts
-    left: float
+    purse: str | None
     made: int
     ends_at: float
     used_at: float
     is_asked_for: bool = False
 
     @classmethod
-    def of(cls, facts: Facts, cost: int, asked_at: float) -> "Warm":
+    def of(cls, topic: Topic, facts: Facts, cost: int, asked_at: float) -> "Warm":
         """Return what passing facts let pass; ``asked_at`` (monotonic seconds) is before they were read."""
         seconds = min(MAX_AGE_SECONDS, (facts.holds_until - facts.asked_at).total_seconds())
-        left = facts.granted - cost if facts.subjects else inf
-        return cls(facts, left, cost, asked_at + seconds, asked_at)
+        purse = _name_purse(topic, facts) if facts.subjects else None
+        return cls(facts, purse, cost, asked_at + seconds, asked_at)
 
     def is_of(self, owner: str | None) -> bool:
         return owner is None or owner in (self.facts.tenant_id, self.facts.key_id)
 
     def is_over(self, now: float) -> bool:
-        return now >= self.ends_at or (self.left < inf and now - self.used_at >= IDLE_SECONDS)
+        return now >= self.ends_at or (self.purse is not None and now - self.used_at >= IDLE_SECONDS)
+
+
+def _name_purse(topic: Topic, facts: Facts) -> str:
+    """Return the same name for the same question in the same hour, whichever process asks. It tells nobody the key."""
+    return f"stoa-calls:{facts.hour:%Y%m%d%H}:{sha256(repr(topic).encode()).hexdigest()[:32]}"
 
 
 @dataclass(slots=True)
@@ -72,7 +81,8 @@ class Inquiry:
 class Memory:
     """All warm decisions of this process, and what it owes the meters."""
 
-    def __init__(self) -> None:
+    def __init__(self, purse: Purse) -> None:
+        self.purse = purse
         self._warm: dict[Topic, Warm] = {}
         self._owed: list[Loan] = []
         self._invalidations = 0
@@ -89,11 +99,10 @@ class Memory:
         """
         if not lease.is_held():
             return None
+        warm, now = self._warm.get(topic), monotonic()
+        if warm is None or now >= warm.ends_at or (warm.purse and not self.purse.take(warm.purse, cost)):
+            return None
         with self._changed:
-            warm, now = self._warm.get(topic), monotonic()
-            if warm is None or warm.left < cost or now >= warm.ends_at:
-                return None
-            warm.left -= cost
             warm.made += cost
             warm.used_at = now
             return warm.facts, warm.made
@@ -110,13 +119,13 @@ class Memory:
             with self._changed:
                 self._end(topic, inquiry)
                 if inquiry.facts is not None:
-                    self._keep(topic, inquiry, Warm.of(inquiry.facts, cost, asked_at))
+                    self._keep(topic, inquiry, Warm.of(topic, inquiry.facts, cost, asked_at))
 
     def _begin(self, topic: Topic, cost: int) -> Inquiry:
         """Ask for a block if the last one was used up; one thread does, the others for their own calls only."""
         warm = self._warm.get(topic)
         inquiry = Inquiry(cost, SHARES_PER_PROCESS * lease.holders, warm is None, self._invalidations)
-        if warm and not warm.is_asked_for and lease.is_held():
+        if warm and not warm.is_asked_for and lease.is_held() and self.purse.is_open():
             warm.is_asked_for = inquiry.is_first = True
             inquiry.wanted = max(cost, min(GROWTH * warm.facts.granted, MAX_BLOCK_CALLS))
         self._inquiries[inquiry.invalidations] += 1
@@ -129,22 +138,28 @@ class Memory:
             self._warm[topic].is_asked_for = False
 
     def _keep(self, topic: Topic, inquiry: Inquiry, warm: Warm) -> None:
+        """Put what was lent into the purse, where others may be taking from it; or owe it."""
+        lent = warm.facts.granted - warm.made if warm.purse else 0
         if not inquiry.is_first or inquiry.invalidations != self._invalidations or not lease.is_held():
-            self._owe(warm)
+            self._owe(warm.facts, lent)
             return
-        if topic not in self._warm and len(self._warm) >= MAX_ENTRIES:
-            self._forget(next(iter(self._warm)))  # the oldest
-        if topic in self._warm:
+        last = self._warm.get(topic)
+        if last and last.purse != warm.purse:
             self._forget(topic)
+        elif not last and len(self._warm) >= MAX_ENTRIES:
+            self._forget(next(iter(self._warm)))  # the oldest
         self._warm[topic] = warm
+        if warm.purse and lent:
+            self._owe(warm.facts, self.purse.put(warm.purse, lent))
 
     def _forget(self, topic: Topic) -> None:
-        self._owe(self._warm.pop(topic))
+        warm = self._warm.pop(topic)
+        if warm.purse:
+            self._owe(warm.facts, self.purse.empty(warm.purse))
 
-    def _owe(self, warm: Warm) -> None:
-        if 0 < warm.left < inf:
-            facts = warm.facts
-            self._owed.append(Loan(facts.subjects, int(warm.left), facts.hour, facts.month, facts.asked_at))
+    def _owe(self, facts: Facts, calls: int) -> None:
+        if calls:
+            self._owed.append(Loan(facts.subjects, calls, facts.hour, facts.month, facts.asked_at))
 
     def invalidate(self, owner: str | None) -> None:
         """Forget what was found of an owner's rows, or of all, and give back what was borrowed."""
@@ -183,4 +198,4 @@ class Memory:
                     self._owed += owed
 
 
-memory = Memory()
+memory = Memory(open_purse())

@@ -146,11 +146,12 @@ if env.str("DATABASE_REPLICA_URL", default=""):
 # A session that listens for changes is nothing that a pooler of transactions has to offer.
 STOA_DECISION_CACHE = env.bool("STOA_DECISION_CACHE", default=True) and not STOA_DB_POOLED
 STOA_METRICS_DATABASE = "replica" if "replica" in DATABASES else "default"
+STOA_COUNTER_URL = env.str("STOA_COUNTER_URL", default="")
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "counters": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": env.str("STOA_COUNTER_URL")}
-        if env.str("STOA_COUNTER_URL", default="")
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": STOA_COUNTER_URL}
+        if STOA_COUNTER_URL
         else {"BACKEND": "stoa_cp.counters.PostgresCounters"}
     ),
 }

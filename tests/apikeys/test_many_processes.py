@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from threading import Event as Flag
 from threading import Thread
@@ -22,18 +23,22 @@ from tenants.services import resume_tenant, suspend_tenant
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
 from tests.listening import cut_listeners
+from tests.stores import redis_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("STOA_REVOCATIONS", "50")) // 5  # per kind of revocation; each is asked of every process
 
 
-@pytest.fixture(scope="module", params=["true", "false"], ids=["warm", "asking"])
+@pytest.fixture(scope="module", params=["warm", "warm, with Redis", "asking"])
 def started(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: object
 ) -> Iterator[list[WebProcess]]:
-    with web_processes(*[Application(environment={"STOA_DECISION_CACHE": request.param})] * 4) as servers:
-        yield servers
+    with ExitStack() as stack:
+        environment = {"STOA_DECISION_CACHE": str(request.param != "asking")}
+        if request.param == "warm, with Redis":
+            environment["STOA_COUNTER_URL"] = stack.enter_context(redis_server())
+        yield stack.enter_context(web_processes(*[Application(environment=environment)] * 4))
 
 
 @pytest.fixture

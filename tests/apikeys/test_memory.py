@@ -19,6 +19,7 @@ from apikeys.loans import Loan, give_back
 from apikeys.memory import MAX_BLOCK_CALLS, Memory, memory
 from apikeys.meters import reset_meter
 from apikeys.models import ApiKey, Loans, Meter
+from apikeys.purses import OwnPurse, Purse, SharedPurse
 from apikeys.statement import Facts
 from apikeys.verification import Call, Decision, decide
 from catalog.models import Api
@@ -33,12 +34,27 @@ from tests.apikeys.conftest import Edge, Issue
 from tests.factories import ApiFactory
 from tests.listening import listener, wait_until
 from tests.races import at_once
+from tests.stores import redis_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(autouse=True, params=["own", "shared"])
+def purse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Purse:
+    """Calls are lent to each process for itself, or to all of them through Redis."""
+    purse = OwnPurse() if request.param == "own" else SharedPurse(request.getfixturevalue("redis_url"))
+    monkeypatch.setattr(memory, "purse", purse)
+    return purse
+
+
 @pytest.fixture(autouse=True)
-def listening(transactional_db: None) -> Iterator[None]:
+def listening(transactional_db: None, purse: Purse) -> Iterator[None]:
     with listener():
         yield
 
@@ -61,7 +77,7 @@ def forget() -> None:
 @contextmanager
 def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
     """Decide as a process with a memory of its own; what it has borrowed, it keeps until it is told."""
-    other = Memory()
+    other = Memory(OwnPurse() if isinstance(memory.purse, OwnPurse) else memory.purse)
     with monkeypatch.context() as there:
         there.setattr(verification, "memory", other)
         yield other

@@ -1,7 +1,5 @@
 """Counters on PostgreSQL and on Redis: one set of rules, exact however many count at once."""
 
-import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,13 +12,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_ratelimit.core import get_usage
 from pytest_django import DjangoAssertNumQueries, Settings
-from redis import Redis, RedisError
 
 from stoa_cp.counters import PostgresCounters, delete_expired_counters
 from stoa_cp.models import Counter
 from tests.identity.crowd import at_once
-from tests.identity.ports import free_port
-from tests.programs import require_program
+from tests.stores import redis_server
 
 pytestmark = pytest.mark.django_db
 
@@ -28,28 +24,9 @@ HOUR_SECONDS = 3_600
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = require_program("redis-server")
-    port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        url = f"redis://127.0.0.1:{port}/0"
-        wait_for(url)
+def redis_url() -> Iterator[str]:
+    with redis_server() as url:
         yield url
-        server.terminate()
-
-
-def wait_for(url: str) -> None:
-    deadline = time.monotonic() + 10
-    with Redis.from_url(url) as client:
-        while time.monotonic() < deadline:
-            try:
-                client.ping()
-            except RedisError:
-                time.sleep(0.05)
-            else:
-                return
-    pytest.fail("redis-server did not start")
 
 
 @pytest.fixture(params=["postgres", "redis"])

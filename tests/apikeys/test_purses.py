@@ -1,0 +1,96 @@
+"""Purses: each call is taken once; and what is left of the promises while Redis is away."""
+
+import socket
+from collections.abc import Iterator
+from time import monotonic
+
+import pytest
+
+from apikeys.memory import memory
+from apikeys.models import Meter
+from apikeys.purses import AWAY_SECONDS, OwnPurse, Purse, SharedPurse, open_purse
+from apikeys.verification import Call, decide
+from subscriptions.models import Subscription
+from tests.identity.ports import free_port
+from tests.listening import listener, wait_until
+from tests.races import at_once
+from tests.stores import redis_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=["own", "shared"])
+def purse(request: pytest.FixtureRequest) -> Iterator[Purse]:
+    if request.param == "own":
+        yield OwnPurse()
+        return
+    with redis_server() as url:
+        yield SharedPurse(url)
+
+
+def test_what_was_put_in_is_taken_once(purse: Purse) -> None:
+    assert purse.put("a", 100) == 0
+    assert sum(at_once(*[lambda: sum(purse.take("a", 1) for _call in range(20))] * 8)) == 100
+    assert purse.empty("a") == 0
+
+
+def test_a_cost_is_taken_whole_or_not_at_all(purse: Purse) -> None:
+    purse.put("a", 5)
+    purse.put("a", 2)
+    assert [purse.take("a", 4), purse.take("a", 4), purse.take("b", 1)] == [True, False, False]
+    assert (purse.empty("a"), purse.empty("a")) == (3, 0)
+
+
+def test_processes_share_what_lies_in_redis() -> None:
+    with redis_server() as url:
+        one, other = SharedPurse(url), SharedPurse(url)
+        one.put("a", 2)
+        assert (other.take("a", 1), one.take("a", 1), other.take("a", 1)) == (True, True, False)
+
+
+def test_the_settings_say_which(settings: pytest.FixtureRequest) -> None:
+    assert isinstance(open_purse(), OwnPurse)
+    settings.STOA_COUNTER_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
+    assert isinstance(open_purse(), SharedPurse)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A Redis that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
+
+
+def calls(secret: str, count: int) -> int:
+    return sum(decide(Call(secret)).is_allowed for _call in range(count))
+
+
+def test_while_redis_is_silent_every_call_asks_the_database(
+    secret: str, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Subscription.objects.update(rate_limit=100, quota=None)
+    monkeypatch.setattr(memory, "purse", SharedPurse(silent))
+    with listener():
+        begun_at = monotonic()
+        assert calls(secret, 120) == 100
+        assert monotonic() - begun_at < 4  # a quarter of a second once in a second
+        wait_until(lambda: Meter.objects.get().hour_calls == 100)
+
+
+def test_a_redis_that_goes_and_comes_back_costs_no_call_too_many(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Subscription.objects.update(rate_limit=1_000, quota=None)
+    port = free_port()
+    with redis_server(port) as url:
+        purse = SharedPurse(url)
+        monkeypatch.setattr(memory, "purse", purse)
+        with listener():
+            passed = calls(secret, 30)
+    with listener():
+        passed += calls(secret, 30)
+        assert passed == 60
+        with redis_server(port):
+            wait_until(purse.is_open)
+            passed += calls(secret, 1_000)
+    assert 1_000 - 2 * 256 <= passed <= 1_000
+    assert Meter.objects.get().hour_calls == 1_000
+    assert AWAY_SECONDS <= 1
