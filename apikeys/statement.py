@@ -20,6 +20,9 @@ from apikeys.conditions import CHECKS, EDGES, LIMITS, METERED
 from apikeys.models import Loans
 from stoa_cp.prepared import fetch_one
 
+# With the ten that a decision may be repeated without asking, `last_used_at` is exact to the minute.
+NOTED_SECONDS = 50
+
 HOLDER = """
     apikeys_keysecret secret
     JOIN apikeys_apikey key ON key.id = secret.key_id
@@ -62,7 +65,7 @@ WITH asked AS (
         EXISTS (SELECT FROM apikeys_keysecret old
                 WHERE old.key_id = key.id AND old.valid_until > statement_timestamp()) AS is_rotating,
         secret.id AS secret_id, secret.digest,
-        COALESCE(secret.last_used_at <= statement_timestamp() - interval '60 s', true) AS is_unnoted,
+        COALESCE(secret.last_used_at <= statement_timestamp() - interval '{noted_seconds} s', true) AS is_unnoted,
         date_trunc('hour', statement_timestamp(), 'UTC') AS hour,
         date_trunc('month', statement_timestamp(), 'UTC') AS month,
         LEAST(secret.valid_until, key.expires_at, subscription.expires_at,
@@ -177,6 +180,7 @@ def _compose(source: str) -> str:
         checks=", ".join(check.condition for check in CHECKS),
         limits=", ".join(limit.condition for limit in LIMITS),
         edges=", ".join(EDGES),
+        noted_seconds=NOTED_SECONDS,
         **{loans.name.lower(): loans for loans in Loans},
     )
     return " ".join(statement.split())

@@ -16,7 +16,7 @@ from apikeys.memory import Topic, memory
 from apikeys.models import KeySecret
 from apikeys.reasons import Reason
 from apikeys.services import PREFIXES
-from apikeys.statement import Facts, Question, ask
+from apikeys.statement import NOTED_SECONDS, Facts, Question, ask
 from catalog.routes import find_path, recall_path
 from catalog.routing import Target
 from stoa_cp.credentials import digests, is_well_formed
@@ -24,9 +24,8 @@ from stoa_cp.credentials import digests, is_well_formed
 logger = logging.getLogger(__name__)
 
 OUR_PREFIX = "stoa_"
-NOTED_SECONDS = 60  # `last_used_at` is exact to the minute
 MODES = tuple(PREFIXES.values())
-RETRIED = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
+USED_UP = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Decision:
     @property
     def retry_at(self) -> datetime | None:
         """When a call that was one too many may be tried again."""
-        if self.facts is None or self.reason not in RETRIED:
+        if self.facts is None or self.reason not in USED_UP:
             return None
         return self.facts.hour_ends_at if self.reason == Reason.RATE_LIMITED else self.facts.month_ends_at
 
@@ -108,7 +107,7 @@ def _topic(call: Call, known: list[bytes], path: str | None) -> Topic:
 
 def _decide_anew(call: Call, known: list[bytes]) -> Decision:
     facts = _look_up(call, known)
-    if facts is not None and facts.is_lent and reason_of(facts) in RETRIED:
+    if facts is not None and facts.is_lent and reason_of(facts) in USED_UP:
         call_in(facts.subjects)
         facts = _look_up(call, known)
     if facts is None:
