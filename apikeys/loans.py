@@ -43,14 +43,14 @@ def _calls_of(loan: Loan, **window: datetime) -> Case:
 
 
 def call_in(subjects: list[str]) -> None:
-    """Have every process give back what it has borrowed from these meters, which lend no more in this hour.
+    """Have every process give back what it has borrowed from these meters.
 
     Whoever lacks a call meanwhile does the same: that it is not there is certain only when all have given back.
     """
     meters = Meter.objects.filter(subject__in=subjects)
     _move(meters, Loans.OUT, Loans.RECALLED)
     await_caches()
-    _move(meters, Loans.RECALLED, Loans.RETURNED)
+    _move(meters, Loans.RECALLED, Loans.NONE)  # unless they have lent again since
 
 
 def _move(meters: QuerySet[Meter], before: Loans, after: Loans) -> None:

@@ -123,14 +123,13 @@ class KeySecret(models.Model):
 class Loans(models.TextChoices):
     """Whether processes hold calls that a meter has counted before they are made.
 
-    ``none ──► out ──► recalled ──► returned``: a call lacks, so all are asked to give back, and have. In the next hour
-    calls are lent anew.
+    ``none ──► out ──► recalled ──► none``: where a call lacks, all are asked to give back, and have. Lending goes on
+    meanwhile, in ever smaller blocks.
     """
 
     NONE = "none", _("None")
     OUT = "out", _("Out")
     RECALLED = "recalled", _("Recalled")
-    RETURNED = "returned", _("Returned")
 
 
 class Meter(models.Model):

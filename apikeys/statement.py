@@ -88,21 +88,18 @@ WITH asked AS (
         COALESCE(sum(month_calls) FILTER (WHERE subject <> api_id AND month >= this_month), 0)::bigint AS month_calls,
         COALESCE(sum(hour_calls) FILTER (WHERE subject = api_id AND hour >= this_hour), 0)::bigint AS api_calls,
         COALESCE(max(announced_percent) FILTER (WHERE month >= this_month), 0) AS announced_percent,
-        COALESCE(bool_or(loans IN ('{out}', '{recalled}')), false) AS is_lent,
-        COALESCE(bool_or(loans IN ('{recalled}', '{returned}') AND hour >= this_hour), false) AS is_closed
+        COALESCE(bool_or(loans <> '{none}'), false) AS is_lent
     FROM locked
 ), judged AS (
     SELECT metered.*, spent.*, ARRAY[{limits}] AS limits, meters < cardinality(subjects) AS is_meter_missing,
-        GREATEST(%(cost)s, CASE WHEN NOT is_closed THEN LEAST(%(wanted)s, LEAST({edges}) / %(share)s) END) AS granted
+        GREATEST(%(cost)s, LEAST(%(wanted)s, LEAST({edges}) / %(share)s)) AS granted
     FROM metered CROSS JOIN spent
 ), counted AS (
     UPDATE apikeys_meter meter SET
         hour_calls = granted + CASE WHEN meter.hour >= judged.hour THEN meter.hour_calls ELSE 0 END,
         month_calls = granted + CASE WHEN meter.month >= judged.month THEN meter.month_calls ELSE 0 END,
         announced_percent = CASE WHEN meter.month >= judged.month THEN meter.announced_percent ELSE 0 END,
-        loans = CASE WHEN granted > %(cost)s THEN '{out}'
-            WHEN meter.loans = '{recalled}' AND meter.hour < judged.hour THEN '{out}'
-            WHEN meter.loans = '{returned}' AND meter.hour < judged.hour THEN '{none}' ELSE meter.loans END,
+        loans = CASE WHEN granted > %(cost)s THEN '{out}' ELSE meter.loans END,
         hour = GREATEST(meter.hour, judged.hour),
         month = GREATEST(meter.month, judged.month)
     FROM judged
@@ -119,8 +116,7 @@ class Facts(NamedTuple):
 
     ``hour_calls``, ``month_calls`` and ``api_calls`` are those before this one; ``quota``, ``rate_limit`` and
     ``ceiling`` None are unlimited. ``granted`` calls are counted, this one among them, if it passes. Until
-    ``holds_until`` nothing of this changes by itself. ``is_lent`` tells that somebody may hold calls of the meters,
-    ``is_closed`` that they lend no more in this hour.
+    ``holds_until`` nothing of this changes by itself. ``is_lent`` tells that somebody may hold calls of the meters.
     """
 
     tenant_id: str
@@ -154,7 +150,6 @@ class Facts(NamedTuple):
     api_calls: int
     announced_percent: int
     is_lent: bool
-    is_closed: bool
     limits: list[bool]
     is_meter_missing: bool
     granted: int
@@ -181,7 +176,8 @@ def _compose(source: str) -> str:
         limits=", ".join(limit.condition for limit in LIMITS),
         edges=", ".join(EDGES),
         noted_seconds=NOTED_SECONDS,
-        **{loans.name.lower(): loans for loans in Loans},
+        none=Loans.NONE,
+        out=Loans.OUT,
     )
     return " ".join(statement.split())
 

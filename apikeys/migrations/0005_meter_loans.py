@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             model_name="meter",
             name="loans",
             field=models.CharField(
-                choices=[("none", "None"), ("out", "Out"), ("recalled", "Recalled"), ("returned", "Returned")],
+                choices=[("none", "None"), ("out", "Out"), ("recalled", "Recalled")],
                 db_default="none",
                 default="none",
                 editable=False,

@@ -29,8 +29,8 @@ def purse(request: pytest.FixtureRequest) -> Iterator[Purse]:
 
 
 def test_what_was_put_in_is_taken_once(purse: Purse) -> None:
-    assert purse.put("a", 100) == 0
-    assert sum(at_once(*[lambda: sum(purse.take("a", 1) for _call in range(20))] * 8)) == 100
+    assert purse.put("a", 2_000) == 0
+    assert sum(at_once(*[lambda: sum(purse.take("a", 1) for _call in range(1_000))] * 4)) == 2_000
     assert purse.empty("a") == 0
 
 
