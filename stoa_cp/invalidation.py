@@ -69,9 +69,8 @@ class Listener:
                 self._listen()
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("invalidation_interrupted", error=str(error))
-                self._is_over.wait(RENEWAL_SECONDS)
-            finally:
-                self._let_go()
+            self._let_go()
+            self._is_over.wait(RENEWAL_SECONDS)
 
     def stop(self) -> None:
         self._is_over.set()
