@@ -50,7 +50,8 @@ FROM_KEY = f"""
 # A window never goes back: a call that waited for the lock while the hour changed counts in the new one.
 # Locks are taken in the order of the subjects, so that two calls never hold what the other waits for.
 # A commit that waits for the disk would keep the lock meanwhile: a busy subscription could make no more calls than the
-# disk makes commits. PostgreSQL writes within 0.6 s; what a crash forgets, the caller may call again.
+# disk makes commits. PostgreSQL writes within 0.6 s; what a crash forgets, the caller may call again. A block is worth
+# the wait: its calls are on the disk before they are made.
 # Of what is left before the next edge a block takes the share of one among several askers, so that blocks shrink to
 # single calls on the way there.
 STATEMENT = """
@@ -105,7 +106,8 @@ WITH asked AS (
     FROM judged
     WHERE meter.subject = ANY(judged.subjects) AND true = ALL(judged.limits) AND NOT judged.is_meter_missing
         AND %(cost)s > 0
-    RETURNING set_config('synchronous_commit', 'off', true)
+    RETURNING set_config('synchronous_commit',
+        CASE WHEN granted > %(cost)s THEN current_setting('synchronous_commit') ELSE 'off' END, true)
 )
 SELECT * FROM judged
 """

@@ -28,6 +28,18 @@ from apikeys.verification import Call, decide
 print([decide(Call(KEY, cost=cost)).calls_this_month for cost in COSTS][-1])
 """
 
+# The database dies with the last of many calls that are let pass from memory.
+CALL_AND_CRASH = """
+import django; django.setup()
+import os, signal
+from apikeys.verification import Call, decide
+from stoa_cp import caching
+caching.lease.ends_at = float("inf")
+print(sum(decide(Call(KEY)).is_allowed for call in range(30)))
+for pid in PIDS:
+    os.kill(pid, signal.SIGKILL)
+"""
+
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
@@ -39,25 +51,47 @@ def server() -> Iterator[PostgresServer]:
         server.destroy()
 
 
-def run(server: PostgresServer, program: str, costs: tuple[int, ...] = ()) -> str:
+def run(server: PostgresServer, program: str, **named: object) -> str:
     """Run a program in a process of its own, as nothing of it must be remembered; return what it printed."""
     environment = os.environ | {"DATABASE_URL": server.url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    program = program.replace("KEY", repr(SECRET)).replace("COSTS", repr(costs))
+    for name, value in {"KEY": SECRET, **named}.items():
+        program = program.replace(name, repr(value))
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 def test_a_month_outlives_a_crash_of_the_database(server: PostgresServer) -> None:
     run(server, PREPARE)
-    assert run(server, CALL, (1,) * 10) == "10"
+    assert run(server, CALL, COSTS=(1,) * 10) == "10"
     time.sleep(WRITTEN_SECONDS)
 
-    assert server.process
-    processes = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
+    processes = processes_of(server)
     for process in processes:
         process.kill()
+    start_again(server, processes)
+
+    assert run(server, CALL, COSTS=(0,)) == "10"
+
+
+def test_what_is_let_pass_from_memory_was_written_before(server: PostgresServer) -> None:
+    run(server, PREPARE)
+    run(server, CALL, COSTS=(1,))
+    processes = processes_of(server)
+    assert run(server, CALL_AND_CRASH, PIDS=[process.pid for process in processes]) == "30"
+    start_again(server, processes)
+
+    assert int(run(server, CALL, COSTS=(0,))) >= 31
+
+
+def processes_of(server: PostgresServer) -> list[psutil.Process]:
+    assert server.process
+    postmaster = psutil.Process(server.process.pid)
+    return [postmaster, *postmaster.children(recursive=True)]
+
+
+def start_again(server: PostgresServer, processes: list[psutil.Process]) -> None:
+    """Start a server whose processes are being killed."""
+    assert server.process
     server.process.wait(timeout=10)
     psutil.wait_procs(processes, timeout=10)
     server.start()
-
-    assert run(server, CALL, (0,)) == "10"
