@@ -14,8 +14,9 @@ from uuid import uuid4
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from django.conf import settings
+from django.core.handlers.wsgi import get_path_info
 
-from apikeys.forwardauth import PROFILES, Profile, headers_of, key_of
+from apikeys.forwardauth import PROFILES, Profile, envoy, headers_of, key_of
 from apikeys.reports import report_of
 from apikeys.verification import Call, repeat_decision
 from catalog.gateways import recall_gateway
@@ -30,6 +31,8 @@ from stoa_cp.shortcut import common_headers, language_of
 
 AUTHORIZE, VERIFY = f"{GATEWAY}authorize", f"{GATEWAY}keys/verify"
 PROFILES_BY_PATH = {f"{AUTHORIZE}/{name}".rstrip("/"): profile for name, profile in PROFILES.items()}
+BELOW_ENVOY = f"{AUTHORIZE}/envoy/"
+ROUTE_OF_ENVOY = f"^{AUTHORIZE[1:]}/envoy(?P<path>/.*)$"  # as the page of URLs has it
 
 
 class Answer(NamedTuple):
@@ -55,7 +58,8 @@ class WarmAnswers:
             answer.headers | {"X-Request-Id": str(uuid4())} | API_HEADERS | common_headers(answer.content, language)
         )
         start_response("200 OK", list(headers.items()))
-        count_request(environ["REQUEST_METHOD"], path[1:], HTTPStatus.OK, perf_counter() - started_at)
+        route = ROUTE_OF_ENVOY if path.startswith(BELOW_ENVOY) else path[1:]
+        count_request(environ["REQUEST_METHOD"], route, HTTPStatus.OK, perf_counter() - started_at)
         return [answer.content]
 
 
@@ -66,6 +70,8 @@ def _answer(environ: WSGIEnvironment, path: str) -> Answer | None:
         return None
     if path in PROFILES_BY_PATH:
         return _authorize(environ, PROFILES_BY_PATH[path])
+    if path.startswith(BELOW_ENVOY):
+        return _authorize(environ, envoy(get_path_info(environ).removeprefix(BELOW_ENVOY[:-1])))
     if path == VERIFY and environ["REQUEST_METHOD"] == "POST" and environ.get("CONTENT_TYPE") == "application/json":
         return _verify(environ)
     return None
