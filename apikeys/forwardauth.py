@@ -112,8 +112,7 @@ def _identity(facts: Facts) -> dict[str, str]:
         "X-Stoa-Tenant": facts.tenant_id,
         "X-Stoa-Api": facts.api_id,
         "X-Stoa-Subscription": facts.subscription_id or "",
-        # Whatever its owner called it, a header holds printable ASCII: the rest is percent-encoded, as in a URL.
-        "X-Stoa-Application": quote(facts.application or "", safe=HEADER_SAFE),
+        "X-Stoa-Application": _printable(facts.application or ""),
         "X-Stoa-Key": facts.key_id or "",
         "X-Stoa-Plan": facts.plan or "",
     }
@@ -128,6 +127,12 @@ def _upstream(facts: Facts, target: Target) -> dict[str, str]:
         "X-Stoa-Upstream-Host": host,
         "X-Stoa-Path": base_path + target.path_behind(facts.api_path) or "/",
     }
+
+
+@lru_cache(maxsize=10_000)
+def _printable(name: str) -> str:
+    """Return what a header can hold of whatever its owner called it: the rest is percent-encoded, as in a URL."""
+    return quote(name, safe=HEADER_SAFE)
 
 
 @lru_cache(maxsize=10_000)

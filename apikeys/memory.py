@@ -22,8 +22,8 @@ from stoa_cp.caching import MAX_AGE_SECONDS, MAX_ENTRIES, chores, invalidators, 
 
 # What a process that is killed takes with it, of each busy key.
 MAX_BLOCK_CALLS = 256
-# From a call of its own to the largest block in three steps: who calls once borrows nothing.
-GROWTH = 8
+# From a call of its own to the largest block in two steps: who calls once borrows nothing.
+GROWTH = 16
 # Of what is left before an edge a block takes one part in so many, for each process.
 SHARES_PER_PROCESS = 4
 IDLE_SECONDS = 0.3
