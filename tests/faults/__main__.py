@@ -30,17 +30,12 @@ def main(wanted: list[str]) -> int:
         from tests.faults import rows  # they import the product's models, for which Django must be set up
 
         rows.register()
-        chosen = [ROWS[number] for number in (wanted or sorted(ROWS, key=place))]
+        chosen = [ROWS[number] for number in (wanted or sorted(ROWS, key=report.place))]
         results = [(fault, _run(fault, here)) for fault, _row in chosen]
     sys.stdout.write(f"{report.summary(results)}\n")
-    if not wanted:
-        RESULTS.write_text(report.document(results, seconds=monotonic() - began_at))
+    kept = report.standing(RESULTS.read_text())
+    RESULTS.write_text(report.document(results, kept, seconds=monotonic() - began_at))
     return int(any(measured.held is False for _fault, measured in results))
-
-
-def place(number: str) -> tuple[int, int]:
-    """Return where a row stands in the matrix: webhooks, broker, database."""
-    return "WBD".index(number[0]), int(number[1:])
 
 
 def _run(fault: Fault, here: World) -> Measured:

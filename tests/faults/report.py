@@ -2,22 +2,27 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from tests.faults.matrix import Fault, Measured
 
 WORDS = {True: "yes", False: "NO", None: "not run"}
 
+HEAD = """\
+| # | Fault | Injected | Expected | Measured | Held | Also in `make test` | On |
+|---|---|---|---|---|---|---|---|"""
+
 DOCUMENT = """# Faults, and what came of them
 
-Written by `make faults` on {date}, in {minutes:.1f} minutes. {machine}
+Written by `make faults`, the last time in {minutes:.1f} minutes. {machine}
 
 Each row ran against real processes: a PostgreSQL server with durable writes, granian with two web processes,
 `manage.py deliver_webhooks`, the Celery worker with its clock. Receivers and brokers are on loopback. Rows that name a
 test run in `make test` as well, smaller.
 
-{table}
+{head}
+{rows}
 """
 
 Results = Sequence[tuple[Fault, Measured]]
@@ -34,20 +39,32 @@ def summary(results: Results) -> str:
     return f"{_table(results)}\n\nheld {counts['yes']}, not held {counts['NO']}, not run {counts['not run']}"
 
 
-def document(results: Results, *, seconds: float) -> str:
-    """Return ``RESULTS.md``."""
-    date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    return DOCUMENT.format(date=date, minutes=seconds / 60, machine=_machine(), table=_table(results))
+def document(results: Results, standing: Mapping[str, str], *, seconds: float) -> str:
+    """Return ``RESULTS.md``, with the rows of earlier runs that are not in this one."""
+    rows = {**standing, **{fault.number: _row(fault, measured) for fault, measured in results}}
+    ordered = [rows[number] for number in sorted(rows, key=place)]
+    return DOCUMENT.format(minutes=seconds / 60, machine=_machine(), head=HEAD, rows="\n".join(ordered))
+
+
+def standing(text: str) -> dict[str, str]:
+    """Return the rows of a ``RESULTS.md`` by their numbers."""
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
+
+
+def place(number: str) -> tuple[int, int]:
+    """Return where a row stands in the matrix."""
+    return "WBDRJHK".index(number[0]), int(number[1:])
 
 
 def _table(results: Results) -> str:
-    head = "| # | Fault | Injected | Expected | Measured | Held | Also in `make test` |\n|---|---|---|---|---|---|---|"
-    return "\n".join([head, *(_row(fault, measured) for fault, measured in results)])
+    return "\n".join([HEAD, *(_row(fault, measured) for fault, measured in results)])
 
 
 def _row(fault: Fault, measured: Measured) -> str:
     smaller = f"`{fault.held_by}`" if fault.held_by else ""
     cells = [fault.number, fault.name, fault.injected, fault.expected, measured.sentence, WORDS[measured.held], smaller]
+    cells.append(f"{datetime.now(UTC):%Y-%m-%d}")
     return f"| {' | '.join(cells)} |"
 
 

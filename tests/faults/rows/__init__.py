@@ -2,7 +2,17 @@
 
 from importlib import import_module
 
-MODULES = ("workers", "web", "schedule", "answers", "addresses", "neighbours", "secrets", "broker", "database")
+MODULES = (
+    "workers",
+    "web",
+    "schedule",
+    "answers",
+    "addresses",
+    "neighbours",
+    "secrets",
+    "broker",
+    "database",
+)
 
 
 def register() -> None:
