@@ -29,6 +29,8 @@ def web(environment: Environment) -> Program:
     command = [sys.executable, "-m", "granian", "stoa_cp.wsgi:application", "--interface", "wsgi", "--no-ws"]
     command += ["--host", environment["STOA_HOST"], "--port", environment["STOA_PORT"]]
     command += ["--workers", str(WEB_PROCESSES), "--blocking-threads", str(WEB_THREADS)]
+    # A process that is killed is replaced: without this it takes the whole server with it.
+    command += ["--respawn-failed-workers"]
     # Within the supervisor's grace: a request that hangs must not turn Ctrl-C into a kill.
     command += ["--workers-kill-timeout", "5"]
     return Program("web", command, environment)
