@@ -40,9 +40,12 @@ class Caller:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def post(self, path: str, body: object) -> Call:
+        return self.send("POST", path, json.dumps(body))
+
+    def send(self, method: str, path: str, content: str = "") -> Call:
         began_at = monotonic()
         try:
-            self._connection.request("POST", f"/v1{path}", json.dumps(body), self._headers)
+            self._connection.request(method, f"/v1{path}", content, self._headers)
             response = self._connection.getresponse()
             status, content = response.status, response.read()
         except (OSError, HTTPException) as error:

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import IO
+
+import psutil
 
 from stoa_cp.devserver import programs
 from tests.faults.waiting import wait_until
@@ -57,12 +61,42 @@ def celery(environment: Environment, log: IO[bytes]) -> Iterator[Process]:
         yield process
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A web server on loopback: its port, and its main process, which answers nobody itself."""
+
+    port: int
+    process: Process
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that answer."""
+        return psutil.Process(self.process.pid).children()
+
+
 @contextmanager
-def web(environment: Environment, log: IO[bytes], application: str = "stoa_cp.wsgi:application") -> Iterator[int]:
-    """Run the web server of `make run` on a free port, which is returned once it answers."""
+def web(environment: Environment, log: IO[bytes], application: str = "stoa_cp.wsgi:application") -> Iterator[Server]:
+    """Run the web server of `make run` on a free port, from when it answers on."""
     port = free_port()
     chosen = dict(environment) | {"STOA_PORT": str(port), "STOA_HOST": "127.0.0.1"}
     command = [application if part == "stoa_cp.wsgi:application" else part for part in programs.web(chosen).command]
-    with running(command, chosen, log):
+    with running(command, chosen, log) as process:
         wait_until(lambda: programs.answers("127.0.0.1", port, "/healthz"), "the web server answers", seconds=40)
-        yield port
+        yield Server(port, process)
+
+
+@contextmanager
+def watching(watched: Sequence[psutil.Process]) -> Iterator[list[int]]:
+    """Note the memory of processes, in bytes for all together, all the time that the block lasts."""
+    sizes, is_over = [], Event()
+
+    def watch() -> None:
+        while not is_over.wait(0.01):
+            sizes.append(sum(process.memory_info().rss for process in watched))
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        is_over.set()
+        thread.join()

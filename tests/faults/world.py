@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from stoa_cp.devserver.postgres import PostgresServer
 from tests.faults import processes
-from tests.faults.processes import Process
+from tests.faults.processes import Process, Server
 from tests.faults.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ class World:
 
         return TenantFactory(name=f"tenant-of-a-row-{next(self._names)}", tier="enterprise")
 
+    def gateway_token(self) -> str:
+        """Register a gateway; return what it proves itself with."""
+        from catalog.gateways import register_gateway
+        from stoa_cp.actors import SYSTEM
+
+        return register_gateway(f"gateway-of-a-row-{next(self._names)}", by=SYSTEM)[1]
+
     def webhooks(self, tenant: "Tenant", url: str, count: int = 1) -> "list[Webhook]":
         """Register webhooks that want everything, each at a path of its own."""
         from tests.webhooks.factories import WebhookFactory
@@ -63,8 +70,14 @@ class World:
     def celery(self, **settings: str) -> AbstractContextManager[Process]:
         return processes.celery({**self.environment, **settings}, self.log)
 
-    def web(self, **settings: str) -> AbstractContextManager[int]:
+    def web_server(self, **settings: str) -> AbstractContextManager[Server]:
         return processes.web({**self.environment, **settings}, self.log)
+
+    @contextmanager
+    def web(self, **settings: str) -> Iterator[int]:
+        """Run a web server of which nothing but its port is needed."""
+        with self.web_server(**settings) as server:
+            yield server.port
 
     @contextmanager
     def warm_worker(self, threads: int = 8, **settings: str) -> Iterator[Process]:

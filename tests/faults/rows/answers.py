@@ -2,15 +2,13 @@
 
 import gzip
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from threading import Event, Thread
+from contextlib import ExitStack
 
 import psutil
 
 from tenants.models import Tenant
 from tests.faults.matrix import Fault, Measured, injects
-from tests.faults.processes import Process
+from tests.faults.processes import watching
 from tests.faults.waiting import wait_until
 from tests.faults.world import World
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply, Script, answering, dripping, read_request
@@ -80,24 +78,6 @@ def pour_a_gigabyte(connection: socket.socket) -> None:
         connection.sendall(b"x" * 65536)
 
 
-@contextmanager
-def watching(process: Process) -> Iterator[list[int]]:
-    """Note the memory of a process, in bytes, all the time that the block lasts."""
-    sizes, is_over, watched = [], Event(), psutil.Process(process.pid)
-
-    def watch() -> None:
-        while not is_over.wait(0.01):
-            sizes.append(watched.memory_info().rss)
-
-    thread = Thread(target=watch)
-    thread.start()
-    try:
-        yield sizes
-    finally:
-        is_over.set()
-        thread.join()
-
-
 @injects(
     Fault(
         "W8",
@@ -117,7 +97,7 @@ def pour(world: World) -> Measured:
         world.warm_worker() as process,
     ):
         _deliver_rounds(world, tenant, [plain.url, plain.url])  # what an ordinary burst takes is no part of it
-        with watching(process) as sizes:
+        with watching([psutil.Process(process.pid)]) as sizes:
             _deliver_rounds(world, tenant, [endless.url, packed.url])
     growth = (max(sizes) - sizes[0]) / MEGABYTE
     return Measured(f"RSS + {growth:.1f} MB over {sizes[0] / MEGABYTE:.0f} MB", held=growth < MOST_GROWTH_MB)

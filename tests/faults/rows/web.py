@@ -18,8 +18,8 @@ PATIENCE_SECONDS = 30
 def write_and_die(world: World, point: str, tenant_id: str) -> int:
     """Create an API at a server that dies at ``point``; return the status that came back, 0 for none."""
     environment = {**world.environment, "STOA_FAULT": point}
-    with processes.web(environment, world.log, "tests.faults.failing_web:application") as port:
-        return Caller(port, world.token).create_api(tenant_id).status
+    with processes.web(environment, world.log, "tests.faults.failing_web:application") as server:
+        return Caller(server.port, world.token).create_api(tenant_id).status
 
 
 @injects(
