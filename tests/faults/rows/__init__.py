@@ -13,6 +13,7 @@ MODULES = (
     "broker",
     "database",
     "stopping",
+    "warm",
 )
 
 
