@@ -14,6 +14,7 @@ MODULES = (
     "database",
     "stopping",
     "warm",
+    "races",
 )
 
 
