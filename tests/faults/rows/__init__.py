@@ -15,6 +15,7 @@ MODULES = (
     "stopping",
     "warm",
     "races",
+    "provider",
 )
 
 
