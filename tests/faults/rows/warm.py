@@ -23,8 +23,9 @@ from tests.faults.waiting import wait_until
 from tests.faults.world import World
 
 CALLERS = 4  # of each server
-KILLS, EVERY_SECONDS = 6, 3.0
-LIMIT = 60_000
+KILLS = 6
+LIMIT = 100_000
+EVERY_CALLS = LIMIT // (KILLS + 2)  # so that all kills come while calls are left
 WARM_CALLS = 2_000
 REST_SECONDS = 2.0  # more than the lease of a process that was killed
 PATIENCE_SECONDS = 90
@@ -89,7 +90,8 @@ def kill_warm(world: World) -> Measured:
     with world.web_server() as one, world.web_server() as other:
         with verifying(world, subscription, [one, other]) as verifiers:
             for kill in range(KILLS):
-                sleep(EVERY_SECONDS)
+                due = (kill + 1) * EVERY_CALLS
+                wait_until(lambda due=due: verifiers.said("valid") >= due, "calls pass", seconds=PATIENCE_SECONDS)
                 [one, other][kill % 2].workers()[0].kill()
             was_used = verifiers.said("valid")
             wait_until(lambda: _is_used_up(verifiers), "all calls are used up", seconds=PATIENCE_SECONDS)
