@@ -16,6 +16,7 @@ MODULES = (
     "warm",
     "races",
     "provider",
+    "hostile",
 )
 
 
