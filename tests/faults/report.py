@@ -15,7 +15,7 @@ HEAD = """\
 
 DOCUMENT = """# Faults, and what came of them
 
-Written by `make faults`, the last time in {minutes:.1f} minutes. {machine}
+Written by `make faults`; each row says when. {machine}
 
 Each row ran against real processes: a PostgreSQL server with durable writes, granian with two web processes,
 `manage.py deliver_webhooks`, the Celery worker with its clock. Receivers and brokers are on loopback. Rows that name a
@@ -39,11 +39,11 @@ def summary(results: Results) -> str:
     return f"{_table(results)}\n\nheld {counts['yes']}, not held {counts['NO']}, not run {counts['not run']}"
 
 
-def document(results: Results, standing: Mapping[str, str], *, seconds: float) -> str:
+def document(results: Results, standing: Mapping[str, str]) -> str:
     """Return ``RESULTS.md``, with the rows of earlier runs that are not in this one."""
     rows = {**standing, **{fault.number: _row(fault, measured) for fault, measured in results}}
     ordered = [rows[number] for number in sorted(rows, key=place)]
-    return DOCUMENT.format(minutes=seconds / 60, machine=_machine(), head=HEAD, rows="\n".join(ordered))
+    return DOCUMENT.format(machine=_machine(), head=HEAD, rows="\n".join(ordered))
 
 
 def standing(text: str) -> dict[str, str]:
