@@ -4,7 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -17,7 +17,7 @@ from apikeys.exporters import MEDIA_TYPES, export_configuration
 from apikeys.exporters.site import describe_site
 from apikeys.forwardauth import PROFILES, answer, envoy
 from apikeys.reasons import Reason
-from apikeys.reports import report_of
+from apikeys.reports import encode_report
 from apikeys.serializers import (
     ConfigurationQuerySerializer,
     ConfigurationSerializer,
@@ -90,7 +90,7 @@ class VerifyView(DecisionView):
             decision = Decision(Reason.ROUTE_UNKNOWN)
         else:
             decision = decide(Call(asked["key"], target, asked["api_id"], asked["cost"]))
-        return JsonResponse(report_of(decision))
+        return HttpResponse(encode_report(decision), content_type="application/json")
 
 
 @extend_schema(tags=["Gateway"])

@@ -2,12 +2,19 @@
 
 from typing import Any
 
+import msgspec
+
 from apikeys.statement import Facts
 from apikeys.verification import Decision
 from stoa_cp.changes import as_json
 
 
-def report_of(decision: Decision) -> dict[str, Any]:
+def encode_report(decision: Decision) -> bytes:
+    """Return the answer in JSON."""
+    return msgspec.json.encode(_report_of(decision))
+
+
+def _report_of(decision: Decision) -> dict[str, Any]:
     """Return the answer; null is what is not known of the key."""
     facts = decision.facts
     return {

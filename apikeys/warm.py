@@ -4,7 +4,6 @@ It lets calls pass and refuses none: whatever is not an ordinary question about 
 answers as ever. The answers are the same; only what is answered here is in ``/metrics`` and not in the log.
 """
 
-import json
 from collections.abc import Iterable
 from http import HTTPStatus
 from io import BytesIO
@@ -17,7 +16,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import get_path_info
 
 from apikeys.forwardauth import PROFILES, Profile, envoy, headers_of, key_of
-from apikeys.reports import report_of
+from apikeys.reports import encode_report
 from apikeys.verification import Call, repeat_decision
 from catalog.gateways import recall_gateway
 from catalog.routing import read_target
@@ -96,7 +95,7 @@ def _verify(environ: WSGIEnvironment) -> Answer | None:
     decision = repeat_decision(call) if call else None
     if decision is None:
         return None
-    return Answer({"Content-Type": "application/json"}, json.dumps(report_of(decision)).encode())
+    return Answer({"Content-Type": "application/json"}, encode_report(decision))
 
 
 def _read_call(body: bytes) -> Call | None:

@@ -4,7 +4,6 @@
 """
 
 import base64
-import hashlib
 import hmac
 import re
 import secrets
@@ -64,4 +63,4 @@ def digests(credential: str) -> list[bytes]:
 
 
 def _hmac(credential: str, pepper: str) -> bytes:
-    return hmac.digest(pepper.encode(), credential.encode(), hashlib.sha256)
+    return hmac.digest(pepper.encode(), credential.encode(), "sha256")
