@@ -27,8 +27,9 @@ GROWTH = 16
 # Of what is left before an edge a block takes one part in so many, for each process.
 SHARES_PER_PROCESS = 4
 IDLE_SECONDS = 0.3
-# How long an invalidation waits for those who are asking: what they are granted must be given back as well.
-PATIENCE_SECONDS = 0.05
+# How long an invalidation waits for those who are asking: what they are granted must be given back as well. They take a
+# few milliseconds, or as long as somebody else locks a meter.
+PATIENCE_SECONDS = 0.5
 
 # What tells one question from another: the key's digests, and the tenant, the path and the id of an API.
 Topic = tuple[tuple[bytes, ...], str | None, str | None, str | None]

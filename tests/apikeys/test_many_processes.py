@@ -11,11 +11,12 @@ from threading import Thread
 import pytest
 
 from apikeys import services
-from apikeys.models import ApiKey, Meter
+from apikeys.models import ApiKey, Loans, Meter
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Api
 from stoa_cp.actors import SYSTEM
+from stoa_cp.epochs import await_caches
 from stoa_cp.models import CacheLease
 from subscriptions.models import Subscription
 from subscriptions.services import resume_subscription, retire_api, suspend_subscription
@@ -42,11 +43,14 @@ def started(
 
 
 @pytest.fixture
-def servers(db: None, started: list[WebProcess]) -> list[WebProcess]:
+def servers(db: None, started: list[WebProcess]) -> Iterator[list[WebProcess]]:
     _gateway, token = register_gateway("edge-1", by=SYSTEM)
     for server in started:
         server.token = token
-    return started
+    yield started
+    # Before the tables are emptied: what is given back meanwhile would collide with that.
+    Meter.objects.update(loans=Loans.RECALLED)
+    await_caches()
 
 
 @pytest.fixture
