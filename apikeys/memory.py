@@ -15,6 +15,8 @@ from hashlib import sha256
 from threading import Condition
 from time import monotonic
 
+from django.db import DatabaseError, InterfaceError
+
 from apikeys.loans import Loan, give_back
 from apikeys.purses import Purse, open_purse
 from apikeys.statement import Facts
@@ -134,6 +136,7 @@ class Memory:
 
     def _end(self, topic: Topic, inquiry: Inquiry) -> None:
         self._inquiries[inquiry.invalidations] -= 1
+        self._inquiries = +self._inquiries  # without those of which none is left
         self._changed.notify_all()
         if inquiry.is_first and topic in self._warm:
             self._warm[topic].is_asked_for = False
@@ -173,7 +176,6 @@ class Memory:
 
     def _is_heard(self) -> bool:
         """Tell whether all inquiries from before the last invalidation have come back."""
-        self._inquiries = +self._inquiries
         return all(number == self._invalidations for number in self._inquiries)
 
     def tidy(self) -> None:
@@ -188,15 +190,14 @@ class Memory:
         """Pay the meters. What could not be paid stays owed."""
         with self._changed:
             owed, self._owed = self._owed, []
-        is_paid = not owed
+        if not owed:
+            return
         try:
-            if owed:
-                give_back(owed)
-            is_paid = True
-        finally:
-            if not is_paid:
-                with self._changed:
-                    self._owed += owed
+            give_back(owed)
+        except (DatabaseError, InterfaceError):
+            with self._changed:
+                self._owed += owed
+            raise
 
 
 memory = Memory(open_purse())

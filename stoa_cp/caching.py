@@ -32,7 +32,8 @@ class Lease:
 
 
 lease = Lease()
-# Each empties a cache of an owner's rows; of everything, without one.
+# Each cache enters itself here as it is made: one that somebody forgot to name would be stale.
+# Empties it of an owner's rows; of everything, without one.
 invalidators: list[Callable[[str | None], None]] = []
 # What caches do about three times a second.
 chores: list[Callable[[], None]] = []

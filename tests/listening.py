@@ -1,14 +1,14 @@
 """Lets this process answer from its caches, as a web process does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from time import monotonic, sleep
 
 from django.db import connection
 
 from stoa_cp.caching import lease
 from stoa_cp.invalidation import Listener
+from tests.waiting import wait_until
 
 PATIENCE_SECONDS = 10
 
@@ -26,13 +26,6 @@ def listener() -> Iterator[Listener]:
         listener.stop()
         thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert monotonic() < deadline, "it did not happen"
-        sleep(0.005)
 
 
 def cut_listeners() -> int:

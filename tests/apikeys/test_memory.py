@@ -31,9 +31,10 @@ from subscriptions.models import Subscription
 from subscriptions.services import update_subscription
 from tests.apikeys.conftest import Edge, Issue
 from tests.factories import ApiFactory
-from tests.listening import listener, wait_until
+from tests.listening import listener
 from tests.races import at_once
 from tests.stores import redis_server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

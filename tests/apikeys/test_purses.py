@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 import pytest
+from pytest_django import Settings
 
 from apikeys.memory import memory
 from apikeys.models import Meter
@@ -12,9 +13,10 @@ from apikeys.purses import AWAY_SECONDS, OwnPurse, Purse, SharedPurse, open_purs
 from apikeys.verification import Call, decide
 from subscriptions.models import Subscription
 from tests.identity.ports import free_port
-from tests.listening import listener, wait_until
+from tests.listening import listener
 from tests.races import at_once
 from tests.stores import redis_server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,9 +50,9 @@ def test_processes_share_what_lies_in_redis() -> None:
         assert (other.take("a", 1), one.take("a", 1), other.take("a", 1)) == (True, True, False)
 
 
-def test_the_settings_say_which(settings: pytest.FixtureRequest) -> None:
+def test_the_settings_say_which(settings: Settings) -> None:
     assert isinstance(open_purse(), OwnPurse)
-    settings.STOA_COUNTER_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
+    settings.STOA_COUNTER_URL = "redis://127.0.0.1:1/0"
     assert isinstance(open_purse(), SharedPurse)
 
 

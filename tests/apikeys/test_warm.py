@@ -60,7 +60,7 @@ class Service:
         environ = RequestFactory().generic(method, path, body, content_type, headers=sent).environ
         environ["wsgi.input"] = BytesIO(body)
         answered: list[Any] = []
-        (content,) = self.application(environ, lambda *start: answered.extend(start))  # type: ignore[arg-type, return-value]
+        (content,) = self.application(environ, lambda *start: answered.extend(start))
         return answered[0], dict(answered[1]), content
 
 

@@ -16,7 +16,8 @@ from stoa_cp.invalidation import WRITTEN_SECONDS, Listener, ensure_listening
 from stoa_cp.models import CacheLease
 from tenants.models import Tenant
 from tests.factories import TenantFactory
-from tests.listening import cut_listeners, listener, wait_until
+from tests.listening import cut_listeners, listener
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -2,8 +2,6 @@
 
 import os
 import subprocess
-import time
-from collections.abc import Callable
 
 import psutil
 import pytest
@@ -11,17 +9,9 @@ import pytest
 from stoa_cp.devserver import environment, programs
 from tests.apikeys.processes import database_url
 from tests.identity.ports import free_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-PATIENCE_SECONDS = 30
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_web_process_that_is_killed_is_replaced_and_takes_nobody_with_it() -> None:

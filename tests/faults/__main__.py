@@ -17,8 +17,8 @@ from stoa_cp.devserver.postgres import PostgresServer
 from stoa_cp.devserver.realm import PEOPLE, SigningKey, access_claims
 from tests.faults import isolation, report
 from tests.faults.matrix import ROWS, Fault, Measured
-from tests.faults.waiting import NeverHappened
 from tests.faults.world import World
+from tests.waiting import NeverHappened
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -14,8 +14,8 @@ from typing import IO
 import psutil
 
 from stoa_cp.devserver import programs
-from tests.faults.waiting import wait_until
 from tests.identity.ports import free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 20

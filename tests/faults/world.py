@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from stoa_cp.devserver.postgres import PostgresServer
 from tests.faults import processes
 from tests.faults.processes import Process, Server
-from tests.faults.waiting import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tenants.models import Tenant

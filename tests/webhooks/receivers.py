@@ -123,10 +123,10 @@ Script = Callable[[socket.socket], None]
 class RawReceiver:
     """Accepts connections and lets a script misbehave on each of them."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._script = script
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(address, backlog=128)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/hook"
 
     @contextmanager

@@ -5,11 +5,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic, sleep
 from urllib.parse import quote
 
 import pytest
@@ -17,6 +16,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from tenants.models import Tenant
+from tests.waiting import wait_until
 from tests.webhooks.conftest import Drain, StartReceiver
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.receivers import Receiver, Reply
@@ -53,13 +53,6 @@ def worker() -> Iterator["subprocess.Popen[bytes]"]:
     finally:
         process.kill()
         process.wait()
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    ends_at = monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        assert monotonic() < ends_at, "it never came to that"
-        sleep(0.02)
 
 
 def end_leases() -> None:

@@ -1,19 +1,17 @@
 """Receivers that lead inside: redirects, names that change, hostile hosts. W10 to W12."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http import HTTPStatus
-from threading import Thread
 
 from tests.faults.isolation import METADATA, PUBLIC
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.names import NameServer
-from tests.faults.waiting import wait_until
 from tests.faults.world import World
+from tests.waiting import wait_until
 from tests.webhooks.factories import WebhookFactory
-from tests.webhooks.receivers import Receiver, Reply
+from tests.webhooks.receivers import RawReceiver, Receiver, Reply
 from tests.webhooks.test_targets import HOSTILE
 from webhooks.client import Failure
 from webhooks.models import Attempt, Delivery
@@ -24,32 +22,14 @@ PATIENCE_SECONDS = 40
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class Listener:
-    """Counts who comes to an address on port 80, and answers 200."""
+def visitors_of(address: str) -> RawReceiver:
+    """Count who comes to an address on port 80, and answer 200."""
+    return RawReceiver(_answer_ok, (address, 80))
 
-    def __init__(self, address: str) -> None:
-        self._listener = socket.create_server((address, 80), backlog=128)
-        self.hits = 0
 
-    @contextmanager
-    def running(self) -> Iterator["Listener"]:
-        Thread(target=self._accept, daemon=True).start()
-        try:
-            yield self
-        finally:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _address = self._listener.accept()
-            except OSError:
-                return
-            self.hits += 1
-            with connection:
-                connection.recv(65536)
-                connection.sendall(OK)
+def _answer_ok(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(OK)
 
 
 def await_attempts(deliveries: list[Delivery]) -> list[Attempt]:
@@ -73,15 +53,15 @@ def redirect_inside(world: World) -> Measured:
     tenant = world.tenant()
     location = {"Location": f"http://{METADATA}/latest/meta-data/"}
     with ExitStack() as stack:
-        metadata = stack.enter_context(Listener(METADATA).running())
+        metadata = stack.enter_context(visitors_of(METADATA).running())
         receivers = [stack.enter_context(Receiver(Reply(status, location)).running()) for status in REDIRECTS]
         # Allowed here, so that nothing but the rule about redirects protects it.
         stack.enter_context(world.warm_worker(STOA_EGRESS_ALLOW=f"127.0.0.0/8,{METADATA}/32"))
         deliveries = [world.queue(world.webhooks(tenant, each.url)[0])[0] for each in receivers]
         attempts = await_attempts(deliveries)
     return Measured(
-        f"hits {metadata.hits} in {len(attempts)} attempts",
-        held=metadata.hits == 0 and all(attempt.error == Failure.HTTP_ERROR for attempt in attempts),
+        f"hits {metadata.connections} in {len(attempts)} attempts",
+        held=metadata.connections == 0 and all(attempt.error == Failure.HTTP_ERROR for attempt in attempts),
     )
 
 
@@ -99,18 +79,18 @@ def rebind(world: World) -> Measured:
     tenant = world.tenant()
     with (
         NameServer([PUBLIC, METADATA, PUBLIC, "127.0.0.1"]).running() as names,
-        Listener(PUBLIC).running() as public,
-        Listener(METADATA).running() as metadata,
-        Listener("127.0.0.1").running() as loopback,
+        visitors_of(PUBLIC).running() as public,
+        visitors_of(METADATA).running() as metadata,
+        visitors_of("127.0.0.1").running() as loopback,
         world.worker(STOA_EGRESS_ALLOW=""),
     ):
         webhooks = world.webhooks(tenant, "http://rebind.example/hook", REBINDINGS // 4)
         attempts = await_attempts([each for webhook in webhooks for each in world.queue(webhook, 4)])
     blocked = sum(attempt.error == Failure.BLOCKED_ADDRESS for attempt in attempts)
-    hits = metadata.hits + loopback.hits
+    inside, outside = metadata.connections + loopback.connections, public.connections
     return Measured(
-        f"hits inside {hits}, outside {public.hits}; {blocked} of {len(attempts)} blocked; {names.questions} questions",
-        held=hits == 0 and public.hits > 0 and blocked > 0,
+        f"hits inside {inside}, outside {outside}; {blocked} of {len(attempts)} blocked; {names.questions} questions",
+        held=inside == 0 and outside > 0 and blocked > 0,
     )
 
 

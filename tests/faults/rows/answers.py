@@ -9,8 +9,8 @@ import psutil
 from tenants.models import Tenant
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.processes import watching
-from tests.faults.waiting import wait_until
 from tests.faults.world import World
+from tests.waiting import wait_until
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply, Script, answering, dripping, read_request
 from webhooks.client import DEADLINE_SECONDS
 from webhooks.models import Attempt

@@ -10,8 +10,8 @@ from stoa_cp.broker import QUEUE
 from tests.faults.load import Call, Caller, writing
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.proxies import Proxy
-from tests.faults.waiting import comes_true, wait_until
 from tests.faults.world import START_SECONDS, World
+from tests.waiting import comes_true, wait_until
 from tests.webhooks.receivers import Receiver
 
 WRITES = 100

@@ -11,8 +11,8 @@ from stoa_cp.models import Event
 from tests.faults.load import Call, Caller, Load, writing
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.rows.broker import are_heard, count_lost
-from tests.faults.waiting import comes_true, wait_until
 from tests.faults.world import START_SECONDS, World
+from tests.waiting import comes_true, wait_until
 from tests.webhooks.receivers import Receiver
 
 CALLERS = 4

@@ -19,9 +19,9 @@ from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.processes import watching
 from tests.faults.sockets import RawRequest, bearer_bytes, request_bytes
-from tests.faults.waiting import wait_until
 from tests.faults.world import World
 from tests.identity.ports import free_port
+from tests.waiting import wait_until
 
 GIGABYTE, MEGABYTE = 1_000_000_000, 1_000_000
 FILLING = b" " * 65536

@@ -5,8 +5,8 @@ from time import monotonic, sleep
 
 from tenants.models import Tenant
 from tests.faults.matrix import Fault, Measured, injects
-from tests.faults.waiting import wait_until
 from tests.faults.world import World
+from tests.waiting import wait_until
 from tests.webhooks.factories import an_event
 from tests.webhooks.receivers import RawReceiver, Receiver, dripping
 from webhooks.leases import MAX_IN_FLIGHT_PER_WEBHOOK

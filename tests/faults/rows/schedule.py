@@ -3,8 +3,8 @@
 from django.db.models.functions import Now
 
 from tests.faults.matrix import Fault, Measured, injects
-from tests.faults.waiting import comes_true, wait_until
 from tests.faults.world import World
+from tests.waiting import comes_true, wait_until
 from tests.webhooks.receivers import Receiver, Reply
 from webhooks.models import Delivery, Status, Webhook
 from webhooks.schedule import DELAYS_SECONDS, MAX_JITTER

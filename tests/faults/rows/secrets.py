@@ -7,8 +7,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.faults.load import Caller
 from tests.faults.matrix import Fault, Measured, injects
-from tests.faults.waiting import wait_until
 from tests.faults.world import World
+from tests.waiting import wait_until
 from tests.webhooks.factories import SECRET, an_event
 from tests.webhooks.receivers import Received, Receiver, Reply
 from webhooks.models import Webhook

@@ -11,8 +11,8 @@ from tests.factories import ApiFactory
 from tests.faults.load import Call
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.sockets import RawRequest, bearer_bytes
-from tests.faults.waiting import wait_until
 from tests.faults.world import World
+from tests.waiting import wait_until
 
 STUCK, HALVES, SHORT = 16, 8, 26
 IN_FLIGHT = STUCK + HALVES + SHORT

@@ -19,8 +19,8 @@ from tests.apikeys.processes import WebProcess
 from tests.factories import SubscriptionFactory
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.processes import Server
-from tests.faults.waiting import wait_until
 from tests.faults.world import World
+from tests.waiting import wait_until
 
 CALLERS = 4  # of each server
 KILLS = 6

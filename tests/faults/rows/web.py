@@ -7,8 +7,8 @@ from stoa_cp.models import Event
 from tests.faults import processes
 from tests.faults.load import Caller
 from tests.faults.matrix import Fault, Measured, injects
-from tests.faults.waiting import comes_true, wait_until
 from tests.faults.world import START_SECONDS, World
+from tests.waiting import comes_true, wait_until
 from tests.webhooks.receivers import Receiver
 
 DELAY_SECONDS = 10

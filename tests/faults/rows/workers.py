@@ -6,8 +6,8 @@ from time import monotonic, sleep
 
 from tests.faults import processes
 from tests.faults.matrix import Fault, Measured, injects
-from tests.faults.waiting import wait_until
 from tests.faults.world import START_SECONDS, World
+from tests.waiting import wait_until
 from tests.webhooks.factories import an_event
 from tests.webhooks.receivers import Receiver, Reply
 from webhooks.leases import LEASE_SECONDS

@@ -10,7 +10,7 @@ class NeverHappened(Exception):
     """What was waited for did not come about in time; the message says what."""
 
 
-def wait_until(is_so: Callable[[], bool], what: str, *, seconds: float) -> float:
+def wait_until(is_so: Callable[[], bool], what: str = "it comes to that", *, seconds: float = 30) -> float:
     """Return after how many seconds ``is_so`` came to hold. Raises NeverHappened."""
     began_at = monotonic()
     while not is_so():
