@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
-from django.db import connection
-
 from stoa_cp.caching import lease
 from stoa_cp.invalidation import Listener
+from tests.sessions import end_other_sessions
 from tests.waiting import wait_until
 
 PATIENCE_SECONDS = 10
@@ -30,9 +29,4 @@ def listener() -> Iterator[Listener]:
 
 def cut_listeners() -> int:
     """End the sessions that listen for changes; return how many there were."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND query LIKE '%stoa_cp_cachelease%' AND pid <> pg_backend_pid()"
-        )
-        return int(cursor.fetchone()[0])
+    return end_other_sessions("%stoa_cp_cachelease%")

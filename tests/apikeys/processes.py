@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import quote
 
@@ -50,16 +51,30 @@ class WebProcess:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let the server and its workers sleep for the length of the block (SIGSTOP)."""
-        assert self._process
-        everybody = [self._process, *self._process.children(recursive=True)]
-        for process in everybody:
-            process.suspend()
+        """Let the server and its workers sleep for the length of the block."""
+        self.stop()
         try:
             yield
         finally:
-            for process in everybody:
-                process.resume()
+            self.resume()
+
+    def stop(self) -> None:
+        """Let the server and its workers sleep (SIGSTOP)."""
+        for process in self._everybody():
+            process.suspend()
+
+    def resume(self) -> None:
+        for process in self._everybody():
+            process.resume()
+
+    def kill(self) -> None:
+        """End the server and its workers (SIGKILL), also where they sleep."""
+        for process in self._everybody():
+            process.kill()
+
+    def _everybody(self) -> list[psutil.Process]:
+        assert self._process
+        return [self._process, *self._process.children(recursive=True)]
 
     def twin(self) -> "WebProcess":
         """Return another connection to the same server."""
@@ -101,13 +116,16 @@ def _serving(application: Application) -> Iterator[WebProcess]:
     command += ["--workers", str(application.workers), "--blocking-threads", "4"]
     environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
     environment |= application.environment
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with TemporaryFile() as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
         server = WebProcess(port, psutil.Process(process.pid))
         try:
             yield server
         finally:
             server.close()
             process.terminate()
+            process.wait()
+            log.seek(0)
+            sys.stderr.write(log.read().decode())  # shown when a test fails
 
 
 def database_url() -> str:

@@ -11,12 +11,11 @@ from threading import Thread
 import pytest
 
 from apikeys import services
-from apikeys.models import ApiKey, Loans, Meter
+from apikeys.models import ApiKey, Meter
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Api
 from stoa_cp.actors import SYSTEM
-from stoa_cp.epochs import await_caches
 from stoa_cp.models import CacheLease
 from subscriptions.models import Subscription
 from subscriptions.services import resume_subscription, retire_api, suspend_subscription
@@ -24,6 +23,7 @@ from tenants.services import resume_tenant, suspend_tenant
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
 from tests.listening import cut_listeners
+from tests.sessions import end_other_sessions
 from tests.stores import redis_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +39,10 @@ def started(
         environment = {"STOA_DECISION_CACHE": str(request.param != "asking")}
         if request.param == "warm, with Redis":
             environment["STOA_COUNTER_URL"] = stack.enter_context(redis_server())
-        yield stack.enter_context(web_processes(*[Application(environment=environment)] * 4))
+        servers = stack.enter_context(web_processes(*[Application(environment=environment)] * 4))
+        yield servers
+        for server in servers:
+            server.kill()
 
 
 @pytest.fixture
@@ -47,10 +50,12 @@ def servers(db: None, started: list[WebProcess]) -> Iterator[list[WebProcess]]:
     _gateway, token = register_gateway("edge-1", by=SYSTEM)
     for server in started:
         server.token = token
+        server.resume()
     yield started
-    # Before the tables are emptied: what is given back meanwhile would collide with that.
-    Meter.objects.update(loans=Loans.RECALLED)
-    await_caches()
+    # The tables are emptied next, with which a statement of theirs could deadlock.
+    for server in started:
+        server.stop()
+    end_other_sessions()
 
 
 @pytest.fixture

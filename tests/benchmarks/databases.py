@@ -9,12 +9,7 @@ from pathlib import Path
 from django.db import connection, models
 
 from stoa_cp.devserver.postgres import PostgresServer
-
-# Of processes that were killed: the server finds out when it next writes to them.
-END_OTHER_SESSIONS = """
-SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
+from tests.sessions import end_other_sessions
 
 
 @contextmanager
@@ -45,7 +40,7 @@ def own_database(*naive: type[models.Model]) -> Iterator[None]:
                 editor.create_model(model)
         yield
     finally:
-        execute(END_OTHER_SESSIONS)
+        end_other_sessions()  # of processes that were killed: the server finds out when it next writes to them
         connection.creation.destroy_test_db(original, verbosity=0)
 
 
