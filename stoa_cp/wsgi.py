@@ -12,5 +12,6 @@ django = get_wsgi_application()
 from apikeys.warm import WarmAnswers  # noqa: E402 - models need Django set up
 
 application = WarmAnswers(django)
-# A dangerous production configuration ends the process here, before it answers anybody.
-call_command("check", "--tag", "security")
+# A dangerous production configuration ends the process here, before it answers anybody. The check of the URLs loads the
+# views: else the first call would, from whatever a deployment has put in their files meanwhile.
+call_command("check", "--tag", "security", "--tag", "urls")
