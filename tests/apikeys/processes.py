@@ -125,7 +125,7 @@ def _serving(application: Application) -> Iterator[WebProcess]:
             process.terminate()
             process.wait()
             log.seek(0)
-            sys.stderr.write(log.read().decode())  # shown when a test fails
+            sys.stderr.write("".join(line for line in map(bytes.decode, log) if "[info" not in line.lower()))
 
 
 def database_url() -> str:

@@ -8,9 +8,10 @@ from apikeys.services import NewKey, issue_key
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from stoa_cp.actors import SYSTEM
-from tests.apikeys.processes import Application, web_processes
+from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.benchmarks.load import Measured, measure
 from tests.benchmarks.results import ROUNDS, SECONDS, Row
+from tests.benchmarks.witness import Findings, witnessing
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
 
 WARM_UP_SECONDS = 0.5
@@ -29,8 +30,10 @@ NAMES = {"verify": "key verification", "authorize": "forward-auth"}
 def verification_rows() -> Iterator[Row]:
     token, keys = make_keys()
     with web_processes(OURS, ASKING, NAIVE, BARE) as servers:
+        servers[0].token = token
         for kind, requests in requests_of(token, keys).items():
             yield from _compare(NAMES[kind], [server.port for server in servers], requests)
+            yield from _watch(NAMES[kind], servers[0], requests)
 
 
 def _compare(name: str, ports: list[int], requests: list[bytes]) -> Iterator[Row]:
@@ -51,6 +54,20 @@ def _measure_warm(port: int, requests: list[bytes]) -> Measured:
     """Measure when the server has caught up: while it waits for its turn, its keys get cold."""
     measure(port, requests, seconds=WARM_UP_SECONDS, callers=CALLERS)
     return measure(port, requests, seconds=SECONDS, callers=CALLERS)
+
+
+def _watch(name: str, server: WebProcess, requests: list[bytes]) -> Iterator[Row]:
+    """Look at what is promised beside the same load, which does not count as speed: the witness is part of it."""
+    findings = Findings()
+    with witnessing(server, findings):
+        for _round in range(ROUNDS):
+            measure(server.port, requests, seconds=SECONDS, callers=CALLERS)
+    yield _kept(f"{name}, keys warm: quotas used up under that load, to the call", findings.quotas, findings.inexact)
+    yield _kept(f"{name}, keys warm: revocations under that load, at once", findings.revocations, findings.late)
+
+
+def _kept(name: str, times: int, failures: int) -> Row:
+    return Row(name, f"{times - failures} kept", f"{times} promised", (times - failures) / times, goal=1)
 
 
 def _speed(name: str, ours: Measured, other: Measured, *, goal: float) -> Row:
