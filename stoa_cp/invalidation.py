@@ -32,7 +32,7 @@ ON CONFLICT (holder) DO UPDATE
 """
 LOOK = """
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END,
-    (SELECT count(*) FROM stoa_cp_cachelease WHERE valid_until > clock_timestamp())
+    1 + (SELECT count(*) FROM stoa_cp_cachelease WHERE valid_until > clock_timestamp() AND holder <> %(holder)s)
 FROM stoa_cp_epoch
 """
 END_LEASES = """
@@ -108,7 +108,7 @@ class Listener:
         begun_at = monotonic()
         self._write_lease()
         with connection.cursor() as cursor:
-            cursor.execute(LOOK)
+            cursor.execute(LOOK, {"holder": self._holder})
             newest_epoch, holders = cursor.fetchone()
         if newest_epoch > self._epoch:
             self._catch_up(newest_epoch)

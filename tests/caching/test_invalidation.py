@@ -63,13 +63,14 @@ def test_an_author_waits_for_a_process_that_does_not_listen_until_its_lease_is_o
         )
     begun_at = monotonic()
     await_caches()
-    assert WRITTEN_SECONDS - 0.1 <= monotonic() - begun_at <= WRITTEN_SECONDS + 1
+    assert WRITTEN_SECONDS - 0.1 <= monotonic() - begun_at <= WRITTEN_SECONDS + 10
     begun_at = monotonic()
     await_caches()
-    assert monotonic() - begun_at < 0.5
+    assert monotonic() - begun_at < 1
 
 
-def test_one_who_confirms_is_not_waited_for_any_longer() -> None:
+def test_one_who_confirms_is_not_waited_for_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invalidation, "WRITTEN_SECONDS", 60)
     silent, before = Listener(), newest_epoch()
     silent._renew()
     with ThreadPoolExecutor(1) as pool:
@@ -78,7 +79,7 @@ def test_one_who_confirms_is_not_waited_for_any_longer() -> None:
         silent._hear("stoa_epochs", str(newest_epoch()))
         assert not author.done()
         silent._renew()
-        author.result(timeout=1)
+        author.result(timeout=30)
     silent._let_go()
 
 
@@ -116,6 +117,20 @@ def test_a_listener_that_is_cut_off_keeps_nothing_and_starts_again(cache: Cache[
         Tenant.objects.update(updated_at=Now())
         await_caches()
         assert cache.get("tier") is None
+
+
+def test_whoever_writes_a_lease_is_one_of_its_holders(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A process that was held up between writing its lease down and looking: it has run out meanwhile.
+    monkeypatch.setattr(invalidation, "WRITTEN_SECONDS", -1)
+    one, other = Listener(), Listener()
+    one._renew()
+    assert lease.holders == 1
+    monkeypatch.setattr(invalidation, "WRITTEN_SECONDS", 60)
+    one._renew()
+    other._renew()
+    assert lease.holders == 2
+    one._let_go()
+    other._let_go()
 
 
 def test_one_who_stops_is_not_waited_for() -> None:
