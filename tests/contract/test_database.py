@@ -63,7 +63,7 @@ def test_a_row_that_is_locked_for_long_is_an_answer(
     assert response.status_code == 503
     assert response["Retry-After"] == "2"
     assert response.json()["error"]["details"][0]["code"] == "unavailable"
-    assert monotonic() - begun < 3
+    assert monotonic() - begun < 10
 
 
 def test_a_deadlock_is_tried_again(alice: Caller, acme: Tenant, session: psycopg.Connection[Any]) -> None:

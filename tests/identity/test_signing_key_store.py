@@ -182,12 +182,12 @@ def test_only_the_first_caller_waits_for_a_silent_provider(provider: Provider) -
     start = time.monotonic()
     with pytest.raises(IdentityProviderUnavailable):
         call(provider)
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 10
     settle(signing_keys())
     start = time.monotonic()
     with pytest.raises(IdentityProviderUnavailable):
         call(provider)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 1.5  # it would have been 2
 
 
 @pytest.mark.usefixtures("store")

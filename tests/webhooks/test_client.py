@@ -20,6 +20,8 @@ from tests.webhooks.receivers import Receiver, Reply, answering, dripping, read_
 from webhooks.client import MAX_EXCERPT_BYTES, MAX_READ_BYTES, Answer, Client
 
 DEADLINE = 0.6
+# What is not cut off never ends, and a loaded machine wakes up late: `make faults` measures by how much, on a quiet one.
+SOON = DEADLINE + 3
 BODY = b'{"type":"webhook.test"}'
 
 
@@ -91,7 +93,7 @@ def test_a_dripping_receiver_is_cut_off_at_the_deadline(
     started_at = monotonic()
     answer = post(client, start_raw_receiver(dripping(start, drop)).url)
     assert answer.failure == "timeout"
-    assert monotonic() - started_at <= DEADLINE + 0.5
+    assert monotonic() - started_at <= SOON
 
 
 def test_a_silent_tls_handshake_is_cut_off_at_the_deadline(
@@ -102,16 +104,16 @@ def test_a_silent_tls_handshake_is_cut_off_at_the_deadline(
     started_at = monotonic()
     answer = post(client, receiver.url.replace("http:", "https:"))
     assert answer.failure == "timeout"
-    assert monotonic() - started_at <= DEADLINE + 0.5
+    assert monotonic() - started_at <= SOON
 
 
 def test_a_receiver_that_does_not_read_is_cut_off_at_the_deadline(
     client: Client, start_raw_receiver: StartRawReceiver
 ) -> None:
-    receiver = start_raw_receiver(lambda _connection: sleep(DEADLINE + 1))
+    receiver = start_raw_receiver(lambda _connection: sleep(SOON + 1))
     started_at = monotonic()
     assert client.post(receiver.url, {}, b"x" * 20_000_000).failure == "timeout"
-    assert monotonic() - started_at <= DEADLINE + 0.5
+    assert monotonic() - started_at <= SOON
 
 
 def test_little_is_read_of_an_endless_body(client: Client, start_raw_receiver: StartRawReceiver) -> None:
@@ -211,10 +213,10 @@ def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_vetted(
 
 def test_a_slow_resolver_costs_two_seconds(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stoa_cp.egress.RESOLVE_SECONDS", 0.1)
-    monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", lambda *_args, **_kwargs: sleep(1) or [])
+    monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", lambda *_args, **_kwargs: sleep(3) or [])
     started_at = monotonic()
     assert post(client, "http://slow.example/").failure == "connect_failed"
-    assert monotonic() - started_at < 0.5
+    assert monotonic() - started_at < 2.5
 
 
 def test_proxies_of_the_environment_are_ignored(

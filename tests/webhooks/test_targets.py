@@ -241,11 +241,11 @@ def test_a_name_without_address_is_accepted_at_creation_only(resolve_to: Callabl
 
 def test_a_resolver_that_hangs_is_waited_for_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(*_args: object, **_kwargs: object) -> Iterator[object]:
-        sleep(1)
+        sleep(3)
         return iter(())
 
     monkeypatch.setattr("stoa_cp.egress.RESOLVE_SECONDS", 0.1)
     monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", hang)
     started_at = monotonic()
     check_url("https://slow.example/")
-    assert monotonic() - started_at < 0.5
+    assert monotonic() - started_at < 2.5
