@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
+from unittest.mock import patch
 
+from stoa_cp import invalidation
 from stoa_cp.caching import lease
 from stoa_cp.invalidation import Listener
 from tests.sessions import end_other_sessions
@@ -14,17 +16,21 @@ PATIENCE_SECONDS = 10
 
 @contextmanager
 def listener() -> Iterator[Listener]:
-    """Listen for changes in another thread for the length of the block."""
+    """Listen for changes in another thread for the length of the block.
+
+    Its lease is a long one: a loaded machine may let the thread wait for longer than a second.
+    """
     listener = Listener()
     thread = Thread(target=listener.run, name="listener of a test")
-    thread.start()
-    try:
-        wait_until(lease.is_held)
-        yield listener
-    finally:
-        listener.stop()
-        thread.join(PATIENCE_SECONDS)
-        assert not thread.is_alive()
+    with patch.multiple(invalidation, LEASE_SECONDS=60, WRITTEN_SECONDS=90):
+        thread.start()
+        try:
+            wait_until(lease.is_held)
+            yield listener
+        finally:
+            listener.stop()
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
 
 
 def cut_listeners() -> int:

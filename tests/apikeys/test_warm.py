@@ -24,7 +24,7 @@ from stoa_cp.monitoring import OWN
 from subscriptions.models import Subscription
 from tests.listening import listener
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("restless")]
 
 VERIFY = "/v1/gateway/keys/verify"
 AUTHORIZE = "/v1/gateway/authorize"

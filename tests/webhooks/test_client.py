@@ -20,7 +20,7 @@ from tests.webhooks.receivers import Receiver, Reply, answering, dripping, read_
 from webhooks.client import MAX_EXCERPT_BYTES, MAX_READ_BYTES, Answer, Client
 
 DEADLINE = 0.6
-# What is not cut off never ends, and a loaded machine wakes up late: `make faults` measures by how much, on a quiet one.
+# What is not cut off never ends, and a loaded machine wakes up late: `make faults` says by how much on a quiet one.
 SOON = DEADLINE + 3
 BODY = b'{"type":"webhook.test"}'
 
