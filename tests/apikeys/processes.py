@@ -69,7 +69,7 @@ class WebProcess:
 
     def kill(self) -> None:
         """End the server and its workers (SIGKILL), also where they sleep."""
-        for process in self._everybody():
+        for process in reversed(self._everybody()):
             process.kill()
 
     def _everybody(self) -> list[psutil.Process]:
