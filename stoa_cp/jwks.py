@@ -138,7 +138,10 @@ class KeyStore:
 
     def _store(self, current: KeySet) -> None:
         # In the caller's thread, which has its database connection: the fetching one would need another.
-        self._stored = current
+        with self._lock:
+            if current.fetched_at <= self._stored.fetched_at:
+                return  # another thread has stored a newer one since the caller looked
+            self._stored = current
         row = SigningKeySet(
             issuer=self._issuer,
             document=current.document,

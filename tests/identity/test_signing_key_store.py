@@ -135,6 +135,21 @@ def test_a_crowd_at_a_cold_process_makes_one_fetch(provider: Provider) -> None:
     assert provider.fetches == 1
 
 
+def test_a_caller_who_was_overtaken_by_the_first_fetch_stores_nothing(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = signing_keys()
+
+    def be_overtaken() -> None:
+        monkeypatch.undo()
+        assert keys.find("first")
+
+    monkeypatch.setattr(keys, "_start_fetch", be_overtaken)
+
+    assert keys.known("first") is None
+    assert SigningKeySet.objects.get().document == {"keys": provider.keys}
+
+
 def test_keys_changed_at_the_provider_are_accepted_within_ten_seconds(provider: Provider, store: KeyStore) -> None:
     old = f"Bearer {provider.token()}"
     authenticate_bearer(old)
