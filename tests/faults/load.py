@@ -42,6 +42,9 @@ class Caller:
     def post(self, path: str, body: object) -> Call:
         return self.send("POST", path, json.dumps(body))
 
+    def patch(self, path: str, body: object) -> Call:
+        return self.send("PATCH", path, json.dumps(body))
+
     def send(self, method: str, path: str, content: str = "") -> Call:
         began_at = monotonic()
         try:

@@ -12,6 +12,7 @@ MODULES = (
     "secrets",
     "broker",
     "database",
+    "locks",
     "stopping",
     "warm",
     "races",

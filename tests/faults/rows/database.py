@@ -47,7 +47,7 @@ def crash(world: World) -> Measured:
         delays = [_first_success(load, moment) for moment in back_at]
         created = load.created()
         comes_true(lambda: are_heard(created, receiver), seconds=PATIENCE_SECONDS)
-    strange = [call for call in load.calls if call.status != HTTPStatus.CREATED and not _is_our_503(call)]
+    strange = [call for call in load.calls if call.status != HTTPStatus.CREATED and not is_our_503(call)]
     lost = len(created) - Api.objects.filter(pk__in=created).count()
     unheard = count_lost(created, receiver)
     return Measured(
@@ -95,7 +95,7 @@ def _described(strange: list[Call]) -> str:
     return f"{len(strange)} ({strange[0].body[:80].decode(errors='replace')} after {strange[0].seconds:.1f} s)"
 
 
-def _is_our_503(call: Call) -> bool:
+def is_our_503(call: Call) -> bool:
     if call.status != HTTPStatus.SERVICE_UNAVAILABLE:
         return False
     error = call.json["error"]
@@ -125,7 +125,7 @@ def hang_up(world: World) -> Measured:
         created = load.created()
         comes_true(lambda: are_heard(created, receiver), seconds=PATIENCE_SECONDS)
     errors = [call for call in load.calls if call.status != HTTPStatus.CREATED]
-    strange = [call for call in errors if not _is_our_503(call)]
+    strange = [call for call in errors if not is_our_503(call)]
     lost = len(created) - Api.objects.filter(pk__in=created).count()
     without_event = len(created) - Event.objects.filter(tenant_id=tenant.id, data__id__in=created).count()
     unheard = count_lost(created, receiver)
