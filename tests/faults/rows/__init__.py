@@ -16,6 +16,7 @@ MODULES = (
     "stopping",
     "warm",
     "races",
+    "collisions",
     "provider",
     "hostile",
 )
