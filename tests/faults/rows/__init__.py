@@ -17,6 +17,7 @@ MODULES = (
     "warm",
     "races",
     "collisions",
+    "limits",
     "provider",
     "hostile",
 )
