@@ -20,6 +20,6 @@ def crowd(world: World, size: int) -> Iterator[list[Caller]]:
         yield callers
 
 
-def post_at_once(callers: list[Caller], path: str, body: Any) -> list[Call]:
+def post_at_once(callers: list[Caller], path: str, body: Any, **headers: str) -> list[Call]:
     """Let all callers send the same."""
-    return at_once([partial(caller.post, path, body) for caller in callers])
+    return at_once([partial(caller.post, path, body, **headers) for caller in callers])

@@ -7,13 +7,14 @@ import os
 import runpy
 import signal
 import sys
-from importlib import import_module
+from pkgutil import resolve_name
 
 # Each is a function, under the name by which its caller knows it, that is called at that moment.
 POINTS = {
     "before the send": "webhooks.engine.send",
     "between commit and doorbell": "stoa_cp.doorbell._publish",
     "before the commit": "stoa_cp.events.ring",
+    "before the answer": "stoa_cp.throttling.Allowance.headers",
 }
 
 
@@ -24,8 +25,8 @@ def die(*_args: object, **_kwargs: object) -> None:
 
 def arm(point: str) -> None:
     """Put death in the place of the function. Django must be set up."""
-    module, _dot, name = POINTS[point].rpartition(".")
-    setattr(import_module(module), name, die)
+    owner, _dot, name = POINTS[point].rpartition(".")
+    setattr(resolve_name(owner), name, die)
 
 
 def main(point: str, program: str, *arguments: str) -> None:

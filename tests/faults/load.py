@@ -39,16 +39,18 @@ class Caller:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=CALL_SECONDS)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    def post(self, path: str, body: object) -> Call:
-        return self.send("POST", path, json.dumps(body))
+    def post(self, path: str, body: object, **headers: str) -> Call:
+        """Send JSON; a header's name is spelt with underscores."""
+        return self.send("POST", path, json.dumps(body), **headers)
 
     def patch(self, path: str, body: object) -> Call:
         return self.send("PATCH", path, json.dumps(body))
 
-    def send(self, method: str, path: str, content: str = "") -> Call:
+    def send(self, method: str, path: str, content: str = "", **headers: str) -> Call:
+        named = self._headers | {name.replace("_", "-"): value for name, value in headers.items()}
         began_at = monotonic()
         try:
-            self._connection.request(method, f"/v1{path}", content, self._headers)
+            self._connection.request(method, f"/v1{path}", content, named)
             response = self._connection.getresponse()
             status, content = response.status, response.read()
         except (OSError, HTTPException) as error:

@@ -18,6 +18,7 @@ MODULES = (
     "races",
     "collisions",
     "limits",
+    "retries",
     "provider",
     "hostile",
 )

@@ -1,5 +1,7 @@
 """Web processes that are killed around the commit: W4 and W5."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from catalog.models import Api
@@ -15,11 +17,18 @@ DELAY_SECONDS = 10
 PATIENCE_SECONDS = 30
 
 
-def write_and_die(world: World, point: str, tenant_id: str) -> int:
-    """Create an API at a server that dies at ``point``; return the status that came back, 0 for none."""
+@contextmanager
+def dying_web(world: World, point: str) -> Iterator[int]:
+    """Run a web server on a port, of which each process dies when it comes to ``point``."""
     environment = {**world.environment, "STOA_FAULT": point}
     with processes.web(environment, world.log, "tests.faults.failing_web:application") as server:
-        return Caller(server.port, world.token).create_api(tenant_id).status
+        yield server.port
+
+
+def write_and_die(world: World, point: str, tenant_id: str) -> int:
+    """Create an API at a server that dies at ``point``; return the status that came back, 0 for none."""
+    with dying_web(world, point) as port:
+        return Caller(port, world.token).create_api(tenant_id).status
 
 
 @injects(
