@@ -20,6 +20,7 @@ MODULES = (
     "limits",
     "retries",
     "provider",
+    "tokens",
     "hostile",
 )
 
