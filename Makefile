@@ -45,7 +45,7 @@ $(KEYCLOAK):
 	$(BIN)/python -m zipfile --extract .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip .data
 	rm .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
 
-# Kill, freeze and cut off real processes, ~9 minutes; writes tests/faults/RESULTS.md. `make faults FAULTS="W1 B2"` runs
+# Kill, freeze and cut off real processes, ~12 minutes; writes tests/faults/RESULTS.md. `make faults FAULTS="W1 B2"` runs
 # some; the other rows stay.
 faults: .venv/.dev-installed
 	$(BIN)/python -m tests.faults $(FAULTS)
