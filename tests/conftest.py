@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client, override_settings
+from hypothesis import HealthCheck, settings
 
 from stoa_cp.devserver.answers import http_server
 from stoa_cp.devserver.grants import Grants
@@ -15,6 +16,10 @@ from stoa_cp.devserver.issuer import Issuer
 from stoa_cp.devserver.realm import PEOPLE, SigningKey, access_claims
 from tenants.models import Tenant
 from tests.factories import TenantFactory
+
+# How long an example takes to make and to try says something of the machine, and nothing of the product.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 SECONDS_OF_AN_HOUR = 3600
 SECONDS_OF_A_TEST = 10  # of nearly all of them

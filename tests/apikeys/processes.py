@@ -20,7 +20,8 @@ from catalog.authentication import HEADER
 from stoa_cp.devserver.programs import answers
 from tests.identity.ports import free_port
 
-START_SECONDS = 30
+START_SECONDS = 120
+STOP_SECONDS = 20
 
 
 class WebProcess:
@@ -123,7 +124,10 @@ def _serving(application: Application) -> Iterator[WebProcess]:
         finally:
             server.close()
             process.terminate()
-            process.wait()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:  # told to end while its workers were starting, they forget it
+                server.kill()
             log.seek(0)
             sys.stderr.write("".join(line for line in map(bytes.decode, log) if "[info" not in line.lower()))
 
