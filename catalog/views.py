@@ -59,7 +59,7 @@ class ApiViewSet(TenantScopedViewSet):
     sort_fields = ("name", "path", "status", "created_at", "updated_at")
 
     def get_queryset(self) -> QuerySet[Api]:
-        return Api.objects.live().filter(tenant=self.tenant).select_related("tenant")
+        return self.tenant.apis.live()
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = services.NewApi(**self.parse(NewApiSerializer))
