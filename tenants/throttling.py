@@ -4,14 +4,15 @@ from django.conf import settings
 
 from stoa_cp.actors import Actor
 from stoa_cp.throttling import Budget
-from tenants.models import CALLS_PER_HOUR, Tenant, Tier
+from tenants.models import CALLS_PER_HOUR, Tier
+from tenants.queries import live_tenant
 
 
 def budget_of(actor: Actor) -> Budget:
     """Return the budget of the first tenant that the token names, so that all of a tenant's tokens count together."""
     if actor.is_platform:
         return Budget(f"subject:{actor.id}", settings.STOA_PLATFORM_RATE_LIMIT)
-    tenant = Tenant.objects.live().named(actor.tenants[0]).first() if actor.tenants else None
+    tenant = live_tenant(actor.tenants[0]) if actor.tenants else None
     if tenant is None:
         return Budget(f"subject:{actor.id}", CALLS_PER_HOUR[Tier.FREE])
     return Budget(f"tenant:{tenant.id}", tenant.calls_per_hour, holder=tenant)
