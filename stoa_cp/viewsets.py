@@ -28,6 +28,8 @@ from stoa_cp.parameters import flag_parameter
 # Long enough for the other side to take the lock that it waited for: tried again at once, we would often be faster.
 DEADLOCK_PAUSE_SECONDS = 0.1
 
+_representations: dict[type[BaseSerializer[Any]], Callable[[Any], dict[str, Any]]] = {}
+
 
 class ControlPlaneViewSet(GenericViewSet[Any]):
     """Subclasses name their ``rights`` per action, and a ``serializer_class`` that renders the resource."""
@@ -51,7 +53,8 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
 
     def list(self, request: Any, **kwargs: str) -> Response:
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        represent = representation_by(self.get_serializer_class())
+        return self.get_paginated_response([represent(row) for row in page or ()])
 
     def retrieve(self, request: Any, **kwargs: str) -> Response:
         resource = self.get_object()
@@ -144,7 +147,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         return resource
 
     def _answer(self, resource: Model, status: int, once: Mapping[str, Any] | None = None) -> Response:
-        data = self.get_serializer(resource).data | (once or {})
+        data = representation_by(self.get_serializer_class())(resource) | dict(once or {})
         return Response(data, status=status, headers={"ETag": etag(self.version_of(resource))})
 
     def render_created(self, resource: Model, *, once: Mapping[str, Any] | None = None) -> Response:
@@ -161,6 +164,16 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     def render_nothing(self, _result: object) -> Response:
         """Answer 204."""
         return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def representation_by(serializer_class: type[BaseSerializer[Any]]) -> Callable[[Any], dict[str, Any]]:
+    """Return what turns a row into JSON types; it is one for all requests, and looks at none of them.
+
+    DRF makes a serializer for each answer, and copies its fields for longer than they take to read a row.
+    """
+    if serializer_class not in _representations:
+        _representations[serializer_class] = serializer_class().to_representation
+    return _representations[serializer_class]
 
 
 def _as_bytes(response: Response) -> HttpResponse:
