@@ -38,9 +38,12 @@ class PagePagination(BasePagination):
         self.page = positive_parameter(request, "page", 1)
         if self.page * self.limit > MAX_DEPTH:
             raise InvalidField("page", _("Pages end at item 10,000; follow next_cursor with ?cursor= instead."))
-        self.total = queryset.order_by().values("pk")[: MAX_DEPTH + 1].count()
         start = (self.page - 1) * self.limit
-        return self._keep(list(queryset[start : start + self.limit + 1]))
+        rows = list(queryset[start : start + self.limit + 1])
+        # The last page shows how many there are; only one before it, or behind it, has to ask.
+        is_last = len(rows) <= self.limit and (rows or not start)
+        self.total = start + len(rows) if is_last else queryset.order_by().values("pk")[: MAX_DEPTH + 1].count()
+        return self._keep(rows)
 
     def _after_cursor(self, queryset: QuerySet[Any], cursor: str) -> list[Any]:
         if not is_newest_first(queryset):

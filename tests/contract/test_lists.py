@@ -49,6 +49,18 @@ def test_a_page_beyond_the_end_is_empty(alice: Caller, apis: list[str]) -> None:
 
     assert response.status_code == 200
     assert response.json()["items"] == []
+    assert response.json()["total"] == 5
+
+
+@pytest.mark.parametrize("query", ["page=1&limit=2", "page=2&limit=4", "page=1&limit=5", "page=5&limit=1"])
+def test_every_page_knows_how_many_there_are(alice: Caller, apis: list[str], query: str) -> None:
+    assert alice.get(f"/v1/tenants/acme/apis?{query}").json()["total"] == 5
+
+
+def test_an_empty_list_has_nothing_to_count(alice: Caller, acme: Tenant) -> None:
+    page = alice.get("/v1/tenants/acme/apis").json()
+
+    assert (page["items"], page["total"], page["total_pages"]) == ([], 0, 0)
 
 
 def test_a_limit_above_a_hundred_is_a_hundred(alice: Caller, apis: list[str]) -> None:

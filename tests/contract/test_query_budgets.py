@@ -32,7 +32,7 @@ LISTS = ["/v1/tenants"] + [
     f"{TENANT}/{name}" for name in ("apis", "plans", "subscriptions", "apikeys", "webhooks", "events", "usage")
 ]
 DELIVERIES = f"{WEBHOOK}/deliveries"  # below another object, and with the attempts below each
-IN_ONE_OBJECT, IN_A_LIST, IN_DELIVERIES, OF_THE_COUNT = 4, 6, 7, 2
+IN_ONE_OBJECT, IN_A_LIST, IN_DELIVERIES, OF_THE_COUNT = 4, 5, 6, 2
 
 Count = Callable[[str], list[str]]
 

@@ -165,4 +165,4 @@ def test_a_longer_list_takes_no_more_queries(alice: Caller, crowd: list[Subscrip
             assert len(alice.get(f"/v1/tenants/acme/usage?limit={limit}").json()["items"]) == limit
         return len(captured)
 
-    assert queries(1) == queries(3)
+    assert queries(3) <= queries(1)
