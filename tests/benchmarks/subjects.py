@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tests.benchmarks.databases import own_database
 from tests.benchmarks.deliveries import delivery_rows
+from tests.benchmarks.depth import depth_rows
 from tests.benchmarks.doorbell import doorbell_rows
 from tests.benchmarks.ingestion import ingestion_rows
+from tests.benchmarks.lists import list_rows
 from tests.benchmarks.naive.models import Attempt, Batch, Delivery, Record, Usage
 from tests.benchmarks.queries import query_rows
 from tests.benchmarks.results import Row, write_results
@@ -15,12 +17,14 @@ from tests.benchmarks.verification import verification_rows
 
 SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
     "verification": verification_rows,
+    "lists": list_rows,
     "ingestion": ingestion_rows,
     "storage": storage_rows,
     "queries": query_rows,
     "deliveries": delivery_rows,
     "slow_receivers": slow_receiver_rows,
     "doorbell": doorbell_rows,
+    "depth": depth_rows,  # last: it leaves a million APIs behind
 }
 
 
