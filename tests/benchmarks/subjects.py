@@ -13,6 +13,7 @@ from tests.benchmarks.queries import query_rows
 from tests.benchmarks.results import Row, write_results
 from tests.benchmarks.slow_receivers import slow_receiver_rows
 from tests.benchmarks.storage import storage_rows
+from tests.benchmarks.tokens import token_rows
 from tests.benchmarks.verification import verification_rows
 
 SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
@@ -24,6 +25,7 @@ SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
     "deliveries": delivery_rows,
     "slow_receivers": slow_receiver_rows,
     "doorbell": doorbell_rows,
+    "tokens": token_rows,
     "depth": depth_rows,  # last: it leaves a million APIs behind
 }
 
