@@ -73,6 +73,11 @@ class WebProcess:
         for process in reversed(self._everybody()):
             process.kill()
 
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that answer."""
+        assert self._process
+        return self._process.children()
+
     def _everybody(self) -> list[psutil.Process]:
         assert self._process
         return [self._process, *self._process.children(recursive=True)]

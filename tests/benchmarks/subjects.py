@@ -6,6 +6,7 @@ from tests.benchmarks.databases import own_database
 from tests.benchmarks.deliveries import delivery_rows
 from tests.benchmarks.depth import depth_rows
 from tests.benchmarks.doorbell import doorbell_rows
+from tests.benchmarks.footprint import footprint_rows
 from tests.benchmarks.ingestion import ingestion_rows
 from tests.benchmarks.lists import list_rows
 from tests.benchmarks.naive.models import Attempt, Batch, Delivery, Record, Usage
@@ -26,6 +27,7 @@ SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
     "slow_receivers": slow_receiver_rows,
     "doorbell": doorbell_rows,
     "tokens": token_rows,
+    "footprint": footprint_rows,
     "depth": depth_rows,  # last: it leaves a million APIs behind
 }
 
