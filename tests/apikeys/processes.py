@@ -21,7 +21,7 @@ from stoa_cp.devserver.programs import answers
 from tests.identity.ports import free_port
 
 START_SECONDS = 120
-STOP_SECONDS = 20
+STOP_SECONDS = 20  # told to end while they start, workers forget it
 
 
 class WebProcess:
@@ -120,6 +120,7 @@ def _serving(application: Application) -> Iterator[WebProcess]:
     command = [sys.executable, "-m", "granian", application.wsgi, "--interface", "wsgi", "--no-ws"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(application.workers), "--blocking-threads", "4"]
+    command += ["--workers-kill-timeout", str(STOP_SECONDS)]
     environment = os.environ | {"DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": application.settings}
     environment |= application.environment
     with TemporaryFile() as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
@@ -129,10 +130,7 @@ def _serving(application: Application) -> Iterator[WebProcess]:
         finally:
             server.close()
             process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:  # told to end while its workers were starting, they forget it
-                server.kill()
+            process.wait()
             log.seek(0)
             sys.stderr.write("".join(line for line in map(bytes.decode, log) if "[info" not in line.lower()))
 

@@ -16,6 +16,7 @@ import pytest
 
 from stoa_cp.devserver.cluster import free_port
 from stoa_cp.devserver.environment import read
+from tests.waiting import wait_until
 
 Processes = Callable[[], list[psutil.Process]]
 TENANT = {"name": "acme", "tier": "starter", "admin_email": "admin@acme.com", "region": "us-east-1"}
@@ -91,7 +92,7 @@ def test_what_kill_9_leaves_does_not_keep_the_next_start_from_working(
     assert after == before
     assert [tenant["name"] for tenant in _call(after, "/v1/tenants")["items"]] == ["acme"]
 
-    assert orphans & {process.pid for process in processes_of()} == set()
+    wait_until(lambda: not orphans & {process.pid for process in processes_of()}, "the orphans end")
 
 
 def _spawn(environment: dict[str, str]) -> subprocess.Popen[str]:
