@@ -63,4 +63,12 @@ def digests(credential: str) -> list[bytes]:
 
 
 def _hmac(credential: str, pepper: str) -> bytes:
-    return hmac.digest(pepper.encode(), credential.encode(), "sha256")
+    mac = _begun(pepper).copy()
+    mac.update(credential.encode())
+    return mac.digest()
+
+
+@lru_cache
+def _begun(pepper: str) -> hmac.HMAC:
+    """Return what is the same for all credentials: every call of every consumer needs two digests."""
+    return hmac.new(pepper.encode(), digestmod="sha256")
