@@ -22,7 +22,7 @@ def visible_tenants(actor: Actor) -> TenantQuerySet:
 
 
 def live_tenant(id_or_name: str) -> Tenant | None:
-    """Return the live tenant whose id or name this is, or None."""
+    """Return the live tenant whose id or name this is, or None. None of its columns is one that Django converts."""
     row = fetch_one(_live_tenant_statement(), {"name": id_or_name})
     return None if row is None else Tenant.from_db(DEFAULT_DB_ALIAS, _columns(), row)
 
