@@ -10,7 +10,6 @@ from unfold.enums import ActionVariant
 
 from apikeys import meters, services
 from apikeys.models import ApiKey, KeySecret, Meter, Mode, Status
-from stoa_cp.actors import Actor
 from stoa_cp.desk import (
     ReadOnlyAdmin,
     UncountedAdmin,
@@ -21,6 +20,7 @@ from stoa_cp.desk import (
     shown_moment,
 )
 from stoa_cp.dialogs import Dialog, DialogForm, Done, ask, flag_field, number_field
+from stoa_cp.domain.actors import Actor
 
 STATUS_COLOURS = {
     Status.ACTIVE: "success",

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from apikeys.models import ApiKey
 from apikeys.services import snapshot
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.events import emit
 from subscriptions.models import Status
 

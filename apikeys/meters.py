@@ -10,7 +10,7 @@ from django.db.models.functions import Now, TruncHour, TruncMonth
 from apikeys.conditions import ANNOUNCEMENTS
 from apikeys.models import Loans, Meter
 from apikeys.statement import month_after
-from stoa_cp.actors import SYSTEM, Actor
+from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import NotFound
 from stoa_cp.events import emit
 from subscriptions.models import Subscription

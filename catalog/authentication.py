@@ -9,8 +9,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from catalog.gateways import find_gateway, recall_gateway
-from stoa_cp.actors import Actor
 from stoa_cp.authentication import authenticate_bearer
+from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError
 
 HEADER = "X-Stoa-Gateway-Token"

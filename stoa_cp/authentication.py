@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from stoa_cp.actors import Actor
+from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError
 from stoa_cp.jwks import signing_keys
 from stoa_cp.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token

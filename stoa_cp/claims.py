@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stoa_cp.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWER, is_reserved
+from stoa_cp.domain.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWER, is_reserved
 
 ROLES: Mapping[str, str] = {
     **{role: role for role in (VIEWER, DEVOPS, TENANT_ADMIN, PLATFORM, GATEWAY)},

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import BaseSerializer
 
-from stoa_cp.actors import Actor, operator
+from stoa_cp.domain.actors import Actor, operator
 from stoa_cp.errors import DomainError, problem_of
 
 USERNAME = re.compile(r"[\w.@+-]{1,150}")  # what Django allows; the audit trail names it

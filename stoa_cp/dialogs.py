@@ -22,7 +22,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from stoa_cp.actors import Actor, operator
+from stoa_cp.domain.actors import Actor, operator
 from stoa_cp.errors import MESSAGES, DomainError, NotFound
 
 MAX_REASON_LENGTH = 500

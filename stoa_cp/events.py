@@ -8,8 +8,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 from structlog.contextvars import get_contextvars
 
-from stoa_cp.actors import Actor
 from stoa_cp.audit import GENESIS, link_hash
+from stoa_cp.domain.actors import Actor
 from stoa_cp.doorbell import ring
 from stoa_cp.epochs import await_caches_on_commit
 from stoa_cp.models import Event, EventChain, EventDispatch

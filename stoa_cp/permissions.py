@@ -6,8 +6,8 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from stoa_cp.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWER, Actor
 from stoa_cp.authentication import actor_of
+from stoa_cp.domain.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWER, Actor
 from stoa_cp.errors import MESSAGES, DomainError
 
 _READERS = frozenset({VIEWER, DEVOPS, TENANT_ADMIN, PLATFORM})

@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.module_loading import import_string
 from django_ratelimit.core import get_usage
 
-from stoa_cp.actors import Actor
 from stoa_cp.addresses import client_address
+from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError, Problem, respond
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import jwt
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.actors import Actor
 from stoa_cp.claims import is_addressed_to, roles_of, subject_of, tenants_of
+from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError
 from stoa_cp.jwks import signing_keys
 from stoa_cp.signing_keys import SigningKey

@@ -6,7 +6,7 @@ from functools import cache
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 
-from stoa_cp.actors import Actor
+from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import NotFound
 from stoa_cp.ids import is_id
 from stoa_cp.prepared import fetch_one

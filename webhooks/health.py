@@ -10,7 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
 
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from webhooks.leases import Outcome, settle
 from webhooks.models import Webhook
 from webhooks.services import disable_webhook

@@ -15,7 +15,7 @@ from apikeys.models import ApiKey, KeySecret
 from catalog.gateways import register_gateway
 from catalog.models import Api, Gateway
 from metrics.models import Series, TrafficBatch, TrafficDelta
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.models import CacheLease, Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant

@@ -11,8 +11,8 @@ from apikeys.models import ApiKey
 from catalog.authentication import HEADER
 from catalog.gateways import delete_gateway
 from catalog.models import Api, Gateway
-from stoa_cp.actors import SYSTEM
 from stoa_cp.devserver.grants import Grants
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests.apikeys.conftest import Edge

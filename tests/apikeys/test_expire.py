@@ -9,7 +9,7 @@ from apikeys.expiry import announce_next_expiry
 from apikeys.models import ApiKey
 from apikeys.services import revoke_key
 from apikeys.tasks import announce_expiries
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.models import Event
 from subscriptions.models import Status, Subscription
 from tenants.models import Tenant

@@ -14,7 +14,7 @@ from apikeys.models import ApiKey, Meter
 from apikeys.verification import Call, Decision, decide
 from catalog.models import Api
 from catalog.routing import read_target
-from stoa_cp.actors import operator
+from stoa_cp.domain.actors import operator
 from stoa_cp.errors import NotFound
 from stoa_cp.models import Event
 from subscriptions.models import Subscription

@@ -15,7 +15,7 @@ from apikeys.models import ApiKey, Meter
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Api
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.models import CacheLease
 from subscriptions.models import Subscription
 from subscriptions.services import resume_subscription, retire_api, suspend_subscription

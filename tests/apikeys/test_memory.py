@@ -23,8 +23,8 @@ from apikeys.statement import Facts
 from apikeys.verification import Call, Decision, decide
 from catalog.models import Api
 from catalog.routing import read_target
-from stoa_cp.actors import SYSTEM
 from stoa_cp.caching import Lease, chores, invalidators
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.epochs import await_caches
 from stoa_cp.models import Event
 from subscriptions.models import Subscription

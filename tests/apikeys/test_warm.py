@@ -18,7 +18,7 @@ from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Gateway
 from stoa_cp import invalidation
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.epochs import await_caches
 from stoa_cp.monitoring import OWN
 from subscriptions.models import Subscription

@@ -16,7 +16,7 @@ from django.utils import timezone
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from metrics.simulation import Target
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import web_processes
 from tests.benchmarks.load import measure_streams
 from tests.benchmarks.results import ROUNDS, SECONDS, Row

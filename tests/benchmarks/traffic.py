@@ -13,7 +13,7 @@ from metrics.batches import MAX_RECORDS, Batch
 from metrics.ingestion import ingest_batch
 from metrics.rollups import fold_deltas
 from metrics.simulation import Target, simulate_records
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from tenants.models import Tenant
 from tests.factories import ApiFactory, SubscriptionFactory
 

@@ -7,7 +7,7 @@ from statistics import median
 from apikeys.services import NewKey, issue_key
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.benchmarks.load import Measured, measure
 from tests.benchmarks.results import ROUNDS, SECONDS, Row

@@ -8,8 +8,8 @@ from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from apikeys.models import ApiKey, KeySecret
-from stoa_cp.actors import operator
 from stoa_cp.credentials import digest
+from stoa_cp.domain.actors import operator
 from subscriptions.models import Status, Subscription
 from subscriptions.services import reject_subscription
 from tests.admin.pages import list_of, page_of

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from catalog.models import Api
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from subscriptions.services import retire_api, suspend_subscription
 from tenants.models import Tenant

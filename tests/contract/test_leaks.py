@@ -14,9 +14,9 @@ from django.test import Client
 from psycopg import sql
 
 from catalog.gateways import register_gateway, rotate_gateway_token
-from stoa_cp.actors import SYSTEM
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
+from stoa_cp.domain.actors import SYSTEM
 from tenants.models import Tenant
 from tests.admin.pages import list_of, page_of
 from tests.conftest import Caller

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection, transaction
 
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.events import emit
 from stoa_cp.models import Event, EventDispatch
 from tenants.models import Tenant

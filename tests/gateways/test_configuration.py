@@ -18,8 +18,8 @@ from apikeys.services import revoke_key, rotate_key
 from catalog.authentication import HEADER
 from catalog.models import Api
 from catalog.services import update_api
-from stoa_cp.actors import SYSTEM
 from stoa_cp.credentials import digest, new_credential
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from subscriptions.services import suspend_subscription
 from tenants.models import Tenant

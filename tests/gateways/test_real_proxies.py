@@ -11,7 +11,7 @@ from django.utils import timezone
 from apikeys.exporters.site import describe_site
 from apikeys.services import NewKey, issue_key, revoke_key
 from catalog.models import Api
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
 from tests.gateways.conftest import Town

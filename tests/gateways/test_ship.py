@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 
 from catalog.gateways import register_gateway
 from metrics import following
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from tests.factories import SubscriptionFactory
 from tests.gateways.logs import Ledger, caddy_line, ledger, nginx_line
 from tests.metrics.traffic import counted

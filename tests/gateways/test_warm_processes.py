@@ -11,7 +11,7 @@ import pytest
 from apikeys.exporters.site import describe_site
 from apikeys.models import Loans, Meter
 from apikeys.services import revoke_key
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.apikeys.processes import Application, web_processes
 from tests.gateways.conftest import Town

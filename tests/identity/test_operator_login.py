@@ -12,7 +12,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from stoa_cp import operators
-from stoa_cp.actors import Actor
+from stoa_cp.domain.actors import Actor
 from stoa_cp.operators import username_of
 from stoa_cp.tokens import TokenInvalid
 from tests.identity.provider import Provider, rsa_key, sign

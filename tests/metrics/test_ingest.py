@@ -15,7 +15,7 @@ from metrics.ingestion import Receipt, ingest_batch
 from metrics.models import TrafficBatch, TrafficDelta
 from metrics.readings import read_sketch
 from metrics.sketches import Sketch
-from stoa_cp.actors import GATEWAY, Actor
+from stoa_cp.domain.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 from tests.metrics.traffic import EDGE, counted, record_of, report
 from tests.races import at_once

@@ -12,7 +12,7 @@ from django.test import Client
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from metrics.models import TrafficBatch
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.conftest import Caller
 from tests.metrics.traffic import counted, record_of

@@ -13,7 +13,7 @@ from metrics.ingestion import Receipt, ingest_batch
 from metrics.levels import LEVELS, Level
 from metrics.models import Grain, TrafficDelta
 from metrics.rollups import fold_deltas
-from stoa_cp.actors import GATEWAY, Actor
+from stoa_cp.domain.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 
 EDGE = Actor(id="gtw-0123456789abcdef", roles=frozenset({GATEWAY}))

@@ -3,8 +3,8 @@
 import pytest
 
 from catalog.gateways import register_gateway
-from stoa_cp.actors import SYSTEM
 from stoa_cp.credentials import new_credential
+from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import Application, web_processes
 from tests.factories import ApiKeyFactory
 from tests.sessions import end_other_sessions

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from apikeys.models import ApiKey
 from apikeys.services import grant_access
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from subscriptions.services import Terms, approve_subscription, reject_subscription
 from tenants.models import Tenant

@@ -5,7 +5,7 @@ import json
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.encryption import encrypt
 from subscriptions.models import Subscription
 from subscriptions.services import suspend_subscription, update_subscription

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from tenants.models import Tenant
 from tests.races import at_once
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory

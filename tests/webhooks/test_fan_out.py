@@ -5,7 +5,7 @@ import json
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.models import Event, EventDispatch
 from tenants.models import Tenant
 from tenants.services import delete_tenant

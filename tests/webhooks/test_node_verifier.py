@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from tenants.models import Tenant
 from tests.programs import require_program
 from tests.webhooks.conftest import Drain

@@ -23,7 +23,7 @@ from metrics.ingestion import ingest_batch
 from metrics.records import MAX_AGE
 from metrics.rollups import fold_deltas
 from metrics.simulation import choose_targets, simulate_records
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 
 TIMEOUT_SECONDS = 30
 # What the endpoint still takes when it arrives there.

@@ -14,7 +14,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.viewsets import ModelViewSet
 
 from catalog.models import Api
-from stoa_cp.actors import Actor
+from stoa_cp.domain.actors import Actor
 from tenants.models import Tenant
 
 signing_keys = jwt.PyJWKClient(os.environ.get("NAIVE_JWKS_URL", "http://127.0.0.1/certs"))

@@ -6,7 +6,7 @@ from functools import partial
 from http import HTTPStatus
 
 from apikeys.services import NewKey, issue_key
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import WebProcess
 from tests.factories import ApiFactory, SubscriptionFactory, TenantFactory
 from tests.faults.load import Caller

@@ -15,7 +15,7 @@ from apikeys.meters import open_meters
 from apikeys.models import ApiKey, Meter
 from apikeys.services import NewKey, issue_key
 from catalog.models import Api
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.models import EventChain
 from subscriptions.models import Subscription
 from tenants.models import Tenant

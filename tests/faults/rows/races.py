@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import NewKey, issue_key
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.apikeys.processes import WebProcess
 from tests.factories import SubscriptionFactory

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from apikeys.memory import MAX_BLOCK_CALLS
 from apikeys.models import Meter
 from apikeys.services import NewKey, issue_key
-from stoa_cp.actors import SYSTEM
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.models import CacheLease
 from subscriptions.models import Subscription
 from tests.apikeys.processes import WebProcess
