@@ -16,7 +16,7 @@ from apikeys.models import KeySecret
 from catalog.models import Api
 from catalog.models import Status as ApiStatus
 from catalog.upstreams import DEFAULT_PORTS
-from stoa_cp.changes import as_json
+from stoa_cp.db.changes import as_json
 from stoa_cp.models import EventChain
 from subscriptions.models import Status, Subscription
 from tenants.models import Status as TenantStatus

@@ -21,8 +21,8 @@ from apikeys.statement import Facts
 from apikeys.verification import OUR_PREFIX, Call, Decision, decide
 from catalog.routing import Target, read_decoded_target, read_target, read_url_target
 from catalog.upstreams import DEFAULT_PORTS
+from stoa_cp.db.ids import new_id
 from stoa_cp.errors import Detail, Problem
-from stoa_cp.ids import new_id
 
 CODES: Mapping[int, str] = {401: "unauthorized", 403: "forbidden", 404: "not_found", 429: "rate_limited"}
 # nginx turns any other answer of an authorization server into a 500.

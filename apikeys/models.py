@@ -15,8 +15,8 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.fields import VersionField
-from stoa_cp.ids import IdField
+from stoa_cp.db.fields import VersionField
+from stoa_cp.db.ids import IdField
 from subscriptions.models import Status as SubscriptionStatus
 from subscriptions.models import Subscription
 from tenants.models import Tenant

@@ -6,7 +6,7 @@ import msgspec
 
 from apikeys.statement import Facts
 from apikeys.verification import Decision
-from stoa_cp.changes import as_json
+from stoa_cp.db.changes import as_json
 
 
 def encode_report(decision: Decision) -> bytes:

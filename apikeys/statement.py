@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from apikeys.conditions import CHECKS, EDGES, LIMITS, METERED
 from apikeys.models import Loans
-from stoa_cp.prepared import fetch_one
+from stoa_cp.db.prepared import fetch_one
 
 # With the ten that a decision may be repeated without asking, `last_used_at` is exact to the minute.
 NOTED_SECONDS = 50

@@ -9,13 +9,13 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Gateway
 from stoa_cp.caching import Cache
-from stoa_cp.changes import as_json
-from stoa_cp.constraints import Duplicate, refusing
 from stoa_cp.credentials import digest, digests, is_well_formed, new_credential
+from stoa_cp.db.changes import as_json
+from stoa_cp.db.constraints import Duplicate, refusing
+from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import GATEWAY, Actor
 from stoa_cp.errors import NotFound
 from stoa_cp.events import PLATFORM_LOG, emit
-from stoa_cp.prepared import fetch_one
 
 TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
 # Every call of every consumer asks this. One write a minute per gateway, however many calls it makes.

@@ -12,8 +12,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.fields import VersionField
-from stoa_cp.ids import IdField
+from stoa_cp.db.fields import VersionField
+from stoa_cp.db.ids import IdField
 from tenants.models import Tenant
 
 

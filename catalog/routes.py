@@ -2,7 +2,7 @@
 
 from catalog.routing import Target
 from stoa_cp.caching import Cache, lease
-from stoa_cp.prepared import fetch_one
+from stoa_cp.db.prepared import fetch_one
 
 FIND = """
 SELECT tenant.id, array_agg(api.path)

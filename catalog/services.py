@@ -10,8 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api, Status
-from stoa_cp.changes import apply_changes, as_json
-from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.db.changes import apply_changes, as_json
+from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import InvalidField, NotFound
 from stoa_cp.events import emit

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.ids import is_id
-from stoa_cp.prepared import fetch_all
+from stoa_cp.db.ids import is_id
+from stoa_cp.db.prepared import fetch_all
 
 NO_SUCH_API = _("There is no such API.")
 NO_SUCH_SUBSCRIPTION = _("The API has no such subscription.")

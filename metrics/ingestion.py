@@ -12,8 +12,8 @@ from metrics.directory import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, Directory, look
 from metrics.models import TrafficBatch
 from metrics.records import MAX_AGE, Judge
 from metrics.sketches import Sketch, cell_of
+from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
-from stoa_cp.prepared import fetch_one
 
 # Much longer than MAX_AGE: by then a repetition's records are too old to count anyway.
 LEDGER_KEPT = timedelta(days=7)

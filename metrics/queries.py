@@ -17,7 +17,7 @@ from metrics.levels import DAY, Level
 from metrics.models import DayTraffic, Grain, Rollup, TrafficDelta
 from metrics.readings import Reading, read_sketch, read_status_classes
 from metrics.spans import Span
-from stoa_cp.prepared import fetch_all
+from stoa_cp.db.prepared import fetch_all
 
 # The sketch is several times as long as the distribution, and sent only where that is missing or tells too little.
 FOLDED_AND_TAIL = """

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from stoa_cp.caching import LEASE_SECONDS, chores, invalidators, lease
+from stoa_cp.db.ids import new_id
 from stoa_cp.epochs import CHANGES, EPOCHS
-from stoa_cp.ids import new_id
 
 logger = structlog.get_logger(__name__)
 

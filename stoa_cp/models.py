@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from stoa_cp.ids import IdField
+from stoa_cp.db.ids import IdField
 
 
 class Event(models.Model):

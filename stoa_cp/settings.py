@@ -131,7 +131,7 @@ DATABASES["default"] |= {
     # A worker that is frozen inside a transaction loses it after 10 s, and others go on with its rows.
     "OPTIONS": {
         "connect_timeout": 3,
-        # The rest is for stoa_cp.prepared alone: Django binds on the client, where there is nothing to prepare. Left
+        # The rest is for stoa_cp.db.prepared alone: Django binds on the client, where there is nothing to prepare. Left
         # to itself, PostgreSQL plans a prepared statement with an array again and again: 1.2 ms instead of 0.25.
         "options": (
             "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s"

@@ -13,7 +13,7 @@ from apikeys.views import ApiKeyViewSet, ExplanationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
-from stoa_cp.ids import id_pattern
+from stoa_cp.db.ids import id_pattern
 from stoa_cp.throttling import limit_logins
 from stoa_cp.views import prometheus
 from subscriptions.views import PlanViewSet, SubscriptionViewSet

@@ -18,8 +18,8 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from stoa_cp.authentication import actor_of
-from stoa_cp.changes import differing
 from stoa_cp.concurrency import etag, names, refuse_stale
+from stoa_cp.db.changes import differing
 from stoa_cp.domain.actors import Actor
 from stoa_cp.filtering import NamedFieldsFilter
 from stoa_cp.idempotency import HEADER, Attempt

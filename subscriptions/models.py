@@ -15,8 +15,8 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
-from stoa_cp.fields import VersionField
-from stoa_cp.ids import IdField
+from stoa_cp.db.fields import VersionField
+from stoa_cp.db.ids import IdField
 from tenants.models import Tenant
 
 

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.changes import apply_changes, as_json
-from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.db.changes import apply_changes, as_json
+from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import DomainError, NotFound
 from stoa_cp.events import emit

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
-from stoa_cp.constraints import Duplicate, refusing
+from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import InvalidField
 from stoa_cp.events import emit

@@ -14,8 +14,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.fields import VersionField
-from stoa_cp.ids import IdField
+from stoa_cp.db.fields import VersionField
+from stoa_cp.db.ids import IdField
 
 # A DNS label (RFC 1123 §2.1) of 3 to 63 characters: it becomes part of the gateway's URL.
 NAME_PATTERN = r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]"

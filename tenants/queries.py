@@ -6,10 +6,10 @@ from functools import cache
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 
+from stoa_cp.db.ids import is_id
+from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import NotFound
-from stoa_cp.ids import is_id
-from stoa_cp.prepared import fetch_one
 from tenants.models import NAME_PATTERN, Status, Tenant, TenantQuerySet
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stoa_cp.changes import as_json
+from stoa_cp.db.changes import as_json
 from stoa_cp.models import Event
 from webhooks.catalogue import API_VERSION
 

@@ -7,7 +7,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.changes import as_json
+from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.doorbell import ring
 from stoa_cp.errors import DomainError, InvalidField

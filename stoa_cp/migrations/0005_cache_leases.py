@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-import stoa_cp.ids
+import stoa_cp.db.ids
 
 FORWARD = """
 CREATE SEQUENCE stoa_cp_epoch;
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="CacheLease",
             fields=[
-                ("holder", stoa_cp.ids.IdField(prefix="hld", serialize=False)),
+                ("holder", stoa_cp.db.ids.IdField(prefix="hld", serialize=False)),
                 ("confirmed_epoch", models.BigIntegerField()),
                 ("valid_until", models.DateTimeField()),
             ],

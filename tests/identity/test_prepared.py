@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from psycopg import connect
 
-from stoa_cp.prepared import fetch_all, fetch_one
+from stoa_cp.db.prepared import fetch_all, fetch_one
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 STATEMENT = "SELECT %(number)s::bigint + 1"

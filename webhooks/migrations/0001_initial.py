@@ -2,8 +2,8 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import stoa_cp.fields
-import stoa_cp.ids
+import stoa_cp.db.fields
+import stoa_cp.db.ids
 from django.db import migrations, models
 
 
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Webhook',
             fields=[
-                ('id', stoa_cp.ids.IdField(prefix='whk', serialize=False)),
+                ('id', stoa_cp.db.ids.IdField(prefix='whk', serialize=False)),
                 ('url', models.CharField(max_length=2048, verbose_name='URL')),
                 ('events', models.JSONField()),
                 ('description', models.CharField(blank=True, max_length=500)),
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('deleted_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('version', stoa_cp.fields.VersionField()),
+                ('version', stoa_cp.db.fields.VersionField()),
                 ('subscription', models.OneToOneField(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='callback', to='subscriptions.subscription')),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='webhooks', to='tenants.tenant')),
             ],
@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Delivery',
             fields=[
-                ('id', stoa_cp.ids.IdField(prefix='dlv', serialize=False)),
+                ('id', stoa_cp.db.ids.IdField(prefix='dlv', serialize=False)),
                 ('body', models.TextField()),
                 ('status', models.CharField(choices=[('pending', 'Pending'), ('delivered', 'Delivered'), ('failed', 'Failed')], default='pending', max_length=16)),
                 ('attempt', models.PositiveSmallIntegerField(default=0)),

@@ -1,0 +1,1 @@
+"""Rows in general: public ids, model fields, constraint violations, changed fields, prepared statements."""
