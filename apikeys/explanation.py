@@ -13,7 +13,7 @@ from apikeys.services import PREFIXES
 from apikeys.statement import Facts, Question, ask
 from apikeys.verification import reason_of
 from catalog.routing import Target, read_target
-from stoa_cp.credentials import digests, is_well_formed
+from stoa_cp.crypto.credentials import digests, is_well_formed
 from stoa_cp.errors import InvalidField
 from tenants.models import Tenant
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.models import ApiKey, KeySecret, Mode
-from stoa_cp.credentials import digest, new_credential
+from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import DomainError, InvalidField, NotFound

@@ -19,7 +19,7 @@ from apikeys.services import PREFIXES
 from apikeys.statement import NOTED_SECONDS, Facts, Question, ask
 from catalog.routes import find_path, recall_path
 from catalog.routing import Target
-from stoa_cp.credentials import digests, is_well_formed
+from stoa_cp.crypto.credentials import digests, is_well_formed
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from stoa_cp.encryption import key_ring
+from stoa_cp.crypto.encryption import key_ring
 
 MIN_PEPPER_CHARACTERS = 32
 

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
 from catalog.services import delete_api, lock_api
-from stoa_cp.credentials import new_signing_secret
+from stoa_cp.crypto.credentials import new_signing_secret
+from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.encryption import encrypt
 from stoa_cp.errors import DomainError, InvalidField, NotFound
 from stoa_cp.events import emit
 from subscriptions.models import LIVE_STATUSES, Status, Subscription

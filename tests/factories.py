@@ -9,7 +9,7 @@ from factory.django import DjangoModelFactory
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import shown_start
 from catalog.models import Api, Gateway
-from stoa_cp.credentials import digest, new_credential
+from stoa_cp.crypto.credentials import digest, new_credential
 from subscriptions.models import Plan, Status, Subscription
 from tenants.models import Status as TenantStatus
 from tenants.models import Tenant

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from stoa_cp.encryption import reencrypt
+from stoa_cp.crypto.encryption import reencrypt
 from subscriptions.models import Subscription
 from webhooks.models import Webhook
 

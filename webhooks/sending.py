@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from django.utils import timezone
 
-from stoa_cp.encryption import decrypt
+from stoa_cp.crypto.encryption import decrypt
 from webhooks.client import Answer, Client
 from webhooks.leases import Lease, Outcome
 from webhooks.models import DeliveryStatus

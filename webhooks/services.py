@@ -9,11 +9,11 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.credentials import new_signing_secret
+from stoa_cp.crypto.credentials import new_signing_secret
+from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.doorbell import ring
-from stoa_cp.encryption import encrypt
 from stoa_cp.errors import DomainError, NotFound
 from stoa_cp.events import emit
 from tenants.models import Tenant

@@ -9,7 +9,7 @@ from django.test import Client
 from apikeys.models import ApiKey, KeySecret
 from catalog.gateways import find_gateway
 from catalog.models import Api, Gateway
-from stoa_cp.credentials import digest
+from stoa_cp.crypto.credentials import digest
 from stoa_cp.models import Event
 from subscriptions.models import Subscription
 from tenants.models import Tenant

@@ -5,7 +5,7 @@ from django.test import Client
 
 from apikeys.models import Meter
 from apikeys.verification import Call, decide
-from stoa_cp.credentials import new_credential
+from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.models import Event
 from tests.admin.pages import answer, dialog_of, list_of, page_of
 from tests.factories import ApiKeyFactory

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from apikeys.models import ApiKey, KeySecret
-from stoa_cp.credentials import digest, is_well_formed
+from stoa_cp.crypto.credentials import digest, is_well_formed
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests import log

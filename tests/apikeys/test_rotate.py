@@ -11,7 +11,7 @@ from django.utils import timezone
 from apikeys import services
 from apikeys.models import ApiKey, KeySecret
 from apikeys.verification import Call, decide
-from stoa_cp.credentials import digest, new_credential
+from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.errors import DomainError
 from tenants.models import Tenant

@@ -13,7 +13,7 @@ from apikeys import services
 from apikeys.models import ApiKey, KeySecret, Meter
 from apikeys.verification import Call, decide, note_use
 from catalog.models import Api
-from stoa_cp.credentials import new_credential
+from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Status, Subscription
 from tenants.models import Tenant

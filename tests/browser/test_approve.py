@@ -8,7 +8,7 @@ from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from apikeys.models import ApiKey, KeySecret
-from stoa_cp.credentials import digest
+from stoa_cp.crypto.credentials import digest
 from stoa_cp.domain.actors import operator
 from subscriptions.models import Status, Subscription
 from subscriptions.services import reject_subscription

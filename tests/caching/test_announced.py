@@ -11,7 +11,7 @@ from apikeys.models import ApiKey, KeySecret, Meter
 from apikeys.services import NewKey, issue_key
 from catalog.gateways import register_gateway
 from catalog.models import Api, Gateway
-from stoa_cp.credentials import new_credential
+from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from catalog.gateways import delete_gateway, find_gateway, register_gateway, rotate_gateway_token
 from catalog.models import Gateway
-from stoa_cp.credentials import digest, is_well_formed
+from stoa_cp.crypto.credentials import digest, is_well_formed
 from stoa_cp.db.constraints import Duplicate
 from stoa_cp.domain.actors import SYSTEM, operator
 from stoa_cp.errors import NotFound

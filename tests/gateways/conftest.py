@@ -12,7 +12,7 @@ from apikeys.models import ApiKey
 from apikeys.services import NewKey, issue_key
 from catalog.gateways import register_gateway
 from catalog.models import Api
-from stoa_cp.credentials import new_credential
+from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tenants.models import Tenant

@@ -18,7 +18,7 @@ from apikeys.services import revoke_key, rotate_key
 from catalog.authentication import HEADER
 from catalog.models import Api
 from catalog.services import update_api
-from stoa_cp.credentials import digest, new_credential
+from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from subscriptions.services import suspend_subscription

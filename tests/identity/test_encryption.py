@@ -5,7 +5,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
-from stoa_cp.encryption import decrypt, encrypt, reencrypt
+from stoa_cp.crypto.encryption import decrypt, encrypt, reencrypt
 
 OLD, NEW = (Fernet.generate_key().decode() for _key in range(2))
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from catalog.gateways import register_gateway
-from stoa_cp.credentials import new_credential
+from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.events import emit
 from tenants.models import Tenant

@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.gateways import register_gateway
-from stoa_cp.credentials import new_credential
+from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import Application, web_processes
 from tests.factories import ApiKeyFactory

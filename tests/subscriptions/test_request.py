@@ -9,8 +9,8 @@ from pytest_django import Settings
 from apikeys.models import ApiKey
 from catalog.models import Api
 from catalog.services import update_api
+from stoa_cp.crypto.encryption import decrypt
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.encryption import decrypt
 from subscriptions.models import Plan, Subscription
 from subscriptions.requests import NewSubscription, request_subscription
 from tenants.models import Tenant

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stoa_cp.encryption import decrypt
+from stoa_cp.crypto.encryption import decrypt
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests import log

@@ -6,8 +6,8 @@ import factory
 from django.db import transaction
 from factory.django import DjangoModelFactory
 
+from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.encryption import encrypt
 from stoa_cp.events import emit
 from stoa_cp.models import Event, EventDispatch
 from tenants.models import Tenant

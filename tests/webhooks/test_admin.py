@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from stoa_cp.encryption import encrypt
+from stoa_cp.crypto.encryption import encrypt
 from tenants.models import Tenant
 from tests.admin.conftest import console, lookout
 from tests.admin.pages import answer, dialog_of, list_of, page_of, said

@@ -5,8 +5,8 @@ import json
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.encryption import encrypt
 from subscriptions.models import Subscription
 from subscriptions.services import suspend_subscription, update_subscription
 from tenants.models import Tenant

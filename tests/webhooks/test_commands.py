@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from pytest_django import Settings
 
-from stoa_cp.encryption import decrypt, encrypt
+from stoa_cp.crypto.encryption import decrypt, encrypt
 from tenants.models import Tenant
 from tests.factories import SubscriptionFactory
 from tests.webhooks.factories import SECRET, WebhookFactory, an_event

@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 from pytest_django import Settings
 from standardwebhooks import Webhook as Verifier
 
+from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.encryption import encrypt
 from tenants.models import Tenant
 from tests.webhooks.conftest import Drain, StartRawReceiver, StartReceiver
 from tests.webhooks.factories import SECRET, DeliveryFactory, WebhookFactory, an_event

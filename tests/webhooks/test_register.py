@@ -3,7 +3,7 @@
 import pytest
 from pytest_django import Settings
 
-from stoa_cp.encryption import decrypt
+from stoa_cp.crypto.encryption import decrypt
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, invalid, refusal_of, refused_fields
 from tests.conftest import Caller

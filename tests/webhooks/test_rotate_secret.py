@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
-from stoa_cp.encryption import decrypt
+from stoa_cp.crypto.encryption import decrypt
 from tests.answers import MISSING_ROLE, invalid, refusal_of
 from tests.conftest import Caller
 from tests.log import last_event, whole_log

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from apikeys.exporters import FORMATS, export_configuration
 from apikeys.exporters.site import DEFAULT_LISTEN, LISTEN, describe_site
 from catalog.gateways import TOKEN_PREFIX
-from stoa_cp.credentials import is_well_formed
+from stoa_cp.crypto.credentials import is_well_formed
 
 TOKEN_VARIABLE = "STOA_GATEWAY_TOKEN"  # noqa: S105 - a variable's name
 

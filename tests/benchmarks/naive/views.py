@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from apikeys.models import KeySecret
 from catalog.models import Api, Gateway
-from stoa_cp.credentials import digest
+from stoa_cp.crypto.credentials import digest
 from stoa_cp.domain.actors import Actor
 from subscriptions.models import Subscription
 from tests.benchmarks.naive.models import Usage
