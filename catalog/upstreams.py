@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.egress import Unresolved, addresses_of, is_forbidden
+from stoa_cp.net.egress import Unresolved, addresses_of, is_forbidden
 
 MAX_URL_LENGTH = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}

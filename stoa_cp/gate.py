@@ -7,10 +7,10 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from structlog.contextvars import bind_contextvars
 
-from stoa_cp.addresses import client_address
 from stoa_cp.authentication import authenticate_bearer
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
+from stoa_cp.net.client_address import client_address
 from stoa_cp.throttling import Allowance, Budget, RateLimited, budget_of, spend_one
 
 GATED = "/v1/"

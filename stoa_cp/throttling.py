@@ -15,9 +15,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.module_loading import import_string
 from django_ratelimit.core import get_usage
 
-from stoa_cp.addresses import client_address
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError, Problem, respond
+from stoa_cp.net.client_address import client_address
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from rest_framework.request import Request
 
 from catalog.authentication import GatewayAuthentication
-from stoa_cp.addresses import client_address
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
 from stoa_cp.monitoring import process_registry
+from stoa_cp.net.client_address import client_address
 from stoa_cp.permissions import require
 from webhooks.backlog import BacklogCollector
 

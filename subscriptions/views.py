@@ -12,6 +12,7 @@ from apikeys.queries import newest_live_start
 from apikeys.services import Access, grant_access, subscribe
 from stoa_cp.concurrency import with_state
 from stoa_cp.errors import InvalidField
+from stoa_cp.net.targets import TargetRefused, check_url
 from stoa_cp.permissions import require
 from stoa_cp.serializers import NothingSerializer, ReasonSerializer
 from subscriptions import plans, services
@@ -26,7 +27,6 @@ from subscriptions.serializers import (
     TermsSerializer,
 )
 from tenants.scoping import TenantScopedViewSet
-from webhooks.targets import TargetRefused, check_url
 
 # What of a live subscription only somebody who could approve it may change.
 APPROVERS_FIELDS = frozenset({"rate_limit", "quota", "expires_at"})

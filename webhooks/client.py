@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
+from stoa_cp.net.targets import TargetRefused, parse_target, vetted_addresses
 from webhooks.connections import Connections, TlsFailed, Wire
-from webhooks.targets import TargetRefused, parse_target, vetted_addresses
 from webhooks.watchdog import Guard, Watchdog
 
 DEADLINE_SECONDS = 15.0

@@ -11,7 +11,7 @@ from time import monotonic
 
 from urllib3.connection import HTTPConnection
 
-from webhooks.targets import Target
+from stoa_cp.net.targets import Target
 from webhooks.watchdog import Guard
 
 CONNECT_SECONDS = 5.0  # for each of a host's addresses, so that a dead one leaves time for the next

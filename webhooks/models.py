@@ -18,11 +18,11 @@ from django.utils.translation import gettext_lazy as _
 from stoa_cp.db.fields import VersionField
 from stoa_cp.db.ids import IdField
 from stoa_cp.models import Event
+from stoa_cp.net.targets import MAX_URL_LENGTH
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from webhooks.catalogue import patterns_matching
 from webhooks.client import Failure
-from webhooks.targets import MAX_URL_LENGTH
 
 
 class Status(models.TextChoices):

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from stoa_cp.net.targets import MAX_URL_LENGTH, TargetRefused, check_url
 from stoa_cp.openapi import examples
 from stoa_cp.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 from webhooks import examples as sample
@@ -14,7 +15,6 @@ from webhooks.client import Failure
 from webhooks.models import DeliveryStatus, Status
 from webhooks.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from webhooks.signing import BASE64, PREFIX, SecretRefused, parse_secret
-from webhooks.targets import MAX_URL_LENGTH, TargetRefused, check_url
 
 PATTERNS = frozenset(patterns())
 MAX_SECRET_LENGTH = 200  # characters; 64 bytes in base64 have 88

@@ -212,8 +212,8 @@ def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_vetted(
 
 
 def test_a_slow_resolver_costs_two_seconds(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stoa_cp.egress.RESOLVE_SECONDS", 0.1)
-    monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", lambda *_args, **_kwargs: sleep(3) or [])
+    monkeypatch.setattr("stoa_cp.net.egress.RESOLVE_SECONDS", 0.1)
+    monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", lambda *_args, **_kwargs: sleep(3) or [])
     started_at = monotonic()
     assert post(client, "http://slow.example/").failure == "connect_failed"
     assert monotonic() - started_at < 2.5
@@ -303,7 +303,7 @@ def _resolve_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
     real = socket.getaddrinfo
     monkeypatch.setattr(
-        "stoa_cp.egress.socket.getaddrinfo",
+        "stoa_cp.net.egress.socket.getaddrinfo",
         lambda host, *args, **kwargs: found if host == "hooks.example" else real(host, *args, **kwargs),
     )
 

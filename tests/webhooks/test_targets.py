@@ -7,9 +7,7 @@ from time import monotonic, sleep
 import pytest
 from pytest_django import Settings
 
-from tests.webhooks.receivers import Receiver
-from webhooks.client import Client
-from webhooks.targets import (
+from stoa_cp.net.targets import (
     Target,
     TargetRefused,
     Unresolved,
@@ -18,6 +16,8 @@ from webhooks.targets import (
     parse_target,
     vetted_addresses,
 )
+from tests.webhooks.receivers import Receiver
+from webhooks.client import Client
 
 # One address of each forbidden range, and its neighbours' edges where a mask could be off by one.
 FORBIDDEN = [
@@ -126,7 +126,7 @@ def nothing_is_allowed(settings: Settings) -> None:
 def resolve_to(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def resolve_to(*addresses: str) -> None:
         found = [(0, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
-        monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", lambda *_args, **_kwargs: found)
+        monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", lambda *_args, **_kwargs: found)
 
     return resolve_to
 
@@ -244,8 +244,8 @@ def test_a_resolver_that_hangs_is_waited_for_briefly(monkeypatch: pytest.MonkeyP
         sleep(3)
         return iter(())
 
-    monkeypatch.setattr("stoa_cp.egress.RESOLVE_SECONDS", 0.1)
-    monkeypatch.setattr("stoa_cp.egress.socket.getaddrinfo", hang)
+    monkeypatch.setattr("stoa_cp.net.egress.RESOLVE_SECONDS", 0.1)
+    monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", hang)
     started_at = monotonic()
     check_url("https://slow.example/")
     assert monotonic() - started_at < 2.5

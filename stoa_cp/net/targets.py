@@ -1,4 +1,4 @@
-"""Which URLs we send to: one parser, one resolution, none of the addresses that ``stoa_cp.egress`` forbids."""
+"""Which URLs we send to: one parser, one resolution, none of the addresses that ``stoa_cp.net.egress`` forbids."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.egress import Unresolved, addresses_of, is_address, is_forbidden
+from stoa_cp.net.egress import Unresolved, addresses_of, is_address, is_forbidden
 
 MAX_URL_LENGTH = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}
