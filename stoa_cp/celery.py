@@ -8,7 +8,7 @@ from celery.contrib.django.task import DjangoTask
 from celery.signals import setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from stoa_cp.broker import QUEUE, WORKER_SECONDS, broker_url, transport_options
+from stoa_cp.jobs.broker import QUEUE, WORKER_SECONDS, broker_url, transport_options
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 

@@ -10,8 +10,8 @@ from structlog.contextvars import get_contextvars
 
 from stoa_cp.audit import GENESIS, link_hash
 from stoa_cp.domain.actors import Actor
-from stoa_cp.doorbell import ring
 from stoa_cp.epochs import await_caches_on_commit
+from stoa_cp.jobs.enqueue import ring
 from stoa_cp.models import Event, EventChain, EventDispatch
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.

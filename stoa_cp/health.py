@@ -10,8 +10,8 @@ from django.http import HttpRequest, JsonResponse
 from kombu.exceptions import KombuError
 from redis import RedisError
 
-from stoa_cp.broker import PUBLISH_SECONDS, publishing_options
 from stoa_cp.celery import app
+from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
 
 def healthz(request: HttpRequest) -> JsonResponse:

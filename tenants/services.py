@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy as _
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import Actor
-from stoa_cp.doorbell import ring
 from stoa_cp.errors import DomainError, NotFound
 from stoa_cp.events import emit
+from stoa_cp.jobs.enqueue import ring
 from tenants.models import Status, Tenant
 
 SET_UP_TASK = "tenants.set_up_tenant"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import transaction
 
-from stoa_cp.doorbell import ring
+from stoa_cp.jobs.enqueue import ring
 from stoa_cp.models import Event, EventDispatch
 from webhooks.callbacks import subscription_of, sync_callbacks
 from webhooks.catalogue import BROADCAST

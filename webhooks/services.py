@@ -13,9 +13,9 @@ from stoa_cp.crypto.credentials import new_signing_secret
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
-from stoa_cp.doorbell import ring
 from stoa_cp.errors import DomainError, NotFound
 from stoa_cp.events import emit
+from stoa_cp.jobs.enqueue import ring
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 from webhooks.fanout import DELIVER_TASK

@@ -10,9 +10,9 @@ from time import monotonic, sleep
 import psycopg
 from django.db import connection, transaction
 
-from stoa_cp.broker import broker_url, install_queue
 from stoa_cp.celery import app
 from stoa_cp.devserver.programs import worker
+from stoa_cp.jobs.broker import broker_url, install_queue
 from tenants.models import Tenant
 from tests.benchmarks.databases import execute
 from tests.benchmarks.results import Row

@@ -17,10 +17,10 @@ from pgmq.base import PGMQConfig
 from psycopg.conninfo import conninfo_to_dict
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from stoa_cp import doorbell
-from stoa_cp.broker import QUEUE, broker_url, install_queue, publishing_options
 from stoa_cp.celery import app
-from stoa_cp.doorbell import ring
+from stoa_cp.jobs import enqueue
+from stoa_cp.jobs.broker import QUEUE, broker_url, install_queue, publishing_options
+from stoa_cp.jobs.enqueue import ring
 
 BROKERS = ["pgmq://stoa:secret@127.0.0.1:{port}/stoa", "redis://127.0.0.1:{port}/0", "amqp://127.0.0.1:{port}//"]
 # Who did not give up would wait for much longer. A loaded machine makes a second of 0.2 s: `make faults` has the row B2
@@ -44,7 +44,7 @@ def silent_port() -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def forget_connections() -> Iterator[None]:
-    doorbell._patience.returns_at = 0.0
+    enqueue._patience.returns_at = 0.0
     yield
     pools.reset()
     gc.collect()  # ends the threads that still try to reach the brokers of these tests
@@ -55,7 +55,7 @@ def stall_seconds(url: str, monkeypatch: pytest.MonkeyPatch) -> float:
     monkeypatch.setattr(app.conf, "broker_url", url)
     durations = []
     for _time in range(4):
-        doorbell._patience.returns_at = 0.0
+        enqueue._patience.returns_at = 0.0
         began = time.perf_counter()
         ring("tenants.set_up", "ten-0000000000000000")
         durations.append(time.perf_counter() - began)
@@ -82,7 +82,7 @@ def test_a_change_with_ten_events_waits_for_a_silent_broker_once(
 ) -> None:
     monkeypatch.setattr(app.conf, "broker_url", BROKERS[0].format(port=silent_port))
     ring("tenants.set_up", "ten-0000000000000000")  # imports the client
-    doorbell._patience.returns_at = 0.0
+    enqueue._patience.returns_at = 0.0
 
     with transaction.atomic():
         for _event in range(10):
@@ -109,8 +109,8 @@ def test_a_broker_that_falls_silent_under_a_ring_is_soon_given_up(monkeypatch: p
         speaks.wait(PATIENCE_SECONDS)
 
     await_rings()
-    monkeypatch.setattr(doorbell, "_ringing", BoundedSemaphore(2))
-    monkeypatch.setattr(doorbell, "_send", fall_silent)
+    monkeypatch.setattr(enqueue, "_ringing", BoundedSemaphore(2))
+    monkeypatch.setattr(enqueue, "_send", fall_silent)
     for _ring in range(3):
         began = time.perf_counter()
         ring("tenants.set_up", "ten-0000000000000000")

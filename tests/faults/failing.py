@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 # Each is a function, under the name by which its caller knows it, that is called at that moment.
 POINTS = {
     "before the send": "webhooks.engine.send",
-    "between commit and doorbell": "stoa_cp.doorbell._publish",
+    "between commit and doorbell": "stoa_cp.jobs.enqueue._publish",
     "before the commit": "stoa_cp.events.ring",
     "before the answer": "stoa_cp.throttling.Allowance.headers",
 }

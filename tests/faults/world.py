@@ -101,7 +101,7 @@ class World:
         from django.db import connection
         from django.db.models.functions import Now
 
-        from stoa_cp.broker import QUEUE
+        from stoa_cp.jobs.broker import QUEUE
         from stoa_cp.models import EventDispatch
         from webhooks.models import Delivery, Webhook
 

@@ -6,8 +6,8 @@ import psycopg
 from django.core.management.base import BaseCommand
 from django.db import connection
 
-from stoa_cp.broker import install_queue, uses_postgres
 from stoa_cp.celery import app
+from stoa_cp.jobs.broker import install_queue, uses_postgres
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from time import sleep
 
 from django.db import connection
 
-from stoa_cp.broker import QUEUE
+from stoa_cp.jobs.broker import QUEUE
 from tests.faults.load import Call, Caller, writing
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.proxies import Proxy

@@ -11,8 +11,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from kombu.pools import producers
 
-from stoa_cp.broker import PUBLISH_SECONDS, publishing_options
 from stoa_cp.celery import app
+from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
 logger = structlog.get_logger(__name__)
 
