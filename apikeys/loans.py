@@ -9,7 +9,7 @@ from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest
 
 from apikeys.models import Loans, Meter
-from stoa_cp.epochs import await_caches
+from stoa_cp.caching.barrier import await_caches
 
 
 class Loan(NamedTuple):

@@ -20,7 +20,7 @@ from django.db import DatabaseError, InterfaceError
 from apikeys.loans import Loan, give_back
 from apikeys.purses import Purse, open_purse
 from apikeys.statement import Facts
-from stoa_cp.caching import MAX_AGE_SECONDS, MAX_ENTRIES, chores, invalidators, lease
+from stoa_cp.caching.cache import MAX_AGE_SECONDS, MAX_ENTRIES, chores, invalidators, lease
 
 # What a process that is killed takes with it, of each busy key.
 MAX_BLOCK_CALLS = 256

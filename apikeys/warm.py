@@ -20,10 +20,10 @@ from apikeys.reports import encode_report
 from apikeys.verification import Call, repeat_decision
 from catalog.gateways import recall_gateway
 from catalog.routing import read_target
+from stoa_cp.caching.listener import ensure_listening
 from stoa_cp.errors import InvalidField
 from stoa_cp.gate import GATEWAY
 from stoa_cp.headers import API_HEADERS
-from stoa_cp.invalidation import ensure_listening
 from stoa_cp.monitoring import count_request
 from stoa_cp.parsers import parse_json
 from stoa_cp.shortcut import common_headers, language_of

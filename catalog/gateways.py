@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Gateway
-from stoa_cp.caching import Cache
+from stoa_cp.caching.cache import Cache
 from stoa_cp.crypto.credentials import digest, digests, is_well_formed, new_credential
 from stoa_cp.db.changes import as_json
 from stoa_cp.db.constraints import Duplicate, refusing

@@ -1,7 +1,7 @@
 """Remembers the paths of a tenant's APIs, so that calls to different paths below one API are the same question."""
 
 from catalog.routing import Target
-from stoa_cp.caching import Cache, lease
+from stoa_cp.caching.cache import Cache, lease
 from stoa_cp.db.prepared import fetch_one
 
 FIND = """

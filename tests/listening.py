@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from threading import Thread
 from unittest.mock import patch
 
-from stoa_cp import invalidation
-from stoa_cp.caching import lease
-from stoa_cp.invalidation import Listener
+from stoa_cp.caching import listener as caching_listener
+from stoa_cp.caching.cache import lease
+from stoa_cp.caching.listener import Listener
 from tests.sessions import end_other_sessions
 from tests.waiting import wait_until
 
@@ -22,7 +22,7 @@ def listener() -> Iterator[Listener]:
     """
     listener = Listener()
     thread = Thread(target=listener.run, name="listener of a test")
-    with patch.multiple(invalidation, LEASE_SECONDS=60, WRITTEN_SECONDS=90):
+    with patch.multiple(caching_listener, LEASE_SECONDS=60, WRITTEN_SECONDS=90):
         thread.start()
         try:
             wait_until(lease.is_held)

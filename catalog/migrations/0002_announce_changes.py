@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from stoa_cp.triggers import announce_changes
+from stoa_cp.caching.triggers import announce_changes
 
 
 class Migration(migrations.Migration):

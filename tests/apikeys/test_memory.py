@@ -23,9 +23,9 @@ from apikeys.statement import Facts
 from apikeys.verification import Call, Decision, decide
 from catalog.models import Api
 from catalog.routing import read_target
-from stoa_cp.caching import Lease, chores, invalidators
+from stoa_cp.caching.barrier import await_caches
+from stoa_cp.caching.cache import Lease, chores, invalidators
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.epochs import await_caches
 from stoa_cp.models import Event
 from subscriptions.models import Subscription
 from subscriptions.services import update_subscription

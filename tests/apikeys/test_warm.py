@@ -17,9 +17,9 @@ from apikeys.warm import WarmAnswers
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Gateway
-from stoa_cp import invalidation
+from stoa_cp.caching import listener as caching_listener
+from stoa_cp.caching.barrier import await_caches
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.epochs import await_caches
 from stoa_cp.monitoring import OWN
 from subscriptions.models import Subscription
 from tests.listening import listener
@@ -66,7 +66,7 @@ class Service:
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setattr(invalidation, "_listening_process", None)
+    monkeypatch.setattr(caching_listener, "_listening_process", None)
     monkeypatch.setattr("apikeys.warm.ensure_listening", lambda: None)
     _gateway, token = register_gateway("edge-1", by=SYSTEM)
     with listener():

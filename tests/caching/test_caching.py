@@ -5,8 +5,8 @@ from time import monotonic
 
 import pytest
 
-from stoa_cp import caching
-from stoa_cp.caching import Cache, invalidators, lease
+from stoa_cp.caching import cache as caching_cache
+from stoa_cp.caching.cache import Cache, invalidators, lease
 
 
 @pytest.fixture(autouse=True)
@@ -60,12 +60,12 @@ def test_what_changed_between_its_reading_and_its_keeping_is_not_kept(cache: Cac
 def test_nothing_is_kept_for_long(cache: Cache[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "ends_at", float("inf"))
     load(cache, "a", 1)
-    monkeypatch.setattr(caching, "monotonic", lambda: monotonic() + caching.MAX_AGE_SECONDS)
+    monkeypatch.setattr(caching_cache, "monotonic", lambda: monotonic() + caching_cache.MAX_AGE_SECONDS)
     assert cache.get("a") is None
 
 
 def test_the_oldest_goes_when_there_is_no_room(cache: Cache[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caching, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(caching_cache, "MAX_ENTRIES", 2)
     for number, key in enumerate("abc"):
         load(cache, key, number)
     assert [cache.get(key) for key in "abc"] == [None, 1, 2]

@@ -9,10 +9,10 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
-from stoa_cp import invalidation
-from stoa_cp.caching import Cache, invalidators, lease
-from stoa_cp.epochs import await_caches, await_caches_on_commit
-from stoa_cp.invalidation import WRITTEN_SECONDS, Listener, ensure_listening
+from stoa_cp.caching import listener as caching_listener
+from stoa_cp.caching.barrier import await_caches, await_caches_on_commit
+from stoa_cp.caching.cache import Cache, invalidators, lease
+from stoa_cp.caching.listener import WRITTEN_SECONDS, Listener, ensure_listening
 from stoa_cp.models import CacheLease
 from tenants.models import Tenant
 from tests.factories import TenantFactory
@@ -59,7 +59,7 @@ def test_others_rows_stay(cache: Cache[str, int]) -> None:
 def test_an_author_waits_for_a_process_that_does_not_listen_until_its_lease_is_over() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            invalidation.WRITE_LEASE, {"holder": "hld-0000000000000000", "epoch": 0, "seconds": WRITTEN_SECONDS}
+            caching_listener.WRITE_LEASE, {"holder": "hld-0000000000000000", "epoch": 0, "seconds": WRITTEN_SECONDS}
         )
     begun_at = monotonic()
     await_caches()
@@ -70,7 +70,7 @@ def test_an_author_waits_for_a_process_that_does_not_listen_until_its_lease_is_o
 
 
 def test_one_who_confirms_is_not_waited_for_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invalidation, "WRITTEN_SECONDS", 60)
+    monkeypatch.setattr(caching_listener, "WRITTEN_SECONDS", 60)
     silent, before = Listener(), newest_epoch()
     silent._renew()
     with ThreadPoolExecutor(1) as pool:
@@ -121,11 +121,11 @@ def test_a_listener_that_is_cut_off_keeps_nothing_and_starts_again(cache: Cache[
 
 def test_whoever_writes_a_lease_is_one_of_its_holders(monkeypatch: pytest.MonkeyPatch) -> None:
     # A process that was held up between writing its lease down and looking: it has run out meanwhile.
-    monkeypatch.setattr(invalidation, "WRITTEN_SECONDS", -1)
+    monkeypatch.setattr(caching_listener, "WRITTEN_SECONDS", -1)
     one, other = Listener(), Listener()
     one._renew()
     assert lease.holders == 1
-    monkeypatch.setattr(invalidation, "WRITTEN_SECONDS", 60)
+    monkeypatch.setattr(caching_listener, "WRITTEN_SECONDS", 60)
     one._renew()
     other._renew()
     assert lease.holders == 2
@@ -160,4 +160,4 @@ def test_a_transaction_that_is_undone_waits_for_nobody() -> None:
 @override_settings(STOA_DECISION_CACHE=False)
 def test_where_it_is_switched_off_nobody_listens() -> None:
     ensure_listening()
-    assert invalidation._listening_process is None
+    assert caching_listener._listening_process is None

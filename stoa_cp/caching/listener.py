@@ -2,7 +2,7 @@
 
 Each renewal writes the lease down, then looks at the newest epoch. A change whose author has not seen this lease has
 drawn its epoch before: unless this process hears of it now, what the caches hold may be older, and is thrown away.
-``stoa_cp.epochs`` is the authors' side.
+``stoa_cp.caching.barrier`` is the authors' side.
 """
 
 import os
@@ -13,9 +13,9 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from stoa_cp.caching import LEASE_SECONDS, chores, invalidators, lease
+from stoa_cp.caching.barrier import CHANGES, EPOCHS
+from stoa_cp.caching.cache import LEASE_SECONDS, chores, invalidators, lease
 from stoa_cp.db.ids import new_id
-from stoa_cp.epochs import CHANGES, EPOCHS
 
 logger = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@
                   └─► waited for: until every holder has confirmed it, or its lease has run out
 
 Notifications arrive in the order of their commits, and the epoch is drawn after the change: whoever has heard of the
-epoch has heard of the change. ``stoa_cp.invalidation`` is the holders' side.
+epoch has heard of the change. ``stoa_cp.caching.listener`` is the holders' side.
 """
 
 from time import sleep

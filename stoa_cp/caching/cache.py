@@ -1,6 +1,6 @@
 """What a process keeps of rows that others may change, never longer than it may.
 
-A cache answers only while this process holds its lease, which ``stoa_cp.invalidation`` renews, and is emptied of an
+A cache answers only while this process holds its lease, which ``stoa_cp.caching.listener`` renews, and is emptied of an
 owner's rows when one of them changes. Where nobody renews the lease, nothing is ever kept.
 """
 

@@ -1,0 +1,1 @@
+"""Per-process caches of database rows that are never stale: cache, listener, barrier, triggers."""
