@@ -11,7 +11,7 @@ from stoa_cp.authentication import authenticate_bearer
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
 from stoa_cp.net.client_address import client_address
-from stoa_cp.throttling import Allowance, Budget, RateLimited, budget_of, spend_one
+from stoa_cp.ratelimit.limiter import Allowance, Budget, RateLimited, budget_of, spend_one
 
 GATED = "/v1/"
 GATEWAY = "/v1/gateway/"  # gateways bring their own credential and are not counted

@@ -152,7 +152,7 @@ CACHES = {
     "counters": (
         {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": STOA_COUNTER_URL}
         if STOA_COUNTER_URL
-        else {"BACKEND": "stoa_cp.counters.PostgresCounters"}
+        else {"BACKEND": "stoa_cp.ratelimit.counters.PostgresCounters"}
     ),
 }
 
@@ -181,13 +181,13 @@ OIDC_USE_PKCE = True
 LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
 STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=False)
-STOA_CALLER_BUDGET = "tenants.throttling.budget_of"  # (Actor) -> Budget: whose calls count together, and how many
+STOA_CALLER_BUDGET = "tenants.rate_limit.budget_of"  # (Actor) -> Budget: whose calls count together, and how many
 STOA_PLATFORM_RATE_LIMIT = env.int("STOA_PLATFORM_RATE_LIMIT", default=100_000)
 STOA_ANONYMOUS_RATE_LIMIT = env.int("STOA_ANONYMOUS_RATE_LIMIT", default=1_000)
 STOA_LOGIN_RATE_LIMIT = env.int("STOA_LOGIN_RATE_LIMIT", default=100)
 RATELIMIT_USE_CACHE = "counters"
 RATELIMIT_FAIL_OPEN = True
-# W001 and E003 know two cache backends only; stoa_cp.counters is atomic, and its tests prove it with threads.
+# W001 and E003 know two cache backends only; stoa_cp.ratelimit.counters is atomic, and its tests prove it with threads.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001", "django_ratelimit.E003"]
 
 # --- Outbound ------------------------------------------------------------------------------------------------

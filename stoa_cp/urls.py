@@ -14,7 +14,7 @@ from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp import documents, health
 from stoa_cp.db.ids import id_pattern
-from stoa_cp.throttling import limit_logins
+from stoa_cp.ratelimit.limiter import limit_logins
 from stoa_cp.views import prometheus
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
 from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet

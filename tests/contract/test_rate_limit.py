@@ -5,7 +5,7 @@ from django.core.cache import caches
 from django.db import OperationalError
 from pytest_django.fixtures import Settings
 
-from stoa_cp.throttling import RATE
+from stoa_cp.ratelimit.limiter import RATE
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.races import at_once

@@ -14,7 +14,7 @@ POINTS = {
     "before the send": "webhooks.engine.send",
     "between commit and doorbell": "stoa_cp.jobs.enqueue._publish",
     "before the commit": "stoa_cp.events.ring",
-    "before the answer": "stoa_cp.throttling.Allowance.headers",
+    "before the answer": "stoa_cp.ratelimit.limiter.Allowance.headers",
 }
 
 

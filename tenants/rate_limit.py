@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.throttling import Budget
+from stoa_cp.ratelimit.limiter import Budget
 from tenants.models import CALLS_PER_HOUR, Tier
 from tenants.queries import live_tenant
 

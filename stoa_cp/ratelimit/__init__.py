@@ -1,0 +1,1 @@
+"""The rate limits of this API: who counts together, and exact counters over many processes."""
