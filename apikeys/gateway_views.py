@@ -31,8 +31,8 @@ from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
 from stoa_cp.concurrency import etag, names
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
+from stoa_cp.identity.permissions import require
 from stoa_cp.parsers import parse_json
-from stoa_cp.permissions import require
 from stoa_cp.viewsets import ControlPlaneViewSet
 
 ORIGINAL_CALL = [

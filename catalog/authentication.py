@@ -9,9 +9,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from catalog.gateways import find_gateway, recall_gateway
-from stoa_cp.authentication import authenticate_bearer
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError
+from stoa_cp.identity.authentication import authenticate_bearer
 
 HEADER = "X-Stoa-Gateway-Token"
 

@@ -25,8 +25,8 @@ from metrics.reports import report_traffic
 from metrics.spans import choose_span
 from metrics.usage import with_usage
 from stoa_cp.errors import DomainError, InvalidField, Problem, problem_of, respond
+from stoa_cp.identity.permissions import require
 from stoa_cp.parameters import flag_parameter
-from stoa_cp.permissions import require
 from stoa_cp.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet

@@ -7,9 +7,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from structlog.contextvars import bind_contextvars
 
-from stoa_cp.authentication import authenticate_bearer
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
+from stoa_cp.identity.authentication import authenticate_bearer
 from stoa_cp.net.client_address import client_address
 from stoa_cp.ratelimit.limiter import Allowance, Budget, RateLimited, budget_of, spend_one
 

@@ -180,7 +180,7 @@ class OperationSchema(AutoSchema):
 class GateAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
     """Bearer tokens of the identity provider."""
 
-    target_class = "stoa_cp.authentication.GateAuthentication"
+    target_class = "stoa_cp.identity.authentication.GateAuthentication"
     name = "bearerAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:

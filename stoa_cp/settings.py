@@ -171,8 +171,11 @@ STOA_OIDC_AUDIENCE = env.str("STOA_OIDC_AUDIENCE", default="control-plane-api")
 STOA_OIDC_ALLOWED_AZP = env.list("STOA_OIDC_ALLOWED_AZP", default=["control-plane-api"])
 STOA_OIDC_ALGORITHMS = env.list("STOA_OIDC_ALGORITHMS", default=["RS256", "ES256", "PS256"])
 # The operators' browser login into the admin: the code flow with PKCE.
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "stoa_cp.operators.OperatorBackend"]
-OIDC_AUTHENTICATE_CLASS = "stoa_cp.operators.OperatorLoginView"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "stoa_cp.identity.operator_login.OperatorBackend",
+]
+OIDC_AUTHENTICATE_CLASS = "stoa_cp.identity.operator_login.OperatorLoginView"
 OIDC_RP_CLIENT_ID = env.str("STOA_OIDC_CLIENT_ID", default="control-plane-api")
 OIDC_RP_CLIENT_SECRET = env.str("STOA_OIDC_CLIENT_SECRET", default=env.str("STOA_DEV_CLIENT_SECRET", default=""))
 OIDC_RP_SIGN_ALGO = "RS256"
@@ -199,8 +202,8 @@ STOA_EGRESS_ALLOW = env.list("STOA_EGRESS_ALLOW", default=[])
 
 # --- REST framework ------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["stoa_cp.authentication.GateAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["stoa_cp.permissions.HasRight"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["stoa_cp.identity.authentication.GateAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["stoa_cp.identity.permissions.HasRight"],
     "DEFAULT_PARSER_CLASSES": ["stoa_cp.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "stoa_cp.pagination.PagePagination",

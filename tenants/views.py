@@ -8,8 +8,8 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
 from stoa_cp.audit import examine_chain
+from stoa_cp.identity.permissions import require
 from stoa_cp.models import Event
-from stoa_cp.permissions import require
 from stoa_cp.serializers import NothingSerializer, ReasonSerializer
 from stoa_cp.viewsets import ControlPlaneViewSet
 from tenants import services

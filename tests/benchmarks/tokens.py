@@ -7,7 +7,7 @@ from timeit import timeit
 import jwt
 from django.test import override_settings
 
-from stoa_cp.authentication import authenticate_bearer
+from stoa_cp.identity.authentication import authenticate_bearer
 from tests.benchmarks.naive.catalog import verify
 from tests.benchmarks.results import ROUNDS, Row
 from tests.identity.provider import Provider

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from pytest_django import Settings
 
-from stoa_cp import authentication, jwks
-from stoa_cp.jwks import KeyStore
+from stoa_cp.identity import authentication, jwks
+from stoa_cp.identity.jwks import KeyStore
 from tests.identity.provider import Provider
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stoa_cp.claims import is_addressed_to, roles_of, subject_of, tenants_of
+from stoa_cp.identity.claims import is_addressed_to, roles_of, subject_of, tenants_of
 
 OURS = "control-plane-api"
 

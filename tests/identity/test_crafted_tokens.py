@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from stoa_cp.authentication import TokenExpired, TokenInvalid, authenticate_bearer
-from stoa_cp.tokens import LEEWAY_SECONDS, MAX_TOKEN_CHARS
+from stoa_cp.identity.authentication import TokenExpired, TokenInvalid, authenticate_bearer
+from stoa_cp.identity.tokens import LEEWAY_SECONDS, MAX_TOKEN_CHARS
 from tests.identity.provider import Provider, base64url, ec_jwk, ec_key, rsa_jwk, rsa_key, sign
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from django.test import Client
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
-from stoa_cp.authentication import GateAuthentication
 from stoa_cp.domain.actors import Actor
+from stoa_cp.identity.authentication import GateAuthentication
 from tests.identity.provider import Provider, rsa_key, sign
 
 pytestmark = pytest.mark.django_db

@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from stoa_cp import operators
 from stoa_cp.domain.actors import Actor
-from stoa_cp.operators import username_of
-from stoa_cp.tokens import TokenInvalid
+from stoa_cp.identity import operator_login
+from stoa_cp.identity.operator_login import username_of
+from stoa_cp.identity.tokens import TokenInvalid
 from tests.identity.provider import Provider, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
@@ -212,7 +212,7 @@ def test_a_provider_that_is_away_is_named_on_the_login_page(client: Client, prov
 
 
 def test_a_provider_that_hangs_is_given_up(client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "PROVIDER_SECONDS", 0.3)
+    monkeypatch.setattr(operator_login, "PROVIDER_SECONDS", 0.3)
     asked = begin(client)
     provider.mood = "silent"
     start = time.monotonic()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from stoa_cp.provider import MAX_ANSWER_BYTES, ProviderFailure, ask, discover, endpoint
+from stoa_cp.identity.provider import MAX_ANSWER_BYTES, ProviderFailure, ask, discover, endpoint
 from tests.identity.provider import Provider, rsa_jwk
 
 SECONDS = 0.5

@@ -7,9 +7,9 @@ from hashlib import sha256
 import pytest
 from pytest_django import Settings
 
-from stoa_cp import authentication
-from stoa_cp.authentication import TokenInvalid, authenticate_bearer
-from stoa_cp.jwks import (
+from stoa_cp.identity import authentication
+from stoa_cp.identity.authentication import TokenInvalid, authenticate_bearer
+from stoa_cp.identity.jwks import (
     FRESH_SECONDS,
     SECONDS_BETWEEN_FETCHES,
     USABLE_SECONDS,

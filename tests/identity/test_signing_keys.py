@@ -2,7 +2,7 @@
 
 import pytest
 
-from stoa_cp.signing_keys import parse_keys
+from stoa_cp.identity.signing_keys import parse_keys
 from tests.identity.provider import base64url, ec_jwk, rsa_jwk, rsa_key
 
 

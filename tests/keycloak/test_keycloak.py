@@ -15,8 +15,8 @@ import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
-from stoa_cp.claims import tenants_of
-from stoa_cp.tokens import read_token
+from stoa_cp.identity.claims import tenants_of
+from stoa_cp.identity.tokens import read_token
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller

@@ -11,7 +11,7 @@ from uuid import uuid4
 from django.db.models import F
 
 from stoa_cp.devserver.programs import WEB_PROCESSES
-from stoa_cp.jwks import FRESH_SECONDS, SECONDS_BETWEEN_FETCHES
+from stoa_cp.identity.jwks import FRESH_SECONDS, SECONDS_BETWEEN_FETCHES
 from stoa_cp.models import SigningKeySet
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects

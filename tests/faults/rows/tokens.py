@@ -8,7 +8,7 @@ from time import monotonic, sleep
 from uuid import uuid4
 
 from stoa_cp.devserver.programs import WEB_PROCESSES
-from stoa_cp.jwks import SECONDS_BETWEEN_FETCHES
+from stoa_cp.identity.jwks import SECONDS_BETWEEN_FETCHES
 from stoa_cp.models import SigningKeySet
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects

@@ -6,9 +6,9 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from stoa_cp.authentication import actor_of
 from stoa_cp.domain.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWER, Actor
 from stoa_cp.errors import MESSAGES, DomainError
+from stoa_cp.identity.authentication import actor_of
 
 _READERS = frozenset({VIEWER, DEVOPS, TENANT_ADMIN, PLATFORM})
 _BUILDERS = frozenset({DEVOPS, TENANT_ADMIN, PLATFORM})

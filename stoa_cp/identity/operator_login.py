@@ -26,11 +26,11 @@ from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.utils import import_from_settings
 from mozilla_django_oidc.views import OIDCAuthenticationRequestView
 
-from stoa_cp.claims import is_addressed_to
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError
-from stoa_cp.provider import ProviderFailure, ask, discover, endpoint
-from stoa_cp.tokens import TokenInvalid, read_token, verify_access_token
+from stoa_cp.identity.claims import is_addressed_to
+from stoa_cp.identity.provider import ProviderFailure, ask, discover, endpoint
+from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_token
 
 logger = logging.getLogger(__name__)
 

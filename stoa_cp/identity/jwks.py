@@ -18,9 +18,9 @@ from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.errors import DomainError
+from stoa_cp.identity.provider import ProviderFailure, ask, discover, endpoint
+from stoa_cp.identity.signing_keys import SigningKey, parse_keys
 from stoa_cp.models import SigningKeySet
-from stoa_cp.provider import ProviderFailure, ask, discover, endpoint
-from stoa_cp.signing_keys import SigningKey, parse_keys
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError
-from stoa_cp.jwks import signing_keys
-from stoa_cp.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token
+from stoa_cp.identity.jwks import signing_keys
+from stoa_cp.identity.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token
 
 __all__ = ["GateAuthentication", "TokenExpired", "TokenInvalid", "TokenMissing", "authenticate_bearer"]
 

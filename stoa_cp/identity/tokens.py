@@ -9,11 +9,11 @@ import jwt
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.claims import is_addressed_to, roles_of, subject_of, tenants_of
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError
-from stoa_cp.jwks import signing_keys
-from stoa_cp.signing_keys import SigningKey
+from stoa_cp.identity.claims import is_addressed_to, roles_of, subject_of, tenants_of
+from stoa_cp.identity.jwks import signing_keys
+from stoa_cp.identity.signing_keys import SigningKey
 
 MAX_TOKEN_CHARS = 8 * 1024
 LEEWAY_SECONDS = 30

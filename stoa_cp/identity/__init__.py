@@ -1,0 +1,1 @@
+"""Who calls: bearer tokens, the provider's signing keys, roles and rights, the operators' login."""
