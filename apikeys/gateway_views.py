@@ -29,11 +29,11 @@ from apikeys.verdicts import (
 from apikeys.verification import Call, Decision, decide
 from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
-from stoa_cp.concurrency import etag, names
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
 from stoa_cp.identity.permissions import require
-from stoa_cp.parsers import parse_json
-from stoa_cp.viewsets import ControlPlaneViewSet
+from stoa_cp.rest.conditional import etag, names
+from stoa_cp.rest.parsers import parse_json
+from stoa_cp.rest.viewsets import ControlPlaneViewSet
 
 ORIGINAL_CALL = [
     OpenApiParameter(name, location=OpenApiParameter.HEADER, description=description)

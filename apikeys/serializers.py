@@ -10,7 +10,7 @@ from apikeys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from catalog.models import Status as ApiStatus
 from catalog.serializers import ApiRateLimitSerializer
 from stoa_cp.openapi import examples
-from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 
 
 @examples(response=sample.KEY)

@@ -21,9 +21,9 @@ from apikeys.verdicts import (
     ExplanationRequestSerializer,
     ExplanationSerializer,
 )
-from stoa_cp.concurrency import with_state
 from stoa_cp.errors import InvalidField
-from stoa_cp.serializers import NothingSerializer
+from stoa_cp.rest.conditional import with_state
+from stoa_cp.rest.serializers import NothingSerializer
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
 

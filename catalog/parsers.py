@@ -19,7 +19,7 @@ from yaml.events import (
 )
 
 from stoa_cp.errors import InvalidField
-from stoa_cp.parsers import MAX_DEPTH, refuse_unstorable
+from stoa_cp.rest.parsers import MAX_DEPTH, refuse_unstorable
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 

@@ -20,10 +20,10 @@ from catalog.serializers import (
     NewApiSerializer,
     NewGatewaySerializer,
 )
-from stoa_cp.parameters import flag_parameter
-from stoa_cp.parsers import StrictJSONParser
-from stoa_cp.serializers import NothingSerializer
-from stoa_cp.viewsets import ControlPlaneViewSet
+from stoa_cp.rest.parameters import flag_parameter
+from stoa_cp.rest.parsers import StrictJSONParser
+from stoa_cp.rest.serializers import NothingSerializer
+from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.services import retire_api
 from tenants.scoping import TenantScopedViewSet
 

@@ -26,8 +26,8 @@ from metrics.spans import choose_span
 from metrics.usage import with_usage
 from stoa_cp.errors import DomainError, InvalidField, Problem, problem_of, respond
 from stoa_cp.identity.permissions import require
-from stoa_cp.parameters import flag_parameter
-from stoa_cp.viewsets import ControlPlaneViewSet
+from stoa_cp.rest.parameters import flag_parameter
+from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
 

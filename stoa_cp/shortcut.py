@@ -8,8 +8,8 @@ from django.urls import resolve
 from django.utils import translation
 from structlog.contextvars import bind_contextvars
 
-from stoa_cp.gate import GATEWAY, refuse_large
 from stoa_cp.net.client_address import client_address
+from stoa_cp.rest.middleware import GATEWAY, refuse_large
 
 
 class GatewayMiddleware:

@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from stoa_cp.idempotency import forget_old_answers
 from stoa_cp.ratelimit.counters import delete_expired_counters
+from stoa_cp.rest.idempotency import forget_old_answers
 
 
 @shared_task(name="stoa_cp.forget")

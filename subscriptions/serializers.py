@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from stoa_cp.openapi import examples
-from stoa_cp.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 from subscriptions import examples as sample
 from subscriptions.models import Approval, Status
 

@@ -10,11 +10,11 @@ from rest_framework.response import Response
 
 from apikeys.queries import newest_live_start
 from apikeys.services import Access, grant_access, subscribe
-from stoa_cp.concurrency import with_state
 from stoa_cp.errors import InvalidField
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.targets import TargetRefused, check_url
-from stoa_cp.serializers import NothingSerializer, ReasonSerializer
+from stoa_cp.rest.conditional import with_state
+from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
 from subscriptions import plans, services
 from subscriptions.models import Plan, Subscription
 from subscriptions.requests import NewSubscription

@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from stoa_cp.errors import InvalidField
-from stoa_cp.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from stoa_cp.parameters import positive_parameter
+from stoa_cp.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from stoa_cp.rest.parameters import positive_parameter
 
 PARAMETERS = frozenset({"after", "limit", "type"})
 # A name such as subscription.approved, a whole family, or everything. Which names exist is not asked: the log

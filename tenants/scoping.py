@@ -3,7 +3,7 @@
 from django.db.models import Model
 from rest_framework.request import Request
 
-from stoa_cp.viewsets import ControlPlaneViewSet
+from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants.models import Tenant
 from tenants.queries import find_tenant
 from tenants.services import lock_tenant

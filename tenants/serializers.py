@@ -7,7 +7,14 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from stoa_cp.openapi import examples
-from stoa_cp.serializers import FlagField, MomentField, NumberField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.rest.serializers import (
+    FlagField,
+    MomentField,
+    NumberField,
+    StrictSerializer,
+    StringField,
+    WholeNumberField,
+)
 from tenants import examples as sample
 from tenants.models import NAME_PATTERN, RESERVED_NAMES, Status, Tier
 

@@ -10,8 +10,8 @@ from rest_framework.response import Response
 from stoa_cp.audit import examine_chain
 from stoa_cp.identity.permissions import require
 from stoa_cp.models import Event
-from stoa_cp.serializers import NothingSerializer, ReasonSerializer
-from stoa_cp.viewsets import ControlPlaneViewSet
+from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
+from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants import services
 from tenants.event_log import EventTypeFilter, LogPagination
 from tenants.models import TenantQuerySet

@@ -11,8 +11,8 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
 from stoa_cp.errors import InvalidField, NotFound
-from stoa_cp.serializers import NothingSerializer
-from stoa_cp.viewsets import ControlPlaneViewSet
+from stoa_cp.rest.serializers import NothingSerializer
+from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants.scoping import TenantScopedViewSet
 from webhooks import redelivery, services
 from webhooks.catalogue import TYPES

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from catalog.models import Api
-from stoa_cp.pagination import DEFAULT_LIMIT, encode_cursor
+from stoa_cp.rest.pagination import DEFAULT_LIMIT, encode_cursor
 from tenants.models import Tenant
 from tests.apikeys.processes import web_processes
 from tests.benchmarks.databases import execute

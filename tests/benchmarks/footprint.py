@@ -11,7 +11,7 @@ from typing import NamedTuple
 from apikeys.services import NewKey, issue_key
 from catalog.gateways import register_gateway
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.pagination import DEFAULT_LIMIT
+from stoa_cp.rest.pagination import DEFAULT_LIMIT
 from tests.apikeys.processes import WebProcess, database_url, web_processes
 from tests.benchmarks.lists import CALLERS, UNLIMITED, get, make_tenant, naive, ours, token_for
 from tests.benchmarks.load import measure

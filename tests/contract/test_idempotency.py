@@ -10,8 +10,8 @@ from django.db.models import F
 
 from catalog.models import Api
 from stoa_cp import headers
-from stoa_cp.idempotency import Attempt, forget_old_answers
 from stoa_cp.models import StoredAnswer
+from stoa_cp.rest.idempotency import Attempt, forget_old_answers
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.factories import SubscriptionFactory

@@ -17,13 +17,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
-from stoa_cp.concurrency import etag, names, refuse_stale
 from stoa_cp.db.changes import differing
 from stoa_cp.domain.actors import Actor
-from stoa_cp.filtering import NamedFieldsFilter
-from stoa_cp.idempotency import HEADER, Attempt
 from stoa_cp.identity.authentication import actor_of
-from stoa_cp.parameters import flag_parameter
+from stoa_cp.rest.conditional import etag, names, refuse_stale
+from stoa_cp.rest.filtering import NamedFieldsFilter
+from stoa_cp.rest.idempotency import HEADER, Attempt
+from stoa_cp.rest.parameters import flag_parameter
 
 # Long enough for the other side to take the lock that it waited for: tried again at once, we would often be faster.
 DEADLOCK_PAUSE_SECONDS = 0.1

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from stoa_cp.errors import InvalidField
-from stoa_cp.parameters import positive_parameter
+from stoa_cp.rest.parameters import positive_parameter
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100

@@ -9,7 +9,7 @@ from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
 from stoa_cp.errors import InvalidField
-from stoa_cp.parsers import UNSTORABLE
+from stoa_cp.rest.parsers import UNSTORABLE
 
 LIST_PARAMETERS = frozenset({"page", "limit", "cursor", "sort", "q"})
 

@@ -1,0 +1,1 @@
+"""What all REST endpoints share: the way in, reading a request, writing once, lists and errors."""
