@@ -22,8 +22,8 @@ from catalog.gateways import recall_gateway
 from catalog.routing import read_target
 from stoa_cp.caching.listener import ensure_listening
 from stoa_cp.errors import InvalidField
-from stoa_cp.headers import API_HEADERS
-from stoa_cp.monitoring import count_request
+from stoa_cp.observability.headers import API_HEADERS
+from stoa_cp.observability.metrics import count_request
 from stoa_cp.rest.middleware import GATEWAY
 from stoa_cp.rest.parsers import parse_json
 from stoa_cp.shortcut import common_headers, language_of

@@ -70,8 +70,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
-    "stoa_cp.monitoring.MonitoringMiddleware",
-    "stoa_cp.headers.HeadersMiddleware",
+    "stoa_cp.observability.metrics.MonitoringMiddleware",
+    "stoa_cp.observability.headers.HeadersMiddleware",
     "stoa_cp.shortcut.GatewayMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -10,8 +10,8 @@ from rest_framework.request import Request
 from catalog.authentication import GatewayAuthentication
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
 from stoa_cp.identity.permissions import require
-from stoa_cp.monitoring import process_registry
 from stoa_cp.net.client_address import client_address
+from stoa_cp.observability.metrics import process_registry
 from webhooks.backlog import BacklogCollector
 
 

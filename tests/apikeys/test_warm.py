@@ -20,7 +20,7 @@ from catalog.models import Gateway
 from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.barrier import await_caches
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.monitoring import OWN
+from stoa_cp.observability.metrics import OWN
 from subscriptions.models import Subscription
 from tests.listening import listener
 

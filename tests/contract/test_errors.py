@@ -6,7 +6,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from stoa_cp import health
+from stoa_cp.observability import health
 from tenants import queries
 from tenants.models import Tenant
 from tests.conftest import Caller

@@ -131,7 +131,7 @@ def test_the_platform_may_and_a_tenants_administrator_may_not(alice: Caller, olg
     assert refusal_of(get(alice)) == MISSING_ROLE
 
 
-COUNT_ONE = "from stoa_cp.monitoring import REQUESTS; REQUESTS.labels('GET', 'v1/me', 200).inc()"
+COUNT_ONE = "from stoa_cp.observability.metrics import REQUESTS; REQUESTS.labels('GET', 'v1/me', 200).inc()"
 
 
 def test_processes_that_share_a_folder_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""What operations staff look at: response headers, health checks, request metrics."""
