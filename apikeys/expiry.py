@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from apikeys.models import ApiKey
 from apikeys.services import snapshot
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Status
 
 WARNING_DAYS = (1, 7, 30)

@@ -12,7 +12,7 @@ from apikeys.models import Loans, Meter
 from apikeys.statement import month_after
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import NotFound
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Subscription
 
 

@@ -14,7 +14,7 @@ from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import DomainError, InvalidField, NotFound
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Approval, Status, Subscription
 from subscriptions.requests import NewSubscription, request_subscription
 from subscriptions.services import (

@@ -15,7 +15,7 @@ from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import GATEWAY, Actor
 from stoa_cp.errors import NotFound
-from stoa_cp.events import PLATFORM_LOG, emit
+from stoa_cp.eventlog.emit import PLATFORM_LOG, emit
 
 TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
 # Every call of every consumer asks this. One write a minute per gateway, however many calls it makes.

@@ -9,7 +9,7 @@ class Event(models.Model):
     """Something that happened, written in the transaction that made it happen; never changed afterwards.
 
     ``sequence`` numbers a tenant's events in order of commit and is the public cursor. ``hash`` chains them:
-    see ``stoa_cp.audit``. ``tenant_id`` is no foreign key: the log outlives what it speaks of.
+    see ``stoa_cp.eventlog.chain``. ``tenant_id`` is no foreign key: the log outlives what it speaks of.
     """
 
     id = IdField(prefix="evt")

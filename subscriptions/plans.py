@@ -12,7 +12,7 @@ from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import DomainError, NotFound
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Approval, Plan, Subscription
 from tenants.models import Status as TenantStatus
 from tenants.models import Tenant

@@ -9,7 +9,7 @@ from catalog.models import Api
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import InvalidField
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Plan, Subscription
 from subscriptions.plans import set_up_tenant
 from subscriptions.services import give_callback_secret, snapshot

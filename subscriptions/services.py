@@ -18,7 +18,7 @@ from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import DomainError, InvalidField, NotFound
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from subscriptions.models import LIVE_STATUSES, Status, Subscription
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError, InvalidField
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import ring
 from stoa_cp.models import Event
 from webhooks.catalogue import BROADCAST

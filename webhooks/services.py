@@ -14,7 +14,7 @@ from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.errors import DomainError, NotFound
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import ring
 from tenants.models import Tenant
 from tenants.services import lock_tenant

@@ -7,9 +7,9 @@ from django.db import transaction
 from pytest_django import Settings
 from structlog.contextvars import bound_contextvars
 
-from stoa_cp.audit import first_broken_sequence
 from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.events import emit
+from stoa_cp.eventlog.chain import first_broken_sequence
+from stoa_cp.eventlog.emit import emit
 from stoa_cp.models import Event, EventChain, EventDispatch
 from tests.conftest import Caller
 from tests.factories import TenantFactory

@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 POINTS = {
     "before the send": "webhooks.engine.send",
     "between commit and doorbell": "stoa_cp.jobs.enqueue._publish",
-    "before the commit": "stoa_cp.events.ring",
+    "before the commit": "stoa_cp.eventlog.emit.ring",
     "before the answer": "stoa_cp.ratelimit.limiter.Allowance.headers",
 }
 

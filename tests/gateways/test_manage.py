@@ -6,8 +6,8 @@ import pytest
 
 from catalog.gateways import find_gateway
 from catalog.models import Gateway
-from stoa_cp.audit import first_broken_sequence
-from stoa_cp.events import PLATFORM_LOG
+from stoa_cp.eventlog.chain import first_broken_sequence
+from stoa_cp.eventlog.emit import PLATFORM_LOG
 from stoa_cp.models import Event
 from tests.answers import MISSING_ROLE, NOT_FOUND, duplicate, invalid, refusal_of
 from tests.conftest import Caller

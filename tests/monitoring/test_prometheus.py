@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from catalog.gateways import register_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, refusal_of
 from tests.conftest import Caller

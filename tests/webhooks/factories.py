@@ -8,7 +8,7 @@ from factory.django import DjangoModelFactory
 
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.events import emit
+from stoa_cp.eventlog.emit import emit
 from stoa_cp.models import Event, EventDispatch
 from tenants.models import Tenant
 from tests.factories import TenantFactory

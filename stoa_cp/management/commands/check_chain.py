@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from stoa_cp.audit import first_broken_sequence, tenants_with_events
+from stoa_cp.eventlog.chain import first_broken_sequence, tenants_with_events
 from stoa_cp.models import Event
 
 

@@ -8,9 +8,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 from structlog.contextvars import get_contextvars
 
-from stoa_cp.audit import GENESIS, link_hash
 from stoa_cp.caching.barrier import await_caches_on_commit
 from stoa_cp.domain.actors import Actor
+from stoa_cp.eventlog.chain import GENESIS, link_hash
 from stoa_cp.jobs.enqueue import ring
 from stoa_cp.models import Event, EventChain, EventDispatch
 
