@@ -9,7 +9,7 @@ from apikeys.models import Mode, Status
 from apikeys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from catalog.models import Status as ApiStatus
 from catalog.serializers import ApiRateLimitSerializer
-from stoa_cp.openapi import examples
+from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 
 

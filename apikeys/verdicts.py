@@ -8,7 +8,7 @@ from rest_framework import serializers
 from apikeys import examples as sample
 from apikeys.reasons import Reason
 from catalog.routing import MAX_TARGET_CHARS
-from stoa_cp.openapi import examples
+from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 
 MAX_KEY_CHARS = 4096  # far beyond any key, so that whatever somebody took for one is judged as a key

@@ -10,7 +10,7 @@ from catalog import examples as sample
 from catalog.models import Status
 from catalog.paths import normalise_path
 from catalog.upstreams import MAX_URL_LENGTH, refusal_of_upstream, refusal_of_url
-from stoa_cp.openapi import examples
+from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 
 GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"

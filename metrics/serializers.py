@@ -11,7 +11,7 @@ from metrics.queries import GroupBy
 from metrics.sketches import MAX_LATENCY_MS
 from metrics.spans import GRANULARITIES
 from metrics.usage import usage_of
-from stoa_cp.openapi import examples
+from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer
 from subscriptions.models import Status, Subscription
 

@@ -10,4 +10,6 @@ class KernelConfig(AppConfig):
     verbose_name = "Control plane"
 
     def ready(self) -> None:
-        from stoa_cp import checks, openapi  # noqa: F401 - both register themselves, once the settings are there
+        # Both register themselves when they are imported, which needs the settings.
+        from stoa_cp import checks  # noqa: F401
+        from stoa_cp.openapi import schema  # noqa: F401

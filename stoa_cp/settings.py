@@ -207,7 +207,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["stoa_cp.rest.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "stoa_cp.rest.pagination.PagePagination",
-    "DEFAULT_SCHEMA_CLASS": "stoa_cp.openapi.OperationSchema",
+    "DEFAULT_SCHEMA_CLASS": "stoa_cp.openapi.schema.OperationSchema",
     "EXCEPTION_HANDLER": "stoa_cp.errors.handle_exception",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",
     "UNAUTHENTICATED_USER": None,

@@ -12,9 +12,9 @@ from apikeys.gateway_views import AuthorizeView, ConfigurationViewSet, VerifyVie
 from apikeys.views import ApiKeyViewSet, ExplanationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
-from stoa_cp import documents
 from stoa_cp.db.ids import id_pattern
 from stoa_cp.observability import health
+from stoa_cp.openapi import views as documents
 from stoa_cp.ratelimit.limiter import limit_logins
 from stoa_cp.views import prometheus
 from subscriptions.views import PlanViewSet, SubscriptionViewSet

@@ -4,7 +4,7 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from stoa_cp.openapi import examples
+from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 from subscriptions import examples as sample
 from subscriptions.models import Approval, Status

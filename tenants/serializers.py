@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from stoa_cp.openapi import examples
+from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import (
     FlagField,
     MomentField,

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from stoa_cp.net.targets import MAX_URL_LENGTH, TargetRefused, check_url
-from stoa_cp.openapi import examples
+from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 from webhooks import examples as sample
 from webhooks.catalogue import patterns

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stoa_cp.documents import OPENAPI_PATH
+from stoa_cp.openapi.views import OPENAPI_PATH
 
 PACKAGE = "stoa_client"
 Call = Callable[..., Any]

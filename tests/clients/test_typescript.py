@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stoa_cp.documents import OPENAPI_PATH
+from stoa_cp.openapi.views import OPENAPI_PATH
 from tests.programs import require_program
 
 Tool = Callable[..., subprocess.CompletedProcess[str]]

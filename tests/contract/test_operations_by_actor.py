@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from stoa_cp.documents import OPENAPI_PATH
+from stoa_cp.openapi.views import OPENAPI_PATH
 from tests.conftest import Caller
 from tests.contract.world import build_world
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from stoa_cp.documents import OPENAPI_PATH
 from stoa_cp.models import Event
+from stoa_cp.openapi.views import OPENAPI_PATH
 from tests.answers import refused_fields
 from tests.conftest import Caller
 from tests.contract.test_operations_by_actor import PREPARED, TABLE, filled

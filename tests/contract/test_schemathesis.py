@@ -18,7 +18,7 @@ from schemathesis.core.parameters import ParameterLocation
 
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
-from stoa_cp.documents import OPENAPI_PATH
+from stoa_cp.openapi.views import OPENAPI_PATH
 from tests.contract.world import build_world
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]

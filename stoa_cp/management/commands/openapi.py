@@ -9,13 +9,13 @@ from django.utils import translation
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
-from stoa_cp.documents import OPENAPI_PATH
+from stoa_cp.openapi.views import OPENAPI_PATH
 
 
 class Command(BaseCommand):
     """``manage.py openapi`` writes the snapshot; ``--check`` fails if it differs from what the code says."""
 
-    help = "Write stoa_cp/openapi.json, the document that is served at /openapi.json."
+    help = "Write stoa_cp/openapi/openapi.json, the document that is served at /openapi.json."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--check", action="store_true", help="write nothing, fail if the file is out of date")
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         if not options["check"]:
             OPENAPI_PATH.write_text(document)
         elif not OPENAPI_PATH.exists() or OPENAPI_PATH.read_text() != document:
-            raise CommandError("stoa_cp/openapi.json is out of date: run manage.py openapi and review the difference.")
+            raise CommandError("The snapshot is out of date: run manage.py openapi and review the difference.")
 
 
 def generate() -> str:
