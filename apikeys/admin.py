@@ -10,7 +10,8 @@ from unfold.enums import ActionVariant
 
 from apikeys import meters, services
 from apikeys.models import ApiKey, KeySecret, Meter, Mode, Status
-from stoa_cp.desk import (
+from stoa_cp.console.actions import Dialog, DialogForm, Done, ask, flag_field, number_field
+from stoa_cp.console.pages import (
     ReadOnlyAdmin,
     UncountedAdmin,
     column,
@@ -19,7 +20,6 @@ from stoa_cp.desk import (
     heading,
     shown_moment,
 )
-from stoa_cp.dialogs import Dialog, DialogForm, Done, ask, flag_field, number_field
 from stoa_cp.domain.actors import Actor
 
 STATUS_COLOURS = {

@@ -7,8 +7,8 @@ from unfold.enums import ActionVariant
 from catalog import gateways
 from catalog.models import Api, Gateway, Status
 from catalog.services import update_api
-from stoa_cp.desk import DeletedFilter, ReadOnlyAdmin, column, deleted_filter, heading
-from stoa_cp.dialogs import Dialog, DialogForm, Done, ask, flag_field, text_field
+from stoa_cp.console.actions import Dialog, DialogForm, Done, ask, flag_field, text_field
+from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, deleted_filter, heading
 from stoa_cp.domain.actors import Actor
 from subscriptions.services import retire_api
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from metrics.models import Series, TrafficBatch, TrafficDelta
 from metrics.readings import read_sketch
-from stoa_cp.desk import UncountedAdmin, column
+from stoa_cp.console.pages import UncountedAdmin, column
 
 
 @admin.register(TrafficBatch)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from stoa_cp.desk import ReadOnlyAdmin, UncountedAdmin, column, heading, shown_moment
+from stoa_cp.console.pages import ReadOnlyAdmin, UncountedAdmin, column, heading, shown_moment
 from stoa_cp.models import CacheLease, Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
 
 admin.site.index_title = _("Dashboard")

@@ -1,4 +1,4 @@
-"""How the operators' console looks (django-unfold's settings); ``stoa_cp.console`` fills it."""
+"""How the operators' console looks (django-unfold's settings); ``stoa_cp.dashboard`` fills it."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [lambda _request: static("stoa_cp/console.js")],
     "SHOW_HISTORY": False,  # Django's own history knows nothing of services; the event log does
     "SHOW_VIEW_ON_SITE": False,
-    "ENVIRONMENT": "stoa_cp.console.environment",
-    "DASHBOARD_CALLBACK": "stoa_cp.console.dashboard",
+    "ENVIRONMENT": "stoa_cp.dashboard.environment",
+    "DASHBOARD_CALLBACK": "stoa_cp.dashboard.dashboard",
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": True,
-        "navigation": "stoa_cp.console.navigation",
+        "navigation": "stoa_cp.dashboard.navigation",
     },
     "COLORS": {
         "primary": {

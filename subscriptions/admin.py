@@ -7,8 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
 from apikeys.services import grant_access
-from stoa_cp.desk import ReadOnlyAdmin, column, deleted_filter, heading, shown_limit
-from stoa_cp.dialogs import Dialog, DialogForm, Done, ReasonForm, ask, moment_field, number_field
+from stoa_cp.console.actions import Dialog, DialogForm, Done, ReasonForm, ask, moment_field, number_field
+from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, heading, shown_limit
 from stoa_cp.domain.actors import Actor
 from subscriptions import services
 from subscriptions.models import Approval, Plan, Status, Subscription

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
-from stoa_cp.desk import DeletedFilter, ReadOnlyAdmin, column, heading
-from stoa_cp.dialogs import Dialog, DialogForm, Done, ReasonForm, ask, number_field, text_field
+from stoa_cp.console.actions import Dialog, DialogForm, Done, ReasonForm, ask, number_field, text_field
+from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, heading
 from stoa_cp.domain.actors import Actor
 from tenants import services
 from tenants.models import Status, Tenant, Tier

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.paginator import InfinitePaginator
 
-from stoa_cp.desk import DeletedFilter, ReadOnlyAdmin, column, heading
-from stoa_cp.dialogs import Dialog, DialogForm, Done, ReasonForm, ask
+from stoa_cp.console.actions import Dialog, DialogForm, Done, ReasonForm, ask
+from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, heading
 from stoa_cp.domain.actors import Actor
 from webhooks import redelivery, services
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Status, Webhook

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from metrics.queries import requests_per_day, top_tenants
-from stoa_cp.desk import grouped
+from stoa_cp.console.pages import grouped
 from subscriptions.models import Status, Subscription
 from subscriptions.queries import count_figures, count_waiting, longest_waiting
 

@@ -20,7 +20,7 @@ Column = TypeVar("Column", bound=Callable[..., Any])
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # the package publishes no types
-    """Lists and shows rows. What changes them is a dialog that calls one service: see ``stoa_cp.dialogs``."""
+    """Lists and shows rows. What changes them is a dialog that calls one service: see ``stoa_cp.console.actions``."""
 
     list_per_page = 50
     list_fullwidth = True
