@@ -6,11 +6,11 @@ from pathlib import Path
 import environ
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.logs import logging_config
-from stoa_cp.spectacular import SPECTACULAR_SETTINGS  # noqa: F401 - drf-spectacular reads it here
-from stoa_cp.unfold import UNFOLD  # noqa: F401 - django-unfold reads it here
+from stoa_cp.settings.console import UNFOLD  # noqa: F401 - django-unfold reads it here
+from stoa_cp.settings.logging import logging_config
+from stoa_cp.settings.openapi import SPECTACULAR_SETTINGS  # noqa: F401 - drf-spectacular reads it here
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 env = environ.Env()
 STOA_ENV = env.str("STOA_ENV", default="development")
