@@ -6,8 +6,8 @@ from typing import Any
 
 from catalog.serializers import NewApiSerializer
 from catalog.services import NewApi, register_api
-from stoa_cp.commands import OperatorCommand, body_of, checked, limit
 from stoa_cp.domain.actors import Actor
+from stoa_cp.management.base import OperatorCommand, body_of, checked, limit
 from tenants.management.lookup import tenant_called
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from catalog.gateways import register_gateway
 from catalog.serializers import NewGatewaySerializer
-from stoa_cp.commands import OperatorCommand, checked
 from stoa_cp.domain.actors import Actor
+from stoa_cp.management.base import OperatorCommand, checked
 
 
 class Command(OperatorCommand):

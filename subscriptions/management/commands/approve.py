@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from apikeys.services import grant_access
-from stoa_cp.commands import OperatorCommand, add_field, body_of, checked, limit
 from stoa_cp.domain.actors import Actor
+from stoa_cp.management.base import OperatorCommand, add_field, body_of, checked, limit
 from subscriptions.management.lookup import subscription_called
 from subscriptions.serializers import TermsSerializer
 from subscriptions.services import Terms

@@ -6,8 +6,8 @@ from typing import Any
 
 from apikeys.services import subscribe
 from catalog.management.lookup import api_called
-from stoa_cp.commands import OperatorCommand, checked
 from stoa_cp.domain.actors import Actor
+from stoa_cp.management.base import OperatorCommand, checked
 from subscriptions.requests import NewSubscription
 from subscriptions.serializers import NewSubscriptionSerializer
 from tenants.management.lookup import tenant_called

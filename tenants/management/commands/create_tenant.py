@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 
-from stoa_cp.commands import OperatorCommand, checked
 from stoa_cp.domain.actors import Actor
+from stoa_cp.management.base import OperatorCommand, checked
 from subscriptions.plans import set_up_tenant
 from tenants.models import Tier
 from tenants.serializers import NewTenantSerializer
