@@ -15,8 +15,8 @@ from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp.db.ids import id_pattern
 from stoa_cp.observability import health
 from stoa_cp.openapi import views as documents
+from stoa_cp.prometheus import prometheus
 from stoa_cp.ratelimit.limiter import limit_logins
-from stoa_cp.views import prometheus
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
 from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
 from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet

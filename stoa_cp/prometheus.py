@@ -8,11 +8,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from rest_framework.request import Request
 
 from catalog.authentication import GatewayAuthentication
+from stoa_cp.backlogs import BacklogCollector
 from stoa_cp.errors import DomainError, Problem, problem_of, respond
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.client_address import client_address
 from stoa_cp.observability.metrics import process_registry
-from webhooks.backlog import BacklogCollector
 
 
 def prometheus(request: HttpRequest) -> HttpResponse:
