@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
-from apikeys import meters, services
+from apikeys import services
+from apikeys.decisions import meters
 from apikeys.models import ApiKey, KeySecret, Meter, Mode, Status
 from stoa_cp.console.actions import Dialog, DialogForm, Done, ask, flag_field, number_field
 from stoa_cp.console.pages import (

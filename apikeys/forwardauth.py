@@ -16,9 +16,9 @@ from django.http import HttpResponse, JsonResponse
 from django.utils.http import http_date
 from structlog.contextvars import bind_contextvars
 
-from apikeys.reasons import Reason, sentence_of, status_of
-from apikeys.statement import Facts
-from apikeys.verification import OUR_PREFIX, Call, Decision, decide
+from apikeys.decisions.decide import OUR_PREFIX, Call, Decision, decide
+from apikeys.decisions.reasons import Reason, sentence_of, status_of
+from apikeys.decisions.statement import Facts
 from catalog.routing import Target, read_decoded_target, read_target, read_url_target
 from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.ids import new_id

@@ -13,10 +13,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apikeys.configuration import RETRY_AFTER_SECONDS, Configuration, await_other
+from apikeys.decisions.decide import Call, Decision, decide
+from apikeys.decisions.reasons import Reason
 from apikeys.exporters import MEDIA_TYPES, export_configuration
 from apikeys.exporters.site import describe_site
 from apikeys.forwardauth import PROFILES, answer, envoy
-from apikeys.reasons import Reason
 from apikeys.reports import encode_report
 from apikeys.serializers import (
     ConfigurationQuerySerializer,
@@ -26,7 +27,6 @@ from apikeys.verdicts import (
     VerificationRequestSerializer,
     VerificationSerializer,
 )
-from apikeys.verification import Call, Decision, decide
 from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
 from stoa_cp.errors import DomainError, Problem, problem_of, respond

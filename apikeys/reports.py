@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
-from apikeys.statement import Facts
-from apikeys.verification import Decision
+from apikeys.decisions.decide import Decision
+from apikeys.decisions.statement import Facts
 from stoa_cp.db.changes import as_json
 
 

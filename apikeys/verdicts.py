@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from apikeys import examples as sample
-from apikeys.reasons import Reason
+from apikeys.decisions.reasons import Reason
 from catalog.routing import MAX_TARGET_CHARS
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField

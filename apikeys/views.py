@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
 from apikeys import services
-from apikeys.explanation import explain
+from apikeys.decisions.explain import explain
 from apikeys.models import ApiKey
 from apikeys.serializers import (
     ApiKeySerializer,

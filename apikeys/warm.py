@@ -15,9 +15,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from django.conf import settings
 from django.core.handlers.wsgi import get_path_info
 
+from apikeys.decisions.decide import Call, repeat_decision
 from apikeys.forwardauth import PROFILES, Profile, envoy, headers_of, key_of
 from apikeys.reports import encode_report
-from apikeys.verification import Call, repeat_decision
 from catalog.gateways import recall_gateway
 from catalog.routing import read_target
 from stoa_cp.caching.listener import ensure_listening

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from django.utils.translation import override
 
+from apikeys.decisions.reasons import Reason, sentence_of
 from apikeys.exporters.site import (
     FOREIGN_HEADERS,
     IDENTITY_HEADERS,
@@ -14,7 +15,6 @@ from apikeys.exporters.site import (
     Site,
     render_file,
 )
-from apikeys.reasons import Reason, sentence_of
 
 LANGUAGE = "en"
 

@@ -3,8 +3,8 @@
 import pytest
 from django.test import Client
 
+from apikeys.decisions.decide import Call, decide
 from apikeys.models import Meter
-from apikeys.verification import Call, decide
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.models import Event
 from tests.admin.pages import answer, dialog_of, list_of, page_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from apikeys import memory
+from apikeys.decisions import cache
 from apikeys.models import ApiKey
 from apikeys.services import NewKey, issue_key
 from catalog.authentication import HEADER
@@ -60,7 +60,7 @@ def mobile(payments: Api) -> Subscription:
 @pytest.fixture
 def restless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no key rest: a loaded machine may leave a test waiting for longer than it takes until one does."""
-    monkeypatch.setattr(memory, "IDLE_SECONDS", 60)
+    monkeypatch.setattr(cache, "IDLE_SECONDS", 60)
 
 
 Issue = Callable[..., tuple[ApiKey, str]]

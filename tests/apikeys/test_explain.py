@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from apikeys.conditions import CHECKS, LIMITS
+from apikeys.decisions.checks import CHECKS, LIMITS
 from apikeys.models import ApiKey, KeySecret, Meter
 from catalog.models import Api
 from subscriptions.models import Status, Subscription

@@ -8,10 +8,10 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from apikeys import meters
-from apikeys.meters import announce_quota, reset_meter
+from apikeys.decisions import meters
+from apikeys.decisions.decide import Call, Decision, decide
+from apikeys.decisions.meters import announce_quota, reset_meter
 from apikeys.models import ApiKey, Meter
-from apikeys.verification import Call, Decision, decide
 from catalog.models import Api
 from catalog.routing import read_target
 from stoa_cp.domain.actors import operator

@@ -12,15 +12,16 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from apikeys import memory as memories
-from apikeys import services, verification
-from apikeys.loans import Loan, give_back
-from apikeys.memory import IDLE_SECONDS, MAX_BLOCK_CALLS, Memory, memory
-from apikeys.meters import reset_meter
+from apikeys import services
+from apikeys.decisions import cache as memories
+from apikeys.decisions import decide as decisions_decide
+from apikeys.decisions.cache import IDLE_SECONDS, MAX_BLOCK_CALLS, Memory, memory
+from apikeys.decisions.decide import Call, Decision, decide
+from apikeys.decisions.meters import reset_meter
+from apikeys.decisions.statement import Facts
+from apikeys.decisions.token_leases import Loan, give_back
+from apikeys.decisions.token_pool import OwnPurse, Purse, SharedPurse
 from apikeys.models import ApiKey, Loans, Meter
-from apikeys.purses import OwnPurse, Purse, SharedPurse
-from apikeys.statement import Facts
-from apikeys.verification import Call, Decision, decide
 from catalog.models import Api
 from catalog.routing import read_target
 from stoa_cp.caching.barrier import await_caches
@@ -79,7 +80,7 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
     """Decide as a process with a memory of its own; what it has borrowed, it keeps until it is told."""
     other = Memory(OwnPurse() if isinstance(memory.purse, OwnPurse) else memory.purse)
     with monkeypatch.context() as there:
-        there.setattr(verification, "memory", other)
+        there.setattr(decisions_decide, "memory", other)
         yield other
 
 
@@ -199,7 +200,7 @@ def test_of_many_at_once_as_many_pass_as_are_left_although_another_holds_some(
 def a_call_that_is_being_decided(secret: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flag]:
     """Hold a call between its answer from the database and what becomes of that, until the flag is set."""
     is_answered, goes_on = Flag(), Flag()
-    reason_of = verification.reason_of
+    reason_of = decisions_decide.reason_of
 
     def pause(facts: Facts) -> object:
         is_answered.set()
@@ -211,7 +212,7 @@ def a_call_that_is_being_decided(secret: str, monkeypatch: pytest.MonkeyPatch) -
         connection.close()
 
     with monkeypatch.context() as slow:
-        slow.setattr(verification, "reason_of", pause)
+        slow.setattr(decisions_decide, "reason_of", pause)
         late = Thread(target=call)
         late.start()
         is_answered.wait(5)

@@ -7,10 +7,10 @@ from time import monotonic
 import pytest
 from pytest_django import Settings
 
-from apikeys.memory import memory
+from apikeys.decisions.cache import memory
+from apikeys.decisions.decide import Call, decide
+from apikeys.decisions.token_pool import AWAY_SECONDS, OwnPurse, Purse, SharedPurse, open_purse
 from apikeys.models import Meter
-from apikeys.purses import AWAY_SECONDS, OwnPurse, Purse, SharedPurse, open_purse
-from apikeys.verification import Call, decide
 from subscriptions.models import Subscription
 from tests.identity.ports import free_port
 from tests.listening import listener

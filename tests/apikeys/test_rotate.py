@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apikeys import services
+from apikeys.decisions.decide import Call, decide
 from apikeys.models import ApiKey, KeySecret
-from apikeys.verification import Call, decide
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.errors import DomainError

@@ -10,8 +10,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from apikeys import services
+from apikeys.decisions.decide import Call, decide, note_use
 from apikeys.models import ApiKey, KeySecret, Meter
-from apikeys.verification import Call, decide, note_use
 from catalog.models import Api
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from django.db import connection
 
-from apikeys.meters import open_meters
+from apikeys.decisions.meters import open_meters
 from apikeys.models import ApiKey, Meter
 from apikeys.services import NewKey, issue_key
 from catalog.models import Api

@@ -9,7 +9,7 @@ from time import sleep
 
 from django.db.models.functions import Now
 
-from apikeys.memory import MAX_BLOCK_CALLS
+from apikeys.decisions.cache import MAX_BLOCK_CALLS
 from apikeys.models import Meter
 from apikeys.services import NewKey, issue_key
 from stoa_cp.domain.actors import SYSTEM

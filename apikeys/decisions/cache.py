@@ -17,9 +17,9 @@ from time import monotonic
 
 from django.db import DatabaseError, InterfaceError
 
-from apikeys.loans import Loan, give_back
-from apikeys.purses import Purse, open_purse
-from apikeys.statement import Facts
+from apikeys.decisions.statement import Facts
+from apikeys.decisions.token_leases import Loan, give_back
+from apikeys.decisions.token_pool import Purse, open_purse
 from stoa_cp.caching.cache import MAX_AGE_SECONDS, MAX_ENTRIES, chores, invalidators, lease
 
 # What a process that is killed takes with it, of each busy key.

@@ -9,14 +9,14 @@ from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from apikeys import meters
-from apikeys.conditions import CHECKS, LIMITS
-from apikeys.loans import call_in
-from apikeys.memory import Topic, memory
+from apikeys.decisions import meters
+from apikeys.decisions.cache import Topic, memory
+from apikeys.decisions.checks import CHECKS, LIMITS
+from apikeys.decisions.reasons import Reason
+from apikeys.decisions.statement import NOTED_SECONDS, Facts, Question, ask
+from apikeys.decisions.token_leases import call_in
 from apikeys.models import KeySecret
-from apikeys.reasons import Reason
 from apikeys.services import PREFIXES
-from apikeys.statement import NOTED_SECONDS, Facts, Question, ask
 from catalog.routes import find_path, recall_path
 from catalog.routing import Target
 from stoa_cp.crypto.credentials import digests, is_well_formed

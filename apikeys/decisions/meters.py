@@ -7,9 +7,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now, TruncHour, TruncMonth
 
-from apikeys.conditions import ANNOUNCEMENTS
+from apikeys.decisions.checks import ANNOUNCEMENTS
+from apikeys.decisions.statement import month_after
 from apikeys.models import Loans, Meter
-from apikeys.statement import month_after
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.errors import NotFound
 from stoa_cp.eventlog.emit import emit

@@ -1,9 +1,9 @@
-"""What a call must meet to pass, in SQL: the parts of ``apikeys.statement``."""
+"""What a call must meet to pass, in SQL: the parts of ``apikeys.decisions.statement``."""
 
 from typing import NamedTuple
 
+from apikeys.decisions.reasons import Reason
 from apikeys.models import Mode
-from apikeys.reasons import Reason
 from catalog.models import Status as ApiStatus
 from subscriptions.models import Status
 from tenants.models import Status as TenantStatus

@@ -16,7 +16,7 @@ All on the database's clock. Nothing is cached here: what begins after the commi
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from apikeys.conditions import CHECKS, EDGES, LIMITS, METERED
+from apikeys.decisions.checks import CHECKS, EDGES, LIMITS, METERED
 from apikeys.models import Loans
 from stoa_cp.db.prepared import fetch_one
 

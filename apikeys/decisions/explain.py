@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from apikeys.conditions import CHECKS, LIMITS
+from apikeys.decisions.checks import CHECKS, LIMITS
+from apikeys.decisions.decide import reason_of
+from apikeys.decisions.reasons import Reason, sentence_of
+from apikeys.decisions.statement import Facts, Question, ask
 from apikeys.models import KeySecret
-from apikeys.reasons import Reason, sentence_of
 from apikeys.services import PREFIXES
-from apikeys.statement import Facts, Question, ask
-from apikeys.verification import reason_of
 from catalog.routing import Target, read_target
 from stoa_cp.crypto.credentials import digests, is_well_formed
 from stoa_cp.errors import InvalidField
