@@ -3,8 +3,8 @@
 from rest_framework import serializers
 
 from apikeys import examples as sample
-from apikeys.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
-from apikeys.exporters import FORMATS
+from apikeys.gateway.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
+from apikeys.gateway.exporters import FORMATS
 from apikeys.models import Mode, Status
 from apikeys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from catalog.models import Status as ApiStatus

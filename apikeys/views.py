@@ -10,16 +10,16 @@ from rest_framework.response import Response
 
 from apikeys import services
 from apikeys.decisions.explain import explain
+from apikeys.gateway.serializers import (
+    ExplanationRequestSerializer,
+    ExplanationSerializer,
+)
 from apikeys.models import ApiKey
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
     KeyRotationSerializer,
     NewKeySerializer,
-)
-from apikeys.verdicts import (
-    ExplanationRequestSerializer,
-    ExplanationSerializer,
 )
 from stoa_cp.errors import InvalidField
 from stoa_cp.rest.conditional import with_state

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from apikeys.verdicts import HourlyLimitSerializer, MonthlyQuotaSerializer
+from apikeys.gateway.serializers import HourlyLimitSerializer, MonthlyQuotaSerializer
 from metrics import examples as sample
 from metrics.batches import MAX_RECORDS
 from metrics.queries import GroupBy

@@ -8,7 +8,7 @@ from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from apikeys.gateway_views import AuthorizeView, ConfigurationViewSet, VerifyView
+from apikeys.gateway.views import AuthorizeView, ConfigurationViewSet, VerifyView
 from apikeys.views import ApiKeyViewSet, ExplanationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet

@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 
 django = get_wsgi_application()
 
-from apikeys.warm import WarmAnswers  # noqa: E402 - models need Django set up
+from apikeys.gateway.fast_path import WarmAnswers  # noqa: E402 - models need Django set up
 
 application = WarmAnswers(django)
 # A dangerous production configuration ends the process here, before it answers anybody. The check of the URLs loads the

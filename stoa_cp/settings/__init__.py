@@ -72,7 +72,7 @@ MIDDLEWARE = [
     "django_structlog.middlewares.RequestMiddleware",
     "stoa_cp.observability.metrics.MonitoringMiddleware",
     "stoa_cp.observability.headers.HeadersMiddleware",
-    "stoa_cp.shortcut.GatewayMiddleware",
+    "apikeys.gateway.middleware.GatewayMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -12,8 +12,8 @@ from django.test.client import ClientHandler
 from django.urls import resolve
 
 from apikeys import services
+from apikeys.gateway.fast_path import WarmAnswers
 from apikeys.models import ApiKey
-from apikeys.warm import WarmAnswers
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Gateway
@@ -67,7 +67,7 @@ class Service:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setattr(caching_listener, "_listening_process", None)
-    monkeypatch.setattr("apikeys.warm.ensure_listening", lambda: None)
+    monkeypatch.setattr("apikeys.gateway.fast_path.ensure_listening", lambda: None)
     _gateway, token = register_gateway("edge-1", by=SYSTEM)
     with listener():
         yield Service(token)

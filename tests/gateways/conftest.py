@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apikeys.exporters.site import Site, describe_site
+from apikeys.gateway.exporters.site import Site, describe_site
 from apikeys.models import ApiKey
 from apikeys.services import NewKey, issue_key
 from catalog.gateways import register_gateway

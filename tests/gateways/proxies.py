@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from apikeys.exporters import export_configuration
-from apikeys.exporters.site import Site
+from apikeys.gateway.exporters import export_configuration
+from apikeys.gateway.exporters.site import Site
 from tests.identity.ports import free_port
 from tests.programs import require_program
 

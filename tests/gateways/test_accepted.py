@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from apikeys.exporters import export_configuration
-from apikeys.exporters.site import Site
+from apikeys.gateway.exporters import export_configuration
+from apikeys.gateway.exporters.site import Site
 from tests.gateways.conftest import TOKEN
 from tests.gateways.proxies import (
     FILES,

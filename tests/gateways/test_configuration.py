@@ -11,8 +11,8 @@ import yaml
 from django.db import close_old_connections
 from django.test import Client
 
-from apikeys import configuration
-from apikeys.exporters import FORMATS
+from apikeys.gateway import configuration
+from apikeys.gateway.exporters import FORMATS
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import revoke_key, rotate_key
 from catalog.authentication import HEADER

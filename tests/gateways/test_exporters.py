@@ -9,8 +9,8 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
-from apikeys.exporters import FORMATS, export_configuration
-from apikeys.exporters.site import Site, describe_site, system_resolvers
+from apikeys.gateway.exporters import FORMATS, export_configuration
+from apikeys.gateway.exporters.site import Site, describe_site, system_resolvers
 from catalog.models import Api
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
@@ -172,5 +172,5 @@ def test_name_servers_are_this_machines(
     path = tmp_path / "resolv.conf"
     if content is not None:
         path.write_text(content)
-    monkeypatch.setattr("apikeys.exporters.site.RESOLV_CONF", path)
+    monkeypatch.setattr("apikeys.gateway.exporters.site.RESOLV_CONF", path)
     assert system_resolvers() == resolvers

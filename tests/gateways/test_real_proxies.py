@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from apikeys.exporters.site import describe_site
+from apikeys.gateway.exporters.site import describe_site
 from apikeys.services import NewKey, issue_key, revoke_key
 from catalog.models import Api
 from stoa_cp.domain.actors import SYSTEM

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apikeys.exporters.site import describe_site
+from apikeys.gateway.exporters.site import describe_site
 from apikeys.models import Loans, Meter
 from apikeys.services import revoke_key
 from stoa_cp.domain.actors import SYSTEM

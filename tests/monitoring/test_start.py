@@ -72,5 +72,5 @@ def test_a_dangerous_web_process_does_not_start() -> None:
 
 
 def test_a_web_process_loads_its_views_before_the_first_call() -> None:
-    ended = start("import sys, stoa_cp.wsgi; print('apikeys.gateway_views' in sys.modules)")
+    ended = start("import sys, stoa_cp.wsgi; print('apikeys.gateway.views' in sys.modules)")
     assert ended.stdout.split()[-1:] == ["True"], ended.stderr

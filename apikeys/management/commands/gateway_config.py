@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from apikeys.exporters import FORMATS, export_configuration
-from apikeys.exporters.site import DEFAULT_LISTEN, LISTEN, describe_site
+from apikeys.gateway.exporters import FORMATS, export_configuration
+from apikeys.gateway.exporters.site import DEFAULT_LISTEN, LISTEN, describe_site
 from catalog.gateways import TOKEN_PREFIX
 from stoa_cp.crypto.credentials import is_well_formed
 

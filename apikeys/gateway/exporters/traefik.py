@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from apikeys.configuration import Route
-from apikeys.exporters.site import (
+from apikeys.gateway.configuration import Route
+from apikeys.gateway.exporters.site import (
     FOREIGN_HEADERS,
     IDENTITY_HEADERS,
     IDENTITY_SPELLINGS,

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from apikeys.exporters import apisix, caddy, envoy, haproxy, kong, nginx, traefik
-from apikeys.exporters.site import Site
+from apikeys.gateway.exporters import apisix, caddy, envoy, haproxy, kong, nginx, traefik
+from apikeys.gateway.exporters.site import Site
 
 EXPORTERS: Mapping[str, Callable[[Site], str]] = MappingProxyType(
     {

@@ -12,20 +12,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apikeys.configuration import RETRY_AFTER_SECONDS, Configuration, await_other
 from apikeys.decisions.decide import Call, Decision, decide
 from apikeys.decisions.reasons import Reason
-from apikeys.exporters import MEDIA_TYPES, export_configuration
-from apikeys.exporters.site import describe_site
-from apikeys.forwardauth import PROFILES, answer, envoy
-from apikeys.reports import encode_report
+from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, Configuration, await_other
+from apikeys.gateway.exporters import MEDIA_TYPES, export_configuration
+from apikeys.gateway.exporters.site import describe_site
+from apikeys.gateway.forward_auth import PROFILES, answer, envoy
+from apikeys.gateway.serializers import (
+    VerificationRequestSerializer,
+    VerificationSerializer,
+)
+from apikeys.gateway.verify import encode_report
 from apikeys.serializers import (
     ConfigurationQuerySerializer,
     ConfigurationSerializer,
-)
-from apikeys.verdicts import (
-    VerificationRequestSerializer,
-    VerificationSerializer,
 )
 from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target

@@ -16,8 +16,9 @@ from django.conf import settings
 from django.core.handlers.wsgi import get_path_info
 
 from apikeys.decisions.decide import Call, repeat_decision
-from apikeys.forwardauth import PROFILES, Profile, envoy, headers_of, key_of
-from apikeys.reports import encode_report
+from apikeys.gateway.forward_auth import PROFILES, Profile, envoy, headers_of, key_of
+from apikeys.gateway.middleware import common_headers, language_of
+from apikeys.gateway.verify import encode_report
 from catalog.gateways import recall_gateway
 from catalog.routing import read_target
 from stoa_cp.caching.listener import ensure_listening
@@ -26,7 +27,6 @@ from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
 from stoa_cp.rest.middleware import GATEWAY
 from stoa_cp.rest.parsers import parse_json
-from stoa_cp.shortcut import common_headers, language_of
 
 AUTHORIZE, VERIFY = f"{GATEWAY}authorize", f"{GATEWAY}keys/verify"
 PROFILES_BY_PATH = {f"{AUTHORIZE}/{name}".rstrip("/"): profile for name, profile in PROFILES.items()}

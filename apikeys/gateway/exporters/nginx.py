@@ -6,7 +6,7 @@ from typing import NamedTuple
 from django.utils.translation import override
 
 from apikeys.decisions.reasons import Reason, sentence_of
-from apikeys.exporters.site import (
+from apikeys.gateway.exporters.site import (
     FOREIGN_HEADERS,
     IDENTITY_HEADERS,
     LIMIT_HEADERS,

@@ -1,6 +1,13 @@
 """Caddy: asks with ``forward_auth``, and sends the call where the answer says."""
 
-from apikeys.exporters.site import IDENTITY_HEADERS, LIMIT_HEADERS, ROUTING_HEADERS, UNAVAILABLE, Site, render_file
+from apikeys.gateway.exporters.site import (
+    IDENTITY_HEADERS,
+    LIMIT_HEADERS,
+    ROUTING_HEADERS,
+    UNAVAILABLE,
+    Site,
+    render_file,
+)
 
 SENT_BACK = ("Deprecation", "Sunset", *LIMIT_HEADERS)
 

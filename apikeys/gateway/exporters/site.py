@@ -12,7 +12,7 @@ import yaml
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from apikeys.configuration import Route, list_routes, list_subscriptions
+from apikeys.gateway.configuration import Route, list_routes, list_subscriptions
 from catalog.upstreams import DEFAULT_PORTS
 from subscriptions.models import Subscription
 

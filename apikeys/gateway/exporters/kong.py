@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from apikeys.configuration import Route
-from apikeys.exporters.site import Site, dump_yaml, quoted
+from apikeys.gateway.configuration import Route
+from apikeys.gateway.exporters.site import Site, dump_yaml, quoted
 from catalog.models import Status
 from subscriptions.models import Subscription
 

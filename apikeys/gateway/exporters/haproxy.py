@@ -1,6 +1,6 @@
 """HAProxy: asks through a Lua action of ours, ``stoa.lua``, and calls the backend that the answer names."""
 
-from apikeys.exporters.site import (
+from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     LIMIT_HEADERS,
     REFUSAL_HEADERS,

@@ -1,0 +1,1 @@
+"""What gateways ask for over HTTP: decisions, key verification, configurations."""
