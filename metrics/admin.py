@@ -6,8 +6,8 @@ Minutes, hours and days are missing: Django's admin takes no model with a compos
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from metrics.histograms.percentiles import read_sketch
 from metrics.models import Series, TrafficBatch, TrafficDelta
-from metrics.readings import read_sketch
 from stoa_cp.console.pages import UncountedAdmin, column
 
 

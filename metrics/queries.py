@@ -12,11 +12,11 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
-from metrics.distributions import decode_distribution
-from metrics.levels import DAY, Level
+from metrics.histograms.cumulative import decode_distribution
+from metrics.histograms.percentiles import Reading, read_sketch, read_status_classes
 from metrics.models import DayTraffic, Grain, Rollup, TrafficDelta
-from metrics.readings import Reading, read_sketch, read_status_classes
-from metrics.spans import Span
+from metrics.reporting.date_ranges import Span
+from metrics.rollups.resolutions import DAY, Level
 from stoa_cp.db.prepared import fetch_all
 
 # The sketch is several times as long as the distribution, and sent only where that is missing or tells too little.

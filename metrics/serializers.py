@@ -6,11 +6,11 @@ from rest_framework import serializers
 
 from apikeys.gateway.serializers import HourlyLimitSerializer, MonthlyQuotaSerializer
 from metrics import examples as sample
-from metrics.batches import MAX_RECORDS
+from metrics.histograms.sketch import MAX_LATENCY_MS
+from metrics.ingest.batches import MAX_RECORDS
 from metrics.queries import GroupBy
-from metrics.sketches import MAX_LATENCY_MS
-from metrics.spans import GRANULARITIES
-from metrics.usage import usage_of
+from metrics.reporting.date_ranges import GRANULARITIES
+from metrics.reporting.usage import usage_of
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer
 from subscriptions.models import Status, Subscription

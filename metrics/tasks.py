@@ -3,9 +3,9 @@
 from celery import shared_task
 from django.utils import timezone
 
-from metrics.ingestion import forget_batches
-from metrics.partitions import maintain_partitions
-from metrics.rollups import DELTAS_AT_ONCE, fold_deltas
+from metrics.rollups.fold import DELTAS_AT_ONCE, fold_deltas
+from metrics.rollups.partitions import maintain_partitions
+from metrics.services import forget_batches
 
 
 @shared_task(name="metrics.fold_traffic")

@@ -17,13 +17,13 @@ from rest_framework.response import Response
 from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.models import Api
 from metrics import examples, serializers
-from metrics.batches import Batch, decode_body, read_json, read_ndjson
-from metrics.ingestion import Receipt, ingest_batch
+from metrics.ingest.batches import Batch, decode_body, read_json, read_ndjson
 from metrics.queries import GroupBy, Scope
-from metrics.renderers import CsvRenderer
-from metrics.reports import report_traffic
-from metrics.spans import choose_span
-from metrics.usage import with_usage
+from metrics.reporting.csv import CsvRenderer
+from metrics.reporting.date_ranges import choose_span
+from metrics.reporting.render import report_traffic
+from metrics.reporting.usage import with_usage
+from metrics.services import Receipt, ingest_batch
 from stoa_cp.errors import DomainError, InvalidField, Problem, problem_of, respond
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.parameters import flag_parameter

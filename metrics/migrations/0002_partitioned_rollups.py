@@ -1,4 +1,4 @@
-"""Create the rollup tables. Django cannot say PARTITION BY; the partitions themselves are metrics.partitions' duty."""
+"""Create the rollup tables. Django cannot say PARTITION BY; the partitions themselves are metrics.rollups.partitions' duty."""
 
 import django.db.models.deletion
 from django.db import migrations, models

@@ -7,10 +7,10 @@ from time import perf_counter
 
 from django.utils import timezone
 
-from metrics.levels import DAY
 from metrics.queries import Scope
-from metrics.reports import report_traffic
-from metrics.spans import Span, choose_span
+from metrics.reporting.date_ranges import Span, choose_span
+from metrics.reporting.render import report_traffic
+from metrics.rollups.resolutions import DAY
 from tenants.models import Tenant
 from tests.benchmarks.databases import ask, execute
 from tests.benchmarks.results import ROUNDS, Row

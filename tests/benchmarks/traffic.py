@@ -9,9 +9,9 @@ from typing import Any
 from django.db import connection
 
 from catalog.models import Api
-from metrics.batches import MAX_RECORDS, Batch
-from metrics.ingestion import ingest_batch
-from metrics.rollups import fold_deltas
+from metrics.ingest.batches import MAX_RECORDS, Batch
+from metrics.rollups.fold import fold_deltas
+from metrics.services import ingest_batch
 from metrics.simulation import Target, simulate_records
 from stoa_cp.domain.actors import SYSTEM
 from tenants.models import Tenant

@@ -16,7 +16,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from catalog.gateways import register_gateway
-from metrics import following
+from metrics.access_logs import tail
 from stoa_cp.domain.actors import SYSTEM
 from tests.factories import SubscriptionFactory
 from tests.gateways.logs import Ledger, caddy_line, ledger, nginx_line
@@ -138,7 +138,7 @@ def test_a_line_is_read_when_it_is_whole(plane: Ledger, log: Path, ship: Ship) -
 def test_a_log_longer_than_a_chunk_goes_in_several(
     plane: Ledger, log: Path, ship: Ship, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "CHUNK_BYTES", 1_000)
+    monkeypatch.setattr(tail, "CHUNK_BYTES", 1_000)
     write(log, 20)
     ship()
     assert len(plane.batches) > 5
@@ -191,12 +191,12 @@ def test_what_was_rotated_before_the_first_start_is_left_alone(plane: Ledger, lo
 
 def test_the_same_chunk_is_sent_again_when_the_answer_was_lost(plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 3)
-    original = following.Follower.settle
+    original = tail.Follower.settle
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(following.Follower, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(tail.Follower, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             ship()
-    assert following.Follower.settle is original
+    assert tail.Follower.settle is original
     write(log, 2)  # the log goes on meanwhile
     assert "sent before" in ship()
     assert sorted(plane.lines.values()) == [1] * 5

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metrics import batches
-from metrics.batches import Batch, read_json, read_ndjson
-from metrics.calls import Refusal, group_calls, judge_records
-from metrics.records import Judge, Record
-from metrics.sketches import Sketch, cell_of
+from metrics.histograms.sketch import Sketch, cell_of
+from metrics.ingest import batches
+from metrics.ingest.batches import Batch, read_json, read_ndjson
+from metrics.ingest.grouping import Refusal, group_calls, judge_records
+from metrics.ingest.records import Judge, Record
 from stoa_cp.errors import InvalidField
 
 NOW = datetime(2025, 1, 9, 10, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from metrics.batches import (
+from metrics.ingest.batches import (
     MAX_BYTES,
     MAX_RECORDS,
     Batch,
@@ -17,7 +17,7 @@ from metrics.batches import (
     read_json,
     read_ndjson,
 )
-from metrics.records import Judge, RecordRefused
+from metrics.ingest.records import Judge, RecordRefused
 from stoa_cp.errors import InvalidField
 
 

@@ -9,11 +9,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from catalog.models import Api
-from metrics import rollups
-from metrics.levels import DAY, HOUR, LEVELS, MINUTE
+from metrics.histograms.percentiles import read_sketch
 from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic, Series, TrafficDelta
-from metrics.readings import read_sketch
-from metrics.rollups import fold_deltas
+from metrics.rollups import fold as rollups_fold
+from metrics.rollups.fold import fold_deltas
+from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE
 from subscriptions.models import Subscription
 from tests.factories import SubscriptionFactory
 from tests.metrics.traffic import counted, counted_everywhere, fold_all, record_of, report
@@ -83,7 +83,7 @@ def test_what_is_past_a_levels_retention_is_not_stored_there(mobile: Subscriptio
 
 def test_a_fold_that_fails_leaves_the_deltas(mobile: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
     report(record_of(mobile))
-    monkeypatch.setattr(rollups, "LEVELS", (MINUTE, HOUR, None))
+    monkeypatch.setattr(rollups_fold, "LEVELS", (MINUTE, HOUR, None))
 
     with pytest.raises(AttributeError):
         fold_deltas()

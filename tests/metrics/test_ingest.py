@@ -10,11 +10,11 @@ from django.db import DataError
 from django.utils import timezone
 
 from catalog.models import Api
-from metrics.batches import Batch, read_json
-from metrics.ingestion import Receipt, ingest_batch
+from metrics.histograms.percentiles import read_sketch
+from metrics.histograms.sketch import Sketch
+from metrics.ingest.batches import Batch, read_json
 from metrics.models import TrafficBatch, TrafficDelta
-from metrics.readings import read_sketch
-from metrics.sketches import Sketch
+from metrics.services import Receipt, ingest_batch
 from stoa_cp.domain.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 from tests.metrics.traffic import EDGE, counted, record_of, report

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from metrics.models import TrafficBatch
-from metrics.rollups import fold_deltas
+from metrics.rollups.fold import fold_deltas
 from subscriptions.models import Subscription
 from tests.metrics.traffic import counted, counted_everywhere
 from tests.metrics.worker import BATCHES, RECORDS

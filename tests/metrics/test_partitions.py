@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from metrics.ingestion import forget_batches
-from metrics.levels import DAY, HOUR, LEVELS, MINUTE, Level
 from metrics.models import TrafficBatch
-from metrics.partitions import ensure_partitions, maintain_partitions, partition_names
+from metrics.rollups.partitions import ensure_partitions, maintain_partitions, partition_names
+from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE, Level
+from metrics.services import forget_batches
 from subscriptions.models import Subscription
 from tests.metrics.traffic import counted, fold_all, record_of, report
 

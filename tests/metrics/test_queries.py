@@ -13,8 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 from catalog.models import Api
 from metrics.models import DayTraffic, HourTraffic
 from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, requests_per_day, top_tenants, total_of
-from metrics.reports import report_traffic
-from metrics.spans import GRANULARITIES, Span, choose_span
+from metrics.reporting.date_ranges import GRANULARITIES, Span, choose_span
+from metrics.reporting.render import report_traffic
 from stoa_cp.errors import InvalidField
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory

@@ -9,11 +9,11 @@ from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
-from metrics.distributions import encode_distribution
-from metrics.levels import DAY, HOUR
+from metrics.histograms.cumulative import encode_distribution
+from metrics.histograms.sketch import Sketch
 from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic
-from metrics.rebuilding import rebuild_day
-from metrics.sketches import Sketch
+from metrics.rollups.rebuild import rebuild_day
+from metrics.rollups.resolutions import DAY, HOUR
 from subscriptions.models import Subscription
 from tests.metrics.traffic import counted, fold_all, record_of, report
 

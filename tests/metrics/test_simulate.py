@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from catalog.models import Gateway
-from metrics.levels import DAY
 from metrics.models import Grain, TrafficBatch
+from metrics.rollups.resolutions import DAY
 from metrics.simulation import Target, choose_targets, simulate_records
 from subscriptions.models import Subscription
 from tests.factories import SubscriptionFactory

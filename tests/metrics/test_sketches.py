@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.distributions import decode_distribution, distribution_of, encode_distribution
-from metrics.readings import Reading, read_sketch, read_status_classes
-from metrics.sketches import LOWEST_MS, MAX_LATENCY_MS, VALUE_MS, Sketch, cell_of
+from metrics.histograms.cumulative import decode_distribution, distribution_of, encode_distribution
+from metrics.histograms.percentiles import Reading, read_sketch, read_status_classes
+from metrics.histograms.sketch import LOWEST_MS, MAX_LATENCY_MS, VALUE_MS, Sketch, cell_of
 
 LATENCIES = st.integers(0, MAX_LATENCY_MS)
 SAMPLES = st.lists(LATENCIES, min_size=1, max_size=200)

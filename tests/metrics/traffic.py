@@ -8,11 +8,11 @@ from typing import Any
 from django.utils import timezone
 
 from catalog.models import Api
-from metrics.batches import Batch
-from metrics.ingestion import Receipt, ingest_batch
-from metrics.levels import LEVELS, Level
+from metrics.ingest.batches import Batch
 from metrics.models import Grain, TrafficDelta
-from metrics.rollups import fold_deltas
+from metrics.rollups.fold import fold_deltas
+from metrics.rollups.resolutions import LEVELS, Level
+from metrics.services import Receipt, ingest_batch
 from stoa_cp.domain.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 

@@ -12,8 +12,8 @@ def report(api_id: str, subscription_id: str, start: int) -> None:
     """Report the batches from ``start`` on, and print the number of each that was accepted or known."""
     from django.utils import timezone
 
-    from metrics.batches import Batch
-    from metrics.ingestion import ingest_batch
+    from metrics.ingest.batches import Batch
+    from metrics.services import ingest_batch
     from tests.metrics.traffic import EDGE
 
     record = {"api_id": api_id, "subscription_id": subscription_id, "status": 200, "latency_ms": 87}
@@ -25,7 +25,7 @@ def report(api_id: str, subscription_id: str, start: int) -> None:
 
 def fold() -> None:
     """Fold for ever, little by little."""
-    from metrics.rollups import fold_deltas
+    from metrics.rollups.fold import fold_deltas
 
     while True:
         fold_deltas(limit=3)

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from metrics.rebuilding import rebuild_day
+from metrics.rollups.rebuild import rebuild_day
 
 
 class Command(BaseCommand):

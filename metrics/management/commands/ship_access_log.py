@@ -16,9 +16,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from catalog.authentication import HEADER
-from metrics.access_log import Record, read_records
-from metrics.batches import MAX_RECORDS
-from metrics.following import Chunk, Follower, Places
+from metrics.access_logs.formats import Record, read_records
+from metrics.access_logs.tail import Chunk, Follower, Places
+from metrics.ingest.batches import MAX_RECORDS
 
 TOKEN_VARIABLE = "STOA_GATEWAY_TOKEN"  # noqa: S105 - a variable's name
 POLL_SECONDS = 1.0

@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from catalog.authentication import HEADER
 from catalog.gateways import delete_gateway, register_gateway
-from metrics.batches import MAX_RECORDS, Batch
-from metrics.ingestion import ingest_batch
-from metrics.records import MAX_AGE
-from metrics.rollups import fold_deltas
+from metrics.ingest.batches import MAX_RECORDS, Batch
+from metrics.ingest.records import MAX_AGE
+from metrics.rollups.fold import fold_deltas
+from metrics.services import ingest_batch
 from metrics.simulation import choose_targets, simulate_records
 from stoa_cp.domain.actors import SYSTEM
 

@@ -6,13 +6,13 @@ from typing import NamedTuple
 from django.db import transaction
 from django.utils import timezone
 
-from metrics.levels import DAY, HOUR, MINUTE, Level
-from metrics.locks import hold_rollups
+from metrics.histograms.sketch import Sketch
 from metrics.models import Grain
-from metrics.partitions import ensure_partitions, partition_names, start_of
-from metrics.rollups import Figures, Piece, Sums, figures_of, name_series, sum_pieces, write_rollups
-from metrics.series import Source
-from metrics.sketches import Sketch
+from metrics.rollups.fold import Figures, Piece, Sums, figures_of, name_series, sum_pieces, write_rollups
+from metrics.rollups.locks import hold_rollups
+from metrics.rollups.partitions import ensure_partitions, partition_names, start_of
+from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Level
+from metrics.rollups.series import Source
 
 A_DAY = timedelta(days=1)
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
-from metrics.records import FIELDS, Record
+from metrics.ingest.records import FIELDS, Record
 from stoa_cp.errors import DomainError, InvalidField
 
 MAX_RECORDS = 10_000

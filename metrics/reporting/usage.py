@@ -12,8 +12,8 @@ from django.db.models import Case, F, FloatField, Max, OuterRef, QuerySet, Subqu
 from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
 
 from apikeys.models import Meter
-from metrics.levels import HOUR
 from metrics.models import DayTraffic, Grain, HourTraffic, Rollup, Series, TrafficDelta
+from metrics.rollups.resolutions import HOUR
 from subscriptions.models import Subscription
 
 

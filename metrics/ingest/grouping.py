@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.functional import Promise
 from msgspec import UNSET
 
-from metrics.records import Judge, Record, RecordRefused
+from metrics.ingest.records import Judge, Record, RecordRefused
 
 MINUTE_SECONDS = 60
 

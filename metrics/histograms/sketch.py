@@ -49,7 +49,7 @@ def cell_of(status: int, latency_ms: float) -> int:
 class Sketch:
     """How many requests fell into each cell. Adding two sketches is exact, in any order.
 
-    This is how requests are added up; ``metrics.readings`` reads figures from what was added up.
+    This is how requests are added up; ``metrics.histograms.percentiles`` reads figures from what was added up.
     """
 
     __slots__ = ("cells",)

@@ -6,8 +6,8 @@ from datetime import datetime
 from django.db import connection, transaction
 from psycopg import sql
 
-from metrics.levels import LEVELS, Level
-from metrics.locks import hold_rollups
+from metrics.rollups.locks import hold_rollups
+from metrics.rollups.resolutions import LEVELS, Level
 
 # Beat asks every hour; two partitions ahead outlast a night without beat even for the minutes.
 PARTITIONS_AHEAD = 2

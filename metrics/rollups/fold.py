@@ -9,13 +9,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
-from metrics.distributions import distribution_of, encode_distribution
-from metrics.levels import LEVELS, Level
-from metrics.locks import try_to_hold_rollups
+from metrics.histograms.cumulative import distribution_of, encode_distribution
+from metrics.histograms.sketch import Sketch
 from metrics.models import Grain
-from metrics.partitions import ensure_partitions
-from metrics.series import Source, enter_series
-from metrics.sketches import Sketch
+from metrics.rollups.locks import try_to_hold_rollups
+from metrics.rollups.partitions import ensure_partitions
+from metrics.rollups.resolutions import LEVELS, Level
+from metrics.rollups.series import Source, enter_series
 
 # About a second of work, far from the statement timeout; what is left waits for the next transaction.
 DELTAS_AT_ONCE = 20_000

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
 
-from metrics.sketches import CLASS_STRIDE, COUNT_CODES, VALUE_MS, width_of
+from metrics.histograms.sketch import CLASS_STRIDE, COUNT_CODES, VALUE_MS, width_of
 
 # The n-th number is that of the buckets up to n; the last is that of all requests, and there is at least one number.
 Distribution = Sequence[int]

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from metrics.sketches import MAX_LATENCY_MS
+from metrics.histograms.sketch import MAX_LATENCY_MS
 
 REQUIRED = frozenset({"timestamp", "api_id", "status", "latency_ms"})
 FIELDS = REQUIRED | {"subscription_id", "bytes"}

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from metrics.histograms.percentiles import Reading
+from metrics.histograms.sketch import RELATIVE_ERROR
 from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, total_of
-from metrics.readings import Reading
-from metrics.sketches import RELATIVE_ERROR
-from metrics.spans import Span
+from metrics.reporting.date_ranges import Span
 
 GROUP_FIELDS = {GroupBy.API: "api_id", GroupBy.SUBSCRIPTION: "subscription_id", GroupBy.STATUS: "status"}
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from metrics.levels import DAY, HOUR, MINUTE, Level
+from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Level
 from stoa_cp.errors import InvalidField
 
 DEFAULT_DAYS = 30

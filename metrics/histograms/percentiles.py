@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from metrics.distributions import Distribution, distribution_of
-from metrics.sketches import CLASS_STRIDE, FIRST_ERROR_CLASS, VALUE_MS, decode
+from metrics.histograms.cumulative import Distribution, distribution_of
+from metrics.histograms.sketch import CLASS_STRIDE, FIRST_ERROR_CLASS, VALUE_MS, decode
 
 BUCKETS = range(len(VALUE_MS))
 STATUS_CLASSES = range(1, 6)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from metrics.batches import Batch
-from metrics.calls import MINUTE_SECONDS, Calls, Groups, Refusal, group_calls, judge_records
-from metrics.directory import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, Directory, look_up
+from metrics.histograms.sketch import Sketch, cell_of
+from metrics.ingest.batches import Batch
+from metrics.ingest.grouping import MINUTE_SECONDS, Calls, Groups, Refusal, group_calls, judge_records
+from metrics.ingest.records import MAX_AGE, Judge
+from metrics.ingest.references import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, Directory, look_up
 from metrics.models import TrafficBatch
-from metrics.records import MAX_AGE, Judge
-from metrics.sketches import Sketch, cell_of
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
 

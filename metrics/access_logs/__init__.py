@@ -1,0 +1,1 @@
+"""Reads the access logs of gateways: their formats, and following a growing file."""

@@ -1,0 +1,1 @@
+"""Answers about traffic and usage: date ranges, JSON and CSV."""

@@ -1,0 +1,1 @@
+"""Sums traffic up by minute, hour and day, in partitioned tables."""
