@@ -13,7 +13,8 @@ from unfold.paginator import InfinitePaginator
 from stoa_cp.console.actions import Dialog, DialogForm, Done, ReasonForm, ask
 from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, heading
 from stoa_cp.domain.actors import Actor
-from webhooks import redelivery, services
+from webhooks import services
+from webhooks.delivery import replay as delivery_replay
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Status, Webhook
 
 STATUS_COLOURS = {Status.ENABLED: "success", Status.DISABLED: "danger"}
@@ -150,5 +151,5 @@ class DeliveryAdmin(ReadOnlyAdmin):
         )
     )
     def send_again(self, delivery: Delivery, _form: DialogForm, by: Actor) -> Done:
-        redelivery.redeliver(delivery, by=by)
+        delivery_replay.redeliver(delivery, by=by)
         return Done(_("%(id)s is on its way.") % {"id": delivery.id})

@@ -1,6 +1,6 @@
 """Examples for the OpenAPI document."""
 
-from webhooks.catalogue import TYPES
+from webhooks.event_types import TYPES
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - Standard Webhooks' own example
 WEBHOOK = {

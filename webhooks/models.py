@@ -21,8 +21,8 @@ from stoa_cp.models import Event
 from stoa_cp.net.targets import MAX_URL_LENGTH
 from subscriptions.models import Subscription
 from tenants.models import Tenant
-from webhooks.catalogue import patterns_matching
-from webhooks.client import Failure
+from webhooks.delivery.client import Failure
+from webhooks.event_types import patterns_matching
 
 
 class Status(models.TextChoices):
@@ -50,7 +50,7 @@ class Webhook(models.Model):
     """A URL, the events that it is told, and the secrets that sign them (encrypted).
 
     With a ``subscription`` it is that subscription's callback: kept in step with ``callback_url`` by
-    ``webhooks.callbacks``, and in no list of webhooks.
+    ``webhooks.delivery.callbacks``, and in no list of webhooks.
     """
 
     id = IdField(prefix="whk")

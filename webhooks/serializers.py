@@ -10,11 +10,11 @@ from stoa_cp.net.targets import MAX_URL_LENGTH, TargetRefused, check_url
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 from webhooks import examples as sample
-from webhooks.catalogue import patterns
-from webhooks.client import Failure
+from webhooks.delivery.client import Failure
+from webhooks.delivery.signing import BASE64, PREFIX, SecretRefused, parse_secret
+from webhooks.event_types import patterns
 from webhooks.models import DeliveryStatus, Status
 from webhooks.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
-from webhooks.signing import BASE64, PREFIX, SecretRefused, parse_secret
 
 PATTERNS = frozenset(patterns())
 MAX_SECRET_LENGTH = 200  # characters; 64 bytes in base64 have 88

@@ -18,10 +18,10 @@ from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import ring
 from tenants.models import Tenant
 from tenants.services import lock_tenant
-from webhooks.fanout import DELIVER_TASK
+from webhooks.delivery.fan_out import DELIVER_TASK
+from webhooks.delivery.payloads import body_of
+from webhooks.delivery.signing import hint_of, is_weak, parse_secret, spell_secret
 from webhooks.models import Delivery, DeliveryStatus, Status, Webhook
-from webhooks.payloads import body_of
-from webhooks.signing import hint_of, is_weak, parse_secret, spell_secret
 
 MAX_WEBHOOKS_PER_TENANT = 20
 DEFAULT_OVERLAP_SECONDS = 86_400

@@ -6,9 +6,9 @@ from time import monotonic
 from celery import shared_task
 from django.conf import settings
 
-from webhooks import fanout
-from webhooks.engine import Engine
-from webhooks.retention import forget_old_deliveries
+from webhooks.delivery import fan_out
+from webhooks.delivery.retention import forget_old_deliveries
+from webhooks.delivery.worker import Engine
 
 # A run keeps a worker's slot; whatever is due after it is found by the next, which beat rings within 5 s.
 MAX_RUN_SECONDS = 30
@@ -19,11 +19,11 @@ _running = Lock()
 @shared_task(name="webhooks.fan_out_events")
 def fan_out_events() -> None:
     """Turn waiting events into deliveries. The doorbell of every event rings this."""
-    while fanout.fan_out_events():
+    while fan_out.fan_out_events():
         pass
 
 
-@shared_task(name=fanout.DELIVER_TASK)
+@shared_task(name=fan_out.DELIVER_TASK)
 def deliver_due() -> None:
     """Deliver what is due; also beat's sweep, which finds the events whose doorbell was lost.
 

@@ -14,8 +14,9 @@ from stoa_cp.errors import InvalidField, NotFound
 from stoa_cp.rest.serializers import NothingSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants.scoping import TenantScopedViewSet
-from webhooks import redelivery, services
-from webhooks.catalogue import TYPES
+from webhooks import services
+from webhooks.delivery import replay as delivery_replay
+from webhooks.event_types import TYPES
 from webhooks.models import Delivery, Webhook
 from webhooks.serializers import (
     CatalogueSerializer,
@@ -109,7 +110,7 @@ class WebhookViewSet(TenantScopedViewSet):
         until = span.get("until", timezone.now())
         if span["since"] >= until:
             raise InvalidField("since", _("This must be before the end of the span."))
-        return self.write(redelivery.replay, webhook, span["since"], until, on=webhook, render=_counted)
+        return self.write(delivery_replay.replay, webhook, span["since"], until, on=webhook, render=_counted)
 
     def render_new(self, signed: services.Signed) -> Response:
         """Answer 201 with the secret, which is shown in this answer only."""
@@ -165,7 +166,7 @@ class DeliveryViewSet(TenantScopedViewSet):
     def redeliver(self, request: Any, tenant_id: str, webhook_id: str, delivery_id: str) -> HttpResponse:
         delivery = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(redelivery.redeliver, delivery, render=_accepted)
+        return self.write(delivery_replay.redeliver, delivery, render=_accepted)
 
 
 @extend_schema(tags=["Webhooks"])

@@ -40,7 +40,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "webhooks.documentation.describe_webhooks",
+        "webhooks.openapi.describe_webhooks",
         "stoa_cp.openapi.schema.add_shared_responses",
         "stoa_cp.openapi.hooks.add_shared_parameters",
         "stoa_cp.openapi.hooks.refuse_unknown_fields",

@@ -13,8 +13,8 @@ from tests.apikeys.processes import database_url
 from tests.benchmarks.databases import execute
 from tests.benchmarks.receiver import Receiver
 from tests.webhooks.factories import WebhookFactory, an_old_event
+from webhooks.delivery.payloads import body_of
 from webhooks.models import Delivery
-from webhooks.payloads import body_of
 
 WEBHOOKS = 64  # at most four deliveries of a webhook are in flight: enough of them for 128 threads
 EVENTS = 200

@@ -21,7 +21,7 @@ from tenants.models import Tenant
 from tests.admin.pages import list_of, page_of
 from tests.conftest import Caller
 from tests.factories import ApiFactory, PlanFactory
-from webhooks.fanout import fan_out_events
+from webhooks.delivery.fan_out import fan_out_events
 
 pytestmark = pytest.mark.django_db
 

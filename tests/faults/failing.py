@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 
 # Each is a function, under the name by which its caller knows it, that is called at that moment.
 POINTS = {
-    "before the send": "webhooks.engine.send",
+    "before the send": "webhooks.delivery.worker.send",
     "between commit and doorbell": "stoa_cp.jobs.enqueue._publish",
     "before the commit": "stoa_cp.eventlog.emit.ring",
     "before the answer": "stoa_cp.ratelimit.limiter.Allowance.headers",

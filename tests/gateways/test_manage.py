@@ -13,7 +13,7 @@ from tests.answers import MISSING_ROLE, NOT_FOUND, duplicate, invalid, refusal_o
 from tests.conftest import Caller
 from tests.factories import GatewayFactory
 from tests.log import last_event, subject, types, whole_log
-from webhooks.fanout import fan_out_events
+from webhooks.delivery.fan_out import fan_out_events
 
 pytestmark = pytest.mark.django_db
 

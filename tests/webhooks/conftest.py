@@ -12,7 +12,7 @@ from pytest_django import Settings
 from tenants.models import Tenant
 from tests.webhooks.factories import WebhookFactory
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply, Script
-from webhooks.engine import Engine
+from webhooks.delivery.worker import Engine
 from webhooks.models import Webhook
 
 StartReceiver = Callable[..., Receiver]

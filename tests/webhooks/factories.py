@@ -12,8 +12,8 @@ from stoa_cp.eventlog.emit import emit
 from stoa_cp.models import Event, EventDispatch
 from tenants.models import Tenant
 from tests.factories import TenantFactory
+from webhooks.delivery.payloads import body_of
 from webhooks.models import Delivery, Webhook
-from webhooks.payloads import body_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

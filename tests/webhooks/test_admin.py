@@ -11,7 +11,7 @@ from tests.log import last_event
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import SECRET, DeliveryFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
-from webhooks.leases import claim_due
+from webhooks.delivery.queue import claim_due
 from webhooks.models import Delivery, DeliveryStatus, Status, Webhook
 
 __all__ = ["console", "lookout"]

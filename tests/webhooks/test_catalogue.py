@@ -15,7 +15,7 @@ import webhooks.services
 from tests.conftest import Caller
 from tests.factories import ApiKeyFactory
 from tests.webhooks.factories import WebhookFactory
-from webhooks.catalogue import AUDITED_ONLY, TYPES, patterns, patterns_matching
+from webhooks.event_types import AUDITED_ONLY, TYPES, patterns, patterns_matching
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stoa_cp", "tenants", "catalog", "subscriptions", "apikeys", "metrics", "webhooks")

@@ -11,7 +11,7 @@ from tenants.models import Tenant
 from tests.races import at_once
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.sessions import holding
-from webhooks.leases import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, Lease, claim_due
+from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, Lease, claim_due
 from webhooks.models import Delivery, DeliveryStatus, Status, Webhook
 from webhooks.services import delete_webhook
 

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.webhooks.conftest import StartRawReceiver, StartReceiver
 from tests.webhooks.receivers import Receiver, Reply, answering, dripping, read_request
-from webhooks.client import MAX_EXCERPT_BYTES, MAX_READ_BYTES, Answer, Client
+from webhooks.delivery.client import MAX_EXCERPT_BYTES, MAX_READ_BYTES, Answer, Client
 
 DEADLINE = 0.6
 # What is not cut off never ends, and a loaded machine wakes up late: `make faults` says by how much on a quiet one.

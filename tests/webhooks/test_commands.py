@@ -17,7 +17,7 @@ from tests.factories import SubscriptionFactory
 from tests.webhooks.factories import SECRET, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver
 from webhooks import tasks
-from webhooks.engine import Engine
+from webhooks.delivery.worker import Engine
 from webhooks.management.commands import deliver_webhooks
 from webhooks.models import Webhook
 

@@ -18,12 +18,12 @@ from tenants.models import Tenant
 from tests.webhooks.conftest import Drain, StartRawReceiver, StartReceiver
 from tests.webhooks.factories import SECRET, DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply, answering, dripping
-from webhooks.client import Client
-from webhooks.engine import Engine
-from webhooks.leases import claim_due
+from webhooks.delivery.client import Client
+from webhooks.delivery.queue import claim_due
+from webhooks.delivery.retries import DELAYS_SECONDS
+from webhooks.delivery.send import send
+from webhooks.delivery.worker import Engine
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook
-from webhooks.schedule import DELAYS_SECONDS
-from webhooks.sending import send
 from webhooks.services import Rotation, rotate_secret
 
 pytestmark = pytest.mark.django_db
@@ -215,7 +215,7 @@ def test_a_worker_that_dies_between_answer_and_settlement_loses_nothing(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("webhooks.engine.settle_attempts", die)
+        patched.setattr("webhooks.delivery.worker.settle_attempts", die)
         with pytest.raises(Killed):
             drain()
     assert not Attempt.objects.exists()

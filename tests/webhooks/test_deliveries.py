@@ -12,7 +12,7 @@ from tests.log import last_event, subject
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
-from webhooks.leases import claim_due
+from webhooks.delivery.queue import claim_due
 from webhooks.models import Delivery, Status, Webhook
 
 pytestmark = pytest.mark.django_db

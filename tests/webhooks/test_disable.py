@@ -13,7 +13,7 @@ from tests.webhooks.conftest import Drain, StartReceiver
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
 from tests.webhooks.sessions import holding
-from webhooks.engine import Engine
+from webhooks.delivery.worker import Engine
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Status, Webhook
 from webhooks.services import disable_webhook
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from webhooks.catalogue import TYPES
-from webhooks.documentation import describe_webhooks
+from webhooks.event_types import TYPES
+from webhooks.openapi import describe_webhooks
 
 
 def test_every_event_is_described_with_the_catalogues_example() -> None:

@@ -15,10 +15,10 @@ from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver
 from tests.webhooks.sessions import holding
-from webhooks.catalogue import AUDITED_ONLY, TYPES
-from webhooks.fanout import fan_out_events
+from webhooks.delivery.fan_out import fan_out_events
+from webhooks.delivery.payloads import MAX_BODY_BYTES, body_of
+from webhooks.event_types import AUDITED_ONLY, TYPES
 from webhooks.models import Delivery, Status, Webhook
-from webhooks.payloads import MAX_BODY_BYTES, body_of
 
 pytestmark = pytest.mark.django_db
 
@@ -72,7 +72,7 @@ def test_a_worker_that_dies_leaves_everything_as_it_was(
     webhook: Webhook, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     an_event(acme)
-    monkeypatch.setattr("webhooks.fanout.ring", lambda *_args: pytest.fail("killed"))
+    monkeypatch.setattr("webhooks.delivery.fan_out.ring", lambda *_args: pytest.fail("killed"))
     with pytest.raises(pytest.fail.Exception), transaction.atomic():
         fan_out_events()
     assert (Delivery.objects.count(), EventDispatch.objects.count()) == (0, 1)

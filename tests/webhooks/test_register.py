@@ -10,10 +10,10 @@ from tests.conftest import Caller
 from tests.log import last_event, subject, whole_log
 from tests.races import at_once
 from tests.webhooks.factories import WebhookFactory
-from webhooks.catalogue import patterns
+from webhooks.delivery.signing import parse_secret
+from webhooks.event_types import patterns
 from webhooks.models import Webhook
 from webhooks.services import MAX_WEBHOOKS_PER_TENANT
-from webhooks.signing import parse_secret
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("acme")]
 

@@ -11,9 +11,9 @@ from tests.answers import MISSING_ROLE, invalid, refusal_of
 from tests.conftest import Caller
 from tests.log import last_event, whole_log
 from tests.webhooks.factories import SECRET, DeliveryFactory
-from webhooks.leases import claim_due
+from webhooks.delivery.queue import claim_due
+from webhooks.delivery.signing import parse_secret
 from webhooks.models import Webhook
-from webhooks.signing import parse_secret
 
 pytestmark = pytest.mark.django_db
 

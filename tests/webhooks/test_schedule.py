@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 from django.utils import timezone
 
-from webhooks.schedule import DELAYS_SECONDS, seconds_until_next
+from webhooks.delivery.retries import DELAYS_SECONDS, seconds_until_next
 
 DAY = 86_400
 

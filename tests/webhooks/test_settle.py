@@ -6,7 +6,7 @@ import pytest
 from django.db.models.functions import Now
 
 from tests.webhooks.factories import DeliveryFactory
-from webhooks.leases import Lease, Outcome, claim_due, settle
+from webhooks.delivery.queue import Lease, Outcome, claim_due, settle
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 from standardwebhooks import Webhook as Verifier
 
-from webhooks.signing import SecretRefused, hint_of, is_weak, parse_secret, sign, spell_secret
+from webhooks.delivery.signing import SecretRefused, hint_of, is_weak, parse_secret, sign, spell_secret
 
 ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
 AT = datetime.fromtimestamp(1614265330, UTC)

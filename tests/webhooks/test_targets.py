@@ -17,7 +17,7 @@ from stoa_cp.net.targets import (
     vetted_addresses,
 )
 from tests.webhooks.receivers import Receiver
-from webhooks.client import Client
+from webhooks.delivery.client import Client
 
 # One address of each forbidden range, and its neighbours' edges where a mask could be off by one.
 FORBIDDEN = [
@@ -166,7 +166,7 @@ def test_a_hostile_host_is_refused_at_send(url: str, monkeypatch: pytest.MonkeyP
     def refuse(*_args: object) -> None:
         pytest.fail("a connection was opened")
 
-    monkeypatch.setattr("webhooks.connections.socket.create_connection", refuse)
+    monkeypatch.setattr("webhooks.delivery.connections.socket.create_connection", refuse)
     with Client(1.0) as client:
         assert client.post(url, {}, b"{}").failure == "blocked_address"
 

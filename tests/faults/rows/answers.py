@@ -12,7 +12,7 @@ from tests.faults.processes import watching
 from tests.faults.world import World
 from tests.waiting import wait_until
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply, Script, answering, dripping, read_request
-from webhooks.client import DEADLINE_SECONDS
+from webhooks.delivery.client import DEADLINE_SECONDS
 from webhooks.models import Attempt
 
 LATE_SECONDS = 0.5

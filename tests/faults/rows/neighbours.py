@@ -9,7 +9,7 @@ from tests.faults.world import World
 from tests.waiting import wait_until
 from tests.webhooks.factories import an_event
 from tests.webhooks.receivers import RawReceiver, Receiver, dripping
-from webhooks.leases import MAX_IN_FLIGHT_PER_WEBHOOK
+from webhooks.delivery.queue import MAX_IN_FLIGHT_PER_WEBHOOK
 
 HEALTHY, QUEUED = 50, 1000
 EVENTS, EVERY_SECONDS = 20, 0.5

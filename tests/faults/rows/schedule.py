@@ -6,8 +6,8 @@ from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.world import World
 from tests.waiting import comes_true, wait_until
 from tests.webhooks.receivers import Receiver, Reply
+from webhooks.delivery.retries import DELAYS_SECONDS, MAX_JITTER
 from webhooks.models import Delivery, Status, Webhook
-from webhooks.schedule import DELAYS_SECONDS, MAX_JITTER
 
 STEP_SECONDS = 20
 CLOCK_SECONDS = 2.0  # between an attempt's start and its settlement

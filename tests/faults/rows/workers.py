@@ -10,7 +10,7 @@ from tests.faults.world import START_SECONDS, World
 from tests.waiting import wait_until
 from tests.webhooks.factories import an_event
 from tests.webhooks.receivers import Receiver, Reply
-from webhooks.leases import LEASE_SECONDS
+from webhooks.delivery.queue import LEASE_SECONDS
 from webhooks.models import Attempt, Delivery
 
 KILLS, DELIVERIES, RECEIVERS = 25, 2000, 50

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
 
-from webhooks.engine import POLL_SECONDS, Engine
+from webhooks.delivery.worker import POLL_SECONDS, Engine
 
 logger = logging.getLogger(__name__)
 

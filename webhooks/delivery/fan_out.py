@@ -7,10 +7,10 @@ from django.db import transaction
 
 from stoa_cp.jobs.enqueue import ring
 from stoa_cp.models import Event, EventDispatch
-from webhooks.callbacks import subscription_of, sync_callbacks
-from webhooks.catalogue import BROADCAST
+from webhooks.delivery.callbacks import subscription_of, sync_callbacks
+from webhooks.delivery.payloads import body_of
+from webhooks.event_types import BROADCAST
 from webhooks.models import Delivery, Webhook
-from webhooks.payloads import body_of
 
 DELIVER_TASK = "webhooks.deliver_due"
 BATCH = 100

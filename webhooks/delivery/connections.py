@@ -12,7 +12,7 @@ from time import monotonic
 from urllib3.connection import HTTPConnection
 
 from stoa_cp.net.targets import Target
-from webhooks.watchdog import Guard
+from webhooks.delivery.deadlines import Guard
 
 CONNECT_SECONDS = 5.0  # for each of a host's addresses, so that a dead one leaves time for the next
 # Node closes idle connections after 5 s, the most impatient of common servers. A request that crosses such

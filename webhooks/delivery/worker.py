@@ -7,11 +7,11 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Self
 
-from webhooks.client import DEADLINE_SECONDS, Client
-from webhooks.fanout import fan_out_events
-from webhooks.health import settle_attempts
-from webhooks.leases import Outcome, claim_due
-from webhooks.sending import send
+from webhooks.delivery.client import DEADLINE_SECONDS, Client
+from webhooks.delivery.fan_out import fan_out_events
+from webhooks.delivery.health import settle_attempts
+from webhooks.delivery.queue import Outcome, claim_due
+from webhooks.delivery.send import send
 
 logger = logging.getLogger(__name__)
 

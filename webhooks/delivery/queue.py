@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from webhooks.client import DEADLINE_SECONDS
+from webhooks.delivery.client import DEADLINE_SECONDS
 from webhooks.models import DeliveryStatus
 
 LEASE_SECONDS = DEADLINE_SECONDS + 15
@@ -18,7 +18,7 @@ MAX_IN_FLIGHT_PER_WEBHOOK = 4
 # a statement sees only what was committed before it began. They last a few milliseconds.
 # A claim that a crash of the database forgets is made again, as leases are for: no need to wait for the disk.
 CLAIM_LOCK = """
-SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(hashtext('webhooks.leases'))
+SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(hashtext('webhooks.delivery.queue'))
 """
 
 # ``queue`` is a loose index scan: one probe for each webhook with pending deliveries, however many they are, so a

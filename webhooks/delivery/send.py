@@ -6,11 +6,11 @@ from functools import lru_cache
 from django.utils import timezone
 
 from stoa_cp.crypto.encryption import decrypt
-from webhooks.client import Answer, Client
-from webhooks.leases import Lease, Outcome
+from webhooks.delivery.client import Answer, Client
+from webhooks.delivery.queue import Lease, Outcome
+from webhooks.delivery.retries import seconds_until_next
+from webhooks.delivery.signing import decode_secret, sign
 from webhooks.models import DeliveryStatus
-from webhooks.schedule import seconds_until_next
-from webhooks.signing import decode_secret, sign
 
 USER_AGENT = "STOA-Webhooks/1"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from stoa_cp.db.changes import as_json
 from stoa_cp.models import Event
-from webhooks.catalogue import API_VERSION
+from webhooks.event_types import API_VERSION
 
 MAX_BODY_BYTES = 20_000
 IDENTIFYING = ("id", "subscription_id", "version")

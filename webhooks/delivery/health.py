@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.translation import gettext as _
 
 from stoa_cp.domain.actors import SYSTEM
-from webhooks.leases import Outcome, settle
+from webhooks.delivery.queue import Outcome, settle
 from webhooks.models import Webhook
 from webhooks.services import disable_webhook
 

@@ -13,10 +13,10 @@ from stoa_cp.errors import DomainError, InvalidField
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import ring
 from stoa_cp.models import Event
-from webhooks.catalogue import BROADCAST
-from webhooks.fanout import DELIVER_TASK
+from webhooks.delivery.fan_out import DELIVER_TASK
+from webhooks.delivery.payloads import body_of
+from webhooks.event_types import BROADCAST
 from webhooks.models import Delivery, DeliveryQuerySet, DeliveryStatus, Status, Webhook
-from webhooks.payloads import body_of
 from webhooks.services import WebhookDisabled, lock_webhook
 
 MAX_REPLAYED = 10_000

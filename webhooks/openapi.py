@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from webhooks.catalogue import API_VERSION, TYPES, EventType
+from webhooks.event_types import API_VERSION, TYPES, EventType
 
 HEADERS: Mapping[str, str] = {
     "webhook-id": "The event's id: the same on every attempt and every replay.",

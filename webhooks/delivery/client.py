@@ -14,8 +14,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
 from stoa_cp.net.targets import TargetRefused, parse_target, vetted_addresses
-from webhooks.connections import Connections, TlsFailed, Wire
-from webhooks.watchdog import Guard, Watchdog
+from webhooks.delivery.connections import Connections, TlsFailed, Wire
+from webhooks.delivery.deadlines import Guard, Watchdog
 
 DEADLINE_SECONDS = 15.0
 MAX_READ_BYTES = 16 * 1024
