@@ -13,7 +13,7 @@ from apikeys.models import ApiKey, KeySecret, Mode
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.errors import DomainError, InvalidField, NotFound
+from stoa_cp.domain.errors import InvalidField, NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Approval, Status, Subscription
 from subscriptions.requests import NewSubscription, request_subscription
@@ -33,24 +33,21 @@ DEFAULT_OVERLAP_SECONDS = 86_400
 MAX_OVERLAP_SECONDS = 30 * 86_400
 
 
-class RotationUnderWay(DomainError):
+class RotationUnderWay(WrongState):
     """The overlap of the last rotation is still open; a third secret would make it unclear which one to retire."""
 
-    detail_code = "wrong_state"
     message = _("A rotation is under way; finish it first, or force this one.")
 
 
-class KeyExpired(DomainError):
+class KeyExpired(WrongState):
     """A new secret would not open anything."""
 
-    detail_code = "wrong_state"
     message = _("The key has expired.")
 
 
-class NoRotationUnderWay(DomainError):
+class NoRotationUnderWay(WrongState):
     """There is no old secret to retire."""
 
-    detail_code = "wrong_state"
     message = _("No rotation is under way.")
 
 

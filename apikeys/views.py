@@ -21,7 +21,7 @@ from apikeys.serializers import (
     KeyRotationSerializer,
     NewKeySerializer,
 )
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.conditional import with_state
 from stoa_cp.rest.serializers import NothingSerializer
 from subscriptions.models import Subscription

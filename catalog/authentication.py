@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from catalog.gateways import find_gateway, recall_gateway
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import authenticate_bearer
 
 HEADER = "X-Stoa-Gateway-Token"
@@ -19,7 +19,7 @@ HEADER = "X-Stoa-Gateway-Token"
 class GatewayTokenInvalid(DomainError):
     """The gateway's token is none of ours, was rotated away, or its gateway was withdrawn."""
 
-    code = "unauthorized"
+    code = ErrorCode.UNAUTHORIZED
     detail_code = "token_invalid"
     message = _("The gateway token is not valid.")
 

@@ -14,7 +14,7 @@ from stoa_cp.db.changes import as_json
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import GATEWAY, Actor
-from stoa_cp.errors import NotFound
+from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import PLATFORM_LOG, emit
 
 TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret

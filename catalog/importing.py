@@ -10,7 +10,7 @@ from rest_framework.serializers import ValidationError
 
 from catalog.serializers import NewApiSerializer
 from catalog.services import NewApi
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 
 OPENAPI_VERSION = r"3\.[0-9]{1,3}\.[0-9]{1,3}(?:-[0-9A-Za-z.-]{1,20})?"
 MAX_DESCRIPTION = 2_000  # characters; documents describe themselves at greater length than a catalogue has room for

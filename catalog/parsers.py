@@ -18,7 +18,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.parsers import MAX_DEPTH, refuse_unstorable
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})

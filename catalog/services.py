@@ -13,7 +13,7 @@ from catalog.models import Api, Status
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import InvalidField, NotFound
+from stoa_cp.domain.errors import InvalidField, NotFound
 from stoa_cp.eventlog.emit import emit
 from tenants.models import Tenant
 from tenants.services import lock_tenant

@@ -24,9 +24,10 @@ from metrics.reporting.date_ranges import choose_span
 from metrics.reporting.render import report_traffic
 from metrics.reporting.usage import with_usage
 from metrics.services import Receipt, ingest_batch
-from stoa_cp.errors import DomainError, InvalidField, Problem, problem_of, respond
+from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.parameters import flag_parameter
+from stoa_cp.rest.problems import Problem, problem_of, respond
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
@@ -153,7 +154,7 @@ class TrafficViewSet(ControlPlaneViewSet):
         try:
             return self.report(request)
         except (DomainError, UnsupportedMediaType) as refusal:
-            return respond(problem_of(refusal) or Problem("internal_error"))
+            return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
 
 
 def _read_batch(request: HttpRequest) -> Batch:

@@ -9,10 +9,11 @@ from rest_framework.request import Request
 
 from catalog.authentication import GatewayAuthentication
 from stoa_cp.backlogs import BacklogCollector
-from stoa_cp.errors import DomainError, Problem, problem_of, respond
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.client_address import client_address
 from stoa_cp.observability.metrics import process_registry
+from stoa_cp.rest.problems import Problem, problem_of, respond
 
 
 def prometheus(request: HttpRequest) -> HttpResponse:
@@ -22,7 +23,7 @@ def prometheus(request: HttpRequest) -> HttpResponse:
             actor, _none = GatewayAuthentication().authenticate(Request(request))
             require(actor, "monitoring:read")
     except DomainError as refusal:
-        return respond(problem_of(refusal) or Problem("internal_error"))
+        return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
     backlog = CollectorRegistry()
     backlog.register(BacklogCollector())
     text = generate_latest(process_registry()) + generate_latest(backlog)

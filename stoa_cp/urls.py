@@ -106,7 +106,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource("v1/gateway/traffic", TrafficViewSet, post="report"),
 ]
 
-handler400 = "stoa_cp.errors.bad_request"
-handler403 = "stoa_cp.errors.permission_denied"
-handler404 = "stoa_cp.errors.page_not_found"
-handler500 = "stoa_cp.errors.server_error"
+handler400 = "stoa_cp.rest.problems.bad_request"
+handler403 = "stoa_cp.rest.problems.permission_denied"
+handler404 = "stoa_cp.rest.problems.page_not_found"
+handler500 = "stoa_cp.rest.problems.server_error"

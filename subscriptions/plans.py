@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.errors import DomainError, NotFound
+from stoa_cp.domain.errors import DomainError, NotFound
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Approval, Plan, Subscription
 from tenants.models import Status as TenantStatus

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog.models import Api
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Plan, Subscription
 from subscriptions.plans import set_up_tenant

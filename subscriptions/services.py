@@ -17,15 +17,13 @@ from stoa_cp.crypto.credentials import new_signing_secret
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.errors import DomainError, InvalidField, NotFound
+from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField, NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import LIVE_STATUSES, Status, Subscription
 
 
-class SubscriptionNotInState(DomainError):
+class SubscriptionNotInState(WrongState):
     """The subscription is not in a state that this decision can start from; somebody may have decided already."""
-
-    detail_code = "wrong_state"
 
     def __init__(self, subscription: Subscription) -> None:
         super().__init__(_("The subscription is %(status)s.") % {"status": subscription.get_status_display().lower()})
@@ -34,7 +32,7 @@ class SubscriptionNotInState(DomainError):
 class SecondApproverRequired(DomainError):
     """Whoever asked for access may not grant it."""
 
-    code = "forbidden"
+    code = ErrorCode.FORBIDDEN
     detail_code = "second_approver_required"
     message = _("Somebody else than the requester must approve this subscription.")
 

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from apikeys.queries import newest_live_start
 from apikeys.services import Access, grant_access, subscribe
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.targets import TargetRefused, check_url
 from stoa_cp.rest.conditional import with_state

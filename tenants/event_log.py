@@ -11,7 +11,7 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from stoa_cp.rest.parameters import positive_parameter
 

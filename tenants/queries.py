@@ -9,7 +9,7 @@ from django.db.models import Q
 from stoa_cp.db.ids import is_id
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import NotFound
+from stoa_cp.domain.errors import NotFound
 from tenants.models import NAME_PATTERN, Status, Tenant, TenantQuerySet
 
 

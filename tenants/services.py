@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, refusing
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError, NotFound
+from stoa_cp.domain.errors import NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import ring
 from tenants.models import Status, Tenant
@@ -19,10 +19,8 @@ from tenants.models import Status, Tenant
 SET_UP_TASK = "tenants.set_up_tenant"
 
 
-class TenantNotInState(DomainError):
+class TenantNotInState(WrongState):
     """The tenant is not in the state that this change starts from."""
-
-    detail_code = "wrong_state"
 
     def __init__(self, tenant: Tenant) -> None:
         super().__init__(_("The tenant is %(status)s.") % {"status": tenant.get_status_display().lower()})

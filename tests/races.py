@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from django.db import connection, connections
 
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError
 
 Result = TypeVar("Result")
 

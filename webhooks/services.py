@@ -13,7 +13,7 @@ from stoa_cp.crypto.credentials import new_signing_secret
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError, NotFound
+from stoa_cp.domain.errors import DomainError, NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import ring
 from tenants.models import Tenant
@@ -35,10 +35,9 @@ class TooManyWebhooks(DomainError):
     message = _("A tenant has at most 20 webhooks; delete one first.")
 
 
-class WebhookDisabled(DomainError):
+class WebhookDisabled(WrongState):
     """Nothing is sent to a disabled webhook."""
 
-    detail_code = "wrong_state"
     message = _("The webhook is disabled; enable it first.")
 
 

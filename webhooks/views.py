@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
-from stoa_cp.errors import InvalidField, NotFound
+from stoa_cp.domain.errors import InvalidField, NotFound
 from stoa_cp.rest.serializers import NothingSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants.scoping import TenantScopedViewSet

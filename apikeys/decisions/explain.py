@@ -14,7 +14,7 @@ from apikeys.models import KeySecret
 from apikeys.services import PREFIXES
 from catalog.routing import Target, read_target
 from stoa_cp.crypto.credentials import digests, is_well_formed
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from tenants.models import Tenant
 
 NOBODYS = [b""]  # the digest of no key

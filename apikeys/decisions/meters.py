@@ -11,7 +11,7 @@ from apikeys.decisions.checks import ANNOUNCEMENTS
 from apikeys.decisions.statement import month_after
 from apikeys.models import Loans, Meter
 from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.errors import NotFound
+from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Subscription
 

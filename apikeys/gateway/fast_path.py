@@ -22,7 +22,7 @@ from apikeys.gateway.verify import encode_report
 from catalog.gateways import recall_gateway
 from catalog.routing import read_target
 from stoa_cp.caching.listener import ensure_listening
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
 from stoa_cp.rest.middleware import GATEWAY

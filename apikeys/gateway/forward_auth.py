@@ -22,9 +22,15 @@ from apikeys.decisions.statement import Facts
 from catalog.routing import Target, read_decoded_target, read_target, read_url_target
 from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.ids import new_id
-from stoa_cp.errors import Detail, Problem
+from stoa_cp.domain.errors import ErrorCode
+from stoa_cp.rest.problems import Detail, Problem
 
-CODES: Mapping[int, str] = {401: "unauthorized", 403: "forbidden", 404: "not_found", 429: "rate_limited"}
+CODES: Mapping[int, ErrorCode] = {
+    HTTPStatus.UNAUTHORIZED: ErrorCode.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN: ErrorCode.FORBIDDEN,
+    HTTPStatus.NOT_FOUND: ErrorCode.NOT_FOUND,
+    HTTPStatus.TOO_MANY_REQUESTS: ErrorCode.RATE_LIMITED,
+}
 # nginx turns any other answer of an authorization server into a 500.
 STATUSES_OF_NGINX = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 # A request's headers as WSGI spells them: Django's ``request.META``.

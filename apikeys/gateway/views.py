@@ -29,10 +29,11 @@ from apikeys.serializers import (
 )
 from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
-from stoa_cp.errors import DomainError, Problem, problem_of, respond
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.conditional import etag, names
 from stoa_cp.rest.parsers import parse_json
+from stoa_cp.rest.problems import Problem, problem_of, respond
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 
 ORIGINAL_CALL = [
@@ -63,7 +64,7 @@ class DecisionView(APIView):
             require(authenticate_gateway(request.headers), self.rights[self.action])
             return decide_on()
         except (DomainError, ValidationError) as refusal:
-            return respond(problem_of(refusal) or Problem("internal_error"))
+            return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
 
 
 @extend_schema(tags=["Gateway"])

@@ -18,7 +18,7 @@ import msgspec
 from django.utils.translation import gettext as _
 
 from metrics.ingest.records import FIELDS, Record
-from stoa_cp.errors import DomainError, InvalidField
+from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField
 
 MAX_RECORDS = 10_000
 # After inflation; 10,000 records of the widest spelling are about 3 MiB.
@@ -29,14 +29,14 @@ BATCH_ID = re.compile(r"[\x21-\x7e]{1,255}")
 class BatchTooLarge(DomainError):
     """The body, or what it inflates to, is over the limit."""
 
-    code = "validation_error"
+    code = ErrorCode.VALIDATION_ERROR
     detail_code = "too_large"
 
 
 class UnsupportedEncoding(DomainError):
     """The body is compressed in a way that we do not read."""
 
-    code = "validation_error"
+    code = ErrorCode.VALIDATION_ERROR
     detail_code = "unsupported_media_type"
 
 

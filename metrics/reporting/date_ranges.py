@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Level
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 
 DEFAULT_DAYS = 30
 # Far outside anything stored; inside what date arithmetic can do.

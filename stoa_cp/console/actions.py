@@ -23,7 +23,7 @@ from unfold.widgets import (
 )
 
 from stoa_cp.domain.actors import Actor, operator
-from stoa_cp.errors import MESSAGES, DomainError, NotFound
+from stoa_cp.domain.errors import DomainError, NotFound
 
 MAX_REASON_LENGTH = 500
 # The dialog's form asks for itself back; these headers of htmx put the answer in place of the whole dialog.
@@ -133,7 +133,7 @@ def _show_success(request: HttpRequest, done: Done) -> HttpResponse:
 
 
 def _show_refusal(request: HttpRequest, form: DialogForm, dialog: dict[str, Any], refusal: DomainError) -> HttpResponse:
-    sentence = str(refusal.message or MESSAGES[refusal.code])
+    sentence = str(refusal.message or refusal.code.label)
     if refusal.field in form.fields:
         form.add_error(refusal.field, sentence)
         context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}

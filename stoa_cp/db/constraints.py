@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from django.db import IntegrityError, transaction
 from psycopg.errors import Error as PostgresError
 
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError
 
 
 class Duplicate(DomainError):

@@ -9,7 +9,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.jwks import signing_keys
 from stoa_cp.identity.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token
 
@@ -21,7 +21,7 @@ MAX_REMEMBERED_TOKENS = 10_000  # about 10 MB
 class TokenMissing(DomainError):
     """The request names no bearer token."""
 
-    code = "unauthorized"
+    code = ErrorCode.UNAUTHORIZED
     detail_code = "token_missing"
     message = _("An access token is required: Authorization: Bearer <token>.")
 

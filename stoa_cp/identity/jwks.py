@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.provider import ProviderFailure, ask, discover, endpoint
 from stoa_cp.identity.signing_keys import SigningKey, parse_keys
 from stoa_cp.models import SigningKeySet
@@ -34,7 +34,7 @@ SECONDS_BETWEEN_STORES = 3600  # the stored copy may be that much older than mem
 class IdentityProviderUnavailable(DomainError):
     """Nobody can tell whether the token is good: its key is unknown, and the provider does not answer."""
 
-    code = "internal_error"
+    code = ErrorCode.INTERNAL_ERROR
     detail_code = "unavailable"
     message = _("The identity provider does not answer. Try again in a moment.")
 

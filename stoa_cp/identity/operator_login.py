@@ -27,7 +27,7 @@ from mozilla_django_oidc.utils import import_from_settings
 from mozilla_django_oidc.views import OIDCAuthenticationRequestView
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.claims import is_addressed_to
 from stoa_cp.identity.provider import ProviderFailure, ask, discover, endpoint
 from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_token
@@ -47,7 +47,7 @@ ENDPOINTS = {
 class NotAnOperator(DomainError):
     """The identity provider knows this person, but not as a platform administrator."""
 
-    code = "forbidden"
+    code = ErrorCode.FORBIDDEN
     detail_code = "missing_role"
     message = _("Your account lacks the role cpi-admin.")
 

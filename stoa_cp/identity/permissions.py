@@ -7,7 +7,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from stoa_cp.domain.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWER, Actor
-from stoa_cp.errors import MESSAGES, DomainError
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import actor_of
 
 _READERS = frozenset({VIEWER, DEVOPS, TENANT_ADMIN, PLATFORM})
@@ -46,9 +46,9 @@ RIGHTS: Mapping[str, frozenset[str]] = {
 class MissingRole(DomainError):
     """The caller is known here, but none of its roles gives it the right."""
 
-    code = "forbidden"
+    code = ErrorCode.FORBIDDEN
     detail_code = "missing_role"
-    message = MESSAGES["forbidden"]
+    message = ErrorCode.FORBIDDEN.label
 
 
 def may(actor: Actor, right: str) -> bool:

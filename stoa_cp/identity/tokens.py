@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.claims import is_addressed_to, roles_of, subject_of, tenants_of
 from stoa_cp.identity.jwks import signing_keys
 from stoa_cp.identity.signing_keys import SigningKey
@@ -25,7 +25,7 @@ HEADER_TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 class TokenInvalid(DomainError):
     """The token is malformed, forged, of another issuer, for another service or no access token."""
 
-    code = "unauthorized"
+    code = ErrorCode.UNAUTHORIZED
     detail_code = "token_invalid"
     message = _("The access token is not valid.")
 
@@ -33,7 +33,7 @@ class TokenInvalid(DomainError):
 class TokenExpired(DomainError):
     """The token was good, but its time is over."""
 
-    code = "unauthorized"
+    code = ErrorCode.UNAUTHORIZED
     detail_code = "token_expired"
     message = _("The access token has expired.")
 

@@ -12,7 +12,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import BaseSerializer
 
 from stoa_cp.domain.actors import Actor, operator
-from stoa_cp.errors import DomainError, problem_of
+from stoa_cp.domain.errors import DomainError
+from stoa_cp.rest.problems import problem_of
 
 USERNAME = re.compile(r"[\w.@+-]{1,150}")  # what Django allows; the audit trail names it
 

@@ -8,6 +8,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework.serializers import BaseSerializer
 
+from stoa_cp.domain.errors import ErrorCode
+
 STATUSES_OF_SUCCESS = ("200", "201", "202")
 
 Decorated = TypeVar("Decorated", bound=type[BaseSerializer[Any]])
@@ -32,15 +34,7 @@ ERROR_SCHEMA: Mapping[str, Any] = {
             "properties": {
                 "code": {
                     "type": "string",
-                    "enum": [
-                        "validation_error",
-                        "unauthorized",
-                        "forbidden",
-                        "not_found",
-                        "conflict",
-                        "rate_limited",
-                        "internal_error",
-                    ],
+                    "enum": ErrorCode.values,
                 },
                 "message": {"type": "string"},
                 "details": {
@@ -61,14 +55,13 @@ ERROR_SCHEMA: Mapping[str, Any] = {
     },
 }
 
-# status → name of the shared response, its description, an example of (code, message, details)
-ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
+# status → name of the shared response, its description, its code and an example of its details
+ERRORS: Mapping[str, tuple[str, str, tuple[ErrorCode, list[dict[str, str]]]]] = {
     "400": (
         "ValidationError",
         "The request alone is wrong.",
         (
-            "validation_error",
-            "Invalid request parameters",
+            ErrorCode.VALIDATION_ERROR,
             [{"field": "tier", "message": "Invalid tier value", "code": "invalid_choice"}],
         ),
     ),
@@ -76,8 +69,7 @@ ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
         "Unauthorized",
         "No token, or one that does not verify.",
         (
-            "unauthorized",
-            "Missing or invalid token",
+            ErrorCode.UNAUTHORIZED,
             [{"field": "", "message": "The token has expired.", "code": "token_expired"}],
         ),
     ),
@@ -85,18 +77,16 @@ ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
         "Forbidden",
         "Known here, but without the role.",
         (
-            "forbidden",
-            "Insufficient permissions",
+            ErrorCode.FORBIDDEN,
             [{"field": "", "message": "Insufficient permissions", "code": "missing_role"}],
         ),
     ),
-    "404": ("NotFound", "Nothing there that this caller may know of.", ("not_found", "Resource not found", [])),
+    "404": ("NotFound", "Nothing there that this caller may know of.", (ErrorCode.NOT_FOUND, [])),
     "409": (
         "Conflict",
         "It would be right in another state.",
         (
-            "conflict",
-            "The resource already exists",
+            ErrorCode.CONFLICT,
             [{"field": "name", "message": "A tenant of this name exists already.", "code": "duplicate"}],
         ),
     ),
@@ -104,8 +94,7 @@ ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
         "NotAcceptable",
         "None of the media types of the Accept header.",
         (
-            "validation_error",
-            "Invalid request parameters",
+            ErrorCode.VALIDATION_ERROR,
             [
                 {
                     "field": "",
@@ -119,8 +108,7 @@ ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
         "TooLarge",
         "The body is larger than its path allows.",
         (
-            "validation_error",
-            "Invalid request parameters",
+            ErrorCode.VALIDATION_ERROR,
             [{"field": "", "message": "The request body is too large.", "code": "too_large"}],
         ),
     ),
@@ -128,8 +116,7 @@ ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
         "UnsupportedMediaType",
         "The body is not of a media type that is read here.",
         (
-            "validation_error",
-            "Invalid request parameters",
+            ErrorCode.VALIDATION_ERROR,
             [
                 {
                     "field": "",
@@ -139,14 +126,13 @@ ERRORS: Mapping[str, tuple[str, str, tuple[str, str, list[dict[str, str]]]]] = {
             ],
         ),
     ),
-    "429": ("RateLimited", "The hour's budget is spent; see Retry-After.", ("rate_limited", "Too many requests", [])),
-    "500": ("ServerError", "Our own fault; the cause is in the log.", ("internal_error", "Server error", [])),
+    "429": ("RateLimited", "The hour's budget is spent; see Retry-After.", (ErrorCode.RATE_LIMITED, [])),
+    "500": ("ServerError", "Our own fault; the cause is in the log.", (ErrorCode.INTERNAL_ERROR, [])),
     "503": (
         "Unavailable",
         "The database or the identity provider is away; see Retry-After.",
         (
-            "internal_error",
-            "Server error",
+            ErrorCode.INTERNAL_ERROR,
             [{"field": "", "message": "Try again in a moment.", "code": "unavailable"}],
         ),
     ),
@@ -223,8 +209,13 @@ def _statuses(path: str, method: str) -> list[str]:
     return sorted(statuses)
 
 
-def _error_response(description: str, example: tuple[str, str, list[dict[str, str]]]) -> dict[str, Any]:
-    code, message, details = example
-    error = {"code": code, "message": message, "details": details, "request_id": "5b0e7c1c-98f5-4c4c-8b6c-6c2e4a3f0d11"}
+def _error_response(description: str, example: tuple[ErrorCode, list[dict[str, str]]]) -> dict[str, Any]:
+    code, details = example
+    error = {
+        "code": str(code),
+        "message": str(code.label),
+        "details": details,
+        "request_id": "5b0e7c1c-98f5-4c4c-8b6c-6c2e4a3f0d11",
+    }
     media = {"schema": {"$ref": "#/components/schemas/Error"}, "example": {"error": error}}
     return {"description": description, "content": {"application/json": media}}

@@ -16,8 +16,9 @@ from django.utils.module_loading import import_string
 from django_ratelimit.core import get_usage
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError, Problem, respond
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.net.client_address import client_address
+from stoa_cp.rest.problems import Problem, respond
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ RATE = (1, WINDOW_SECONDS)
 class RateLimited(DomainError):
     """The caller's budget for this hour is spent."""
 
-    code = "rate_limited"
+    code = ErrorCode.RATE_LIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def limit_logins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
             budget = Budget(f"login:{client_address(request)}", settings.STOA_LOGIN_RATE_LIMIT)
             allowance = spend_one(budget, request)
             if allowance.is_exceeded:
-                return respond(Problem("rate_limited", headers=allowance.headers()))
+                return respond(Problem(ErrorCode.RATE_LIMITED, headers=allowance.headers()))
         return view(request, *args, **kwargs)
 
     return limited

@@ -6,7 +6,7 @@ from hashlib import sha256
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError
 
 ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"', re.ASCII)
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.parsers import UNSTORABLE
 
 LIST_PARAMETERS = frozenset({"page", "limit", "cursor", "sort", "q"})

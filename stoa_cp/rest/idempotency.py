@@ -20,7 +20,7 @@ from django.http import HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.errors import DomainError, InvalidField
+from stoa_cp.domain.errors import DomainError, InvalidField
 from stoa_cp.models import StoredAnswer
 
 HEADER = "Idempotency-Key"

@@ -8,10 +8,11 @@ from django.utils.translation import gettext_lazy as _
 from structlog.contextvars import bind_contextvars
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError, Problem, problem_of, respond
+from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import authenticate_bearer
 from stoa_cp.net.client_address import client_address
 from stoa_cp.ratelimit.limiter import Allowance, Budget, RateLimited, budget_of, spend_one
+from stoa_cp.rest.problems import Problem, problem_of, respond
 
 GATED = "/v1/"
 GATEWAY = "/v1/gateway/"  # gateways bring their own credential and are not counted
@@ -20,7 +21,7 @@ GATEWAY = "/v1/gateway/"  # gateways bring their own credential and are not coun
 class BodyTooLarge(DomainError):
     """The announced body is over the limit of its path."""
 
-    code = "validation_error"
+    code = ErrorCode.VALIDATION_ERROR
     detail_code = "too_large"
     message = _("The request body is too large.")
 
@@ -83,4 +84,4 @@ def _identify(request: HttpRequest) -> tuple[Actor | None, DomainError | None]:
 
 
 def _refuse(refusal: DomainError) -> HttpResponseBase:
-    return respond(problem_of(refusal) or Problem("internal_error"))
+    return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))

@@ -4,7 +4,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 
 MAX_DIGITS = 9  # fits 32 bits
 

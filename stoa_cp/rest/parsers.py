@@ -8,7 +8,7 @@ from typing import IO, Any
 from django.utils.translation import gettext as _
 from rest_framework.parsers import BaseParser
 
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 
 MAX_DEPTH = 32
 MAX_INTEGER_DIGITS = 19  # what a bigint can hold; far below where int() becomes slow

@@ -109,7 +109,7 @@ USE_TZ = True
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of any request body under /v1 but a batch of traffic
 STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
-CSRF_FAILURE_VIEW = "stoa_cp.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "stoa_cp.rest.problems.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
@@ -208,7 +208,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "stoa_cp.rest.pagination.PagePagination",
     "DEFAULT_SCHEMA_CLASS": "stoa_cp.openapi.schema.OperationSchema",
-    "EXCEPTION_HANDLER": "stoa_cp.errors.handle_exception",
+    "EXCEPTION_HANDLER": "stoa_cp.rest.problems.handle_exception",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,

@@ -3,7 +3,7 @@
 from django.core.management.base import CommandError
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import NotFound
+from stoa_cp.domain.errors import NotFound
 from tenants.models import Tenant
 from tenants.queries import find_tenant
 

@@ -15,7 +15,7 @@ from apikeys.models import ApiKey, Meter
 from catalog.models import Api
 from catalog.routing import read_target
 from stoa_cp.domain.actors import operator
-from stoa_cp.errors import NotFound
+from stoa_cp.domain.errors import NotFound
 from stoa_cp.models import Event
 from subscriptions.models import Subscription
 from subscriptions.services import update_subscription

@@ -13,7 +13,7 @@ from apikeys.decisions.decide import Call, decide
 from apikeys.models import ApiKey, KeySecret
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.errors import DomainError
+from stoa_cp.domain.errors import DomainError
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, WRONG_STATE, invalid, refusal_of

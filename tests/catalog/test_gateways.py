@@ -9,7 +9,7 @@ from catalog.models import Gateway
 from stoa_cp.crypto.credentials import digest, is_well_formed
 from stoa_cp.db.constraints import Duplicate
 from stoa_cp.domain.actors import SYSTEM, operator
-from stoa_cp.errors import NotFound
+from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import PLATFORM_LOG
 from stoa_cp.models import Event
 from tests.races import at_once, outcome_of

@@ -15,7 +15,7 @@ from metrics.ingest import batches
 from metrics.ingest.batches import Batch, read_json, read_ndjson
 from metrics.ingest.grouping import Refusal, group_calls, judge_records
 from metrics.ingest.records import Judge, Record
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 
 NOW = datetime(2025, 1, 9, 10, 0, tzinfo=UTC)
 GOOD: dict[str, Any] = {

@@ -18,7 +18,7 @@ from metrics.ingest.batches import (
     read_ndjson,
 )
 from metrics.ingest.records import Judge, RecordRefused
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 
 
 def lines(*records: Any) -> bytes:

@@ -15,7 +15,7 @@ from metrics.models import DayTraffic, HourTraffic
 from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, requests_per_day, top_tenants, total_of
 from metrics.reporting.date_ranges import GRANULARITIES, Span, choose_span
 from metrics.reporting.render import report_traffic
-from stoa_cp.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
 from tests.metrics.traffic import fold_all, record_of, report

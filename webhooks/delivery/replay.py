@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import Actor
-from stoa_cp.errors import DomainError, InvalidField
+from stoa_cp.domain.errors import InvalidField, WrongState
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import ring
 from stoa_cp.models import Event
@@ -23,10 +23,9 @@ MAX_REPLAYED = 10_000
 BATCH = 500
 
 
-class DeliveryUnderWay(DomainError):
+class DeliveryUnderWay(WrongState):
     """A worker is sending the delivery now, and will be done within its lease."""
 
-    detail_code = "wrong_state"
     message = _("The delivery is being sent right now.")
 
 

@@ -1,11 +1,11 @@
-"""Refusals, and the one envelope in which every error leaves the service. Only this module knows an HTTP status."""
+"""The one envelope in which every error leaves the service. Only this module knows the HTTP status of an error."""
 
 import logging
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
@@ -16,25 +16,18 @@ from rest_framework import exceptions as drf
 from rest_framework.response import Response
 from structlog.contextvars import get_contextvars
 
+from stoa_cp.domain.errors import DomainError, ErrorCode
+
 logger = logging.getLogger(__name__)
 
-MESSAGES: Mapping[str, str | Promise] = {
-    "validation_error": _("Invalid request parameters"),
-    "unauthorized": _("Missing or invalid token"),
-    "forbidden": _("Insufficient permissions"),
-    "not_found": _("Resource not found"),
-    "conflict": _("The resource already exists"),
-    "rate_limited": _("Too many requests"),
-    "internal_error": _("Server error"),
-}
-STATUSES: Mapping[str, int] = {
-    "validation_error": 400,
-    "unauthorized": 401,
-    "forbidden": 403,
-    "not_found": 404,
-    "conflict": 409,
-    "rate_limited": 429,
-    "internal_error": 500,
+STATUSES: Mapping[ErrorCode, int] = {
+    ErrorCode.VALIDATION_ERROR: 400,
+    ErrorCode.UNAUTHORIZED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.INTERNAL_ERROR: 500,
 }
 # A detail may make the status more precise than its code does.
 DETAIL_STATUSES: Mapping[str, int] = {
@@ -49,39 +42,12 @@ DETAIL_STATUSES: Mapping[str, int] = {
     "unavailable": 503,
 }
 RETRY_AFTER_UNAVAILABLE_SECONDS = 2
-
-
-class DomainError(Exception):
-    """A refusal that the caller can understand. Subclasses are named for what they say.
-
-    ``code`` is one of the seven of the specification; ``detail_code`` tells the case; ``message`` is a sentence.
-    """
-
-    code: ClassVar[str] = "conflict"
-    detail_code: str = ""
-    message: str | Promise = ""
-
-    def __init__(self, message: str | Promise = "", *, field: str = "") -> None:
-        super().__init__(str(message or self.message))
-        self.message = message or self.message
-        self.field = field
-
-
-class InvalidField(DomainError):
-    """One field of the request holds what it must not hold."""
-
-    code = "validation_error"
-    detail_code = "invalid"
-
-    def __init__(self, field: str, message: str | Promise, *, code: str = "invalid") -> None:
-        super().__init__(message, field=field)
-        self.detail_code = code
-
-
-class NotFound(DomainError):
-    """Nothing there, or nothing that this caller may know of."""
-
-    code = "not_found"
+# The message of these codes is always the specification's own sentence; the cause stands in ``details`` only. It is a
+# security property: a message written for one refusal must not tell callers more than every other 401 or 403 does,
+# and a crash tells them nothing.
+GENERIC_CODES = frozenset(
+    {ErrorCode.VALIDATION_ERROR, ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.INTERNAL_ERROR}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +63,7 @@ class Detail:
 class Problem:
     """An error on its way out: what the envelope says, under which status and headers."""
 
-    code: str
+    code: ErrorCode
     details: tuple[Detail, ...] = ()
     headers: Mapping[str, str] | None = None
     message: str | Promise = ""
@@ -113,7 +79,7 @@ class Problem:
         return {
             "error": {
                 "code": self.code,
-                "message": str(self.message or MESSAGES[self.code]),
+                "message": str(self.message or self.code.label),
                 "details": [asdict(detail) for detail in self.details],
                 "request_id": get_contextvars().get("request_id"),
             },
@@ -140,18 +106,18 @@ def problem_of(error: Exception) -> Problem | None:
         case DomainError():
             return _of_domain_error(error)
         case drf.ValidationError():
-            return Problem("validation_error", tuple(_flatten(error.get_full_details())))
+            return Problem(ErrorCode.VALIDATION_ERROR, tuple(_flatten(error.get_full_details())))
         case Http404() | drf.NotFound():
-            return Problem("not_found")
+            return Problem(ErrorCode.NOT_FOUND)
         case PermissionDenied() | drf.PermissionDenied():
-            return Problem("forbidden", (Detail("", str(MESSAGES["forbidden"]), "missing_role"),))
+            return Problem(ErrorCode.FORBIDDEN, (Detail("", str(ErrorCode.FORBIDDEN.label), "missing_role"),))
         case drf.AuthenticationFailed() | drf.NotAuthenticated():
-            return Problem("unauthorized", (Detail("", str(MESSAGES["unauthorized"]), "token_missing"),))
+            return Problem(ErrorCode.UNAUTHORIZED, (Detail("", str(ErrorCode.UNAUTHORIZED.label), "token_missing"),))
         case drf.APIException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Problem("validation_error", (Detail("", str(error.detail), str(error.default_code)),))
+            return Problem(ErrorCode.VALIDATION_ERROR, (Detail("", str(error.detail), str(error.default_code)),))
         case OperationalError() | InterfaceError():
             logger.warning("database unavailable", exc_info=error)
-            return Problem("internal_error", (Detail("", str(_("Try again in a moment.")), "unavailable"),))
+            return Problem(ErrorCode.INTERNAL_ERROR, (Detail("", str(_("Try again in a moment.")), "unavailable"),))
         case _:
             return None
 
@@ -160,10 +126,8 @@ def _of_domain_error(error: DomainError) -> Problem:
     """A missing thing and a crash say nothing more than their code does; any other refusal says its sentence."""
     if not error.message and not error.detail_code:
         return Problem(error.code)
-    sentence = str(error.message or MESSAGES[error.code])
-    is_generic = error.code in ("validation_error", "unauthorized", "forbidden", "internal_error") or (
-        error.detail_code == "duplicate"
-    )
+    sentence = str(error.message or error.code.label)
+    is_generic = error.code in GENERIC_CODES or (error.detail_code == "duplicate")
     return Problem(
         error.code,
         (Detail(error.field, sentence, error.detail_code),),
@@ -202,26 +166,26 @@ def respond(problem: Problem) -> JsonResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Django's ``handler400``: a bad Host, a NUL in the path, a body over the limit."""
-    return respond(Problem("validation_error"))
+    return respond(Problem(ErrorCode.VALIDATION_ERROR))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Django's ``handler403``."""
-    return respond(Problem("forbidden"))
+    return respond(Problem(ErrorCode.FORBIDDEN))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
     """Django's ``CSRF_FAILURE_VIEW``."""
-    return respond(Problem("forbidden", (Detail("", reason, "csrf"),)))
+    return respond(Problem(ErrorCode.FORBIDDEN, (Detail("", reason, "csrf"),)))
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Django's ``handler404``: an unknown route, or a known one with a trailing slash."""
-    return respond(Problem("not_found"))
+    return respond(Problem(ErrorCode.NOT_FOUND))
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
     """Django's ``handler500``: never a word about the cause, which is in the log under the same request id."""
     error = sys.exc_info()[1]
     known = problem_of(error) if isinstance(error, Exception) else None
-    return respond(known or Problem("internal_error"))
+    return respond(known or Problem(ErrorCode.INTERNAL_ERROR))
