@@ -11,8 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from stoa_cp.caching.models import CacheLease
 from stoa_cp.console.pages import ReadOnlyAdmin, UncountedAdmin, column, heading, shown_moment
-from stoa_cp.models import CacheLease, Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
+from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.identity.models import SigningKeySet
+from stoa_cp.ratelimit.models import Counter
+from stoa_cp.rest.models import StoredAnswer
 
 admin.site.index_title = _("Dashboard")
 admin.site.unregister(User)

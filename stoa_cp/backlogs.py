@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from metrics.models import TrafficDelta
-from stoa_cp.models import EventChain, EventDispatch
+from stoa_cp.eventlog.models import EventChain, EventDispatch
 from tenants.models import Status as TenantStatus
 from tenants.models import Tenant
 from webhooks.models import Delivery, DeliveryStatus

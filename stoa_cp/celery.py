@@ -61,6 +61,8 @@ def configuration() -> dict[str, Any]:
 
 
 app = Celery("stoa_cp", task_cls=ReconnectingTask)
+# Kernel packages ask Celery for the current app, also in threads, where only a default app is one.
+app.set_default()
 app.add_defaults(configuration)
 app.autodiscover_tasks()
 # A task's log lines carry the request id of the call that rang for it.

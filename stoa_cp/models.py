@@ -1,86 +1,17 @@
-"""The kernel's rows: the event log and its dispatch marks, counters, cache leases, the identity provider's keys."""
+"""Shows Django the rows of the kernel packages: it looks for models here and nowhere below."""
 
-from django.db import models
+from stoa_cp.caching.models import CacheLease
+from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.identity.models import SigningKeySet
+from stoa_cp.ratelimit.models import Counter
+from stoa_cp.rest.models import StoredAnswer
 
-from stoa_cp.db.ids import IdField
-
-
-class Event(models.Model):
-    """Something that happened, written in the transaction that made it happen; never changed afterwards.
-
-    ``sequence`` numbers a tenant's events in order of commit and is the public cursor. ``hash`` chains them:
-    see ``stoa_cp.eventlog.chain``. ``tenant_id`` is no foreign key: the log outlives what it speaks of.
-    """
-
-    id = IdField(prefix="evt")
-    tenant_id = models.CharField(max_length=20, db_collation="C")
-    sequence = models.BigIntegerField()
-    type = models.CharField(max_length=64)
-    timestamp = models.DateTimeField()
-    actor = models.CharField(max_length=255)
-    request_id = models.CharField(max_length=64, blank=True)
-    address = models.GenericIPAddressField(null=True)
-    data = models.JSONField()
-    changes = models.JSONField(default=dict)
-    previous_hash = models.BinaryField(max_length=32)
-    hash = models.BinaryField(max_length=32)
-
-    class Meta:
-        ordering = ["tenant_id", "-sequence"]
-        indexes = [models.Index(fields=["-timestamp"], name="event_newest_first")]
-        constraints = [models.UniqueConstraint(fields=["tenant_id", "sequence"], name="event_sequence_unique")]
-
-    def __str__(self) -> str:
-        return f"{self.type} {self.id}"
-
-
-class EventChain(models.Model):
-    """The head of one tenant's chain of events: locked last, so that the log is in order of commit."""
-
-    tenant_id = models.CharField(max_length=20, db_collation="C", primary_key=True)
-    sequence = models.BigIntegerField(default=0)
-    hash = models.BinaryField(max_length=32)
-
-
-class EventDispatch(models.Model):
-    """A mark that an event has not been fanned out yet; deleted with the fan-out, so that no event is updated."""
-
-    event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="dispatch")
-
-
-class Counter(models.Model):
-    """A number that counts calls in one window. The database's clock decides when it ends."""
-
-    key = models.CharField(max_length=255, primary_key=True, db_collation="C")
-    value = models.BigIntegerField()
-    expires_at = models.DateTimeField(null=True)
-
-
-class StoredAnswer(models.Model):
-    """The answer to a request with an Idempotency-Key, encrypted, for its retries."""
-
-    digest = models.BinaryField(primary_key=True, max_length=32)
-    body_digest = models.BinaryField(max_length=32)
-    status = models.PositiveSmallIntegerField()
-    headers = models.JSONField()
-    content = models.BinaryField()
-    created_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [models.Index(fields=["created_at"], name="stored_answer_created_at")]
-
-
-class SigningKeySet(models.Model):
-    """The last JWKS document that an identity provider served: what a restart during its outage goes on with."""
-
-    issuer = models.CharField(max_length=500, primary_key=True)
-    document = models.JSONField()
-    fetched_at = models.DateTimeField()
-
-
-class CacheLease(models.Model):
-    """A process that answers from its cache until ``valid_until``, and which epoch of changes it has heard of."""
-
-    holder = IdField(prefix="hld")
-    confirmed_epoch = models.BigIntegerField()
-    valid_until = models.DateTimeField()
+__all__ = [
+    "CacheLease",
+    "Counter",
+    "Event",
+    "EventChain",
+    "EventDispatch",
+    "SigningKeySet",
+    "StoredAnswer",
+]

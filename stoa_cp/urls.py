@@ -12,11 +12,11 @@ from apikeys.gateway.views import AuthorizeView, ConfigurationViewSet, VerifyVie
 from apikeys.views import ApiKeyViewSet, ExplanationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
+from stoa_cp.console.login_limit import limit_logins
 from stoa_cp.db.ids import id_pattern
 from stoa_cp.observability import health
 from stoa_cp.openapi import views as documents
 from stoa_cp.prometheus import prometheus
-from stoa_cp.ratelimit.limiter import limit_logins
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
 from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
 from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet

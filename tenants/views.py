@@ -8,8 +8,8 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
 from stoa_cp.eventlog.chain import examine_chain
+from stoa_cp.eventlog.models import Event
 from stoa_cp.identity.permissions import require
-from stoa_cp.models import Event
 from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants import services

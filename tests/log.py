@@ -5,7 +5,7 @@ import json
 from django.db.models import QuerySet
 
 from stoa_cp.devserver.realm import PEOPLE
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 
 
 def subject(name: str) -> str:

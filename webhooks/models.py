@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.fields import VersionField
 from stoa_cp.db.ids import IdField
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from stoa_cp.net.targets import MAX_URL_LENGTH
 from subscriptions.models import Subscription
 from tenants.models import Tenant

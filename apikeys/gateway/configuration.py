@@ -17,7 +17,7 @@ from catalog.models import Api
 from catalog.models import Status as ApiStatus
 from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.changes import as_json
-from stoa_cp.models import EventChain
+from stoa_cp.eventlog.models import EventChain
 from subscriptions.models import Status, Subscription
 from tenants.models import Status as TenantStatus
 

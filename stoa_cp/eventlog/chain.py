@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Max
 
-from stoa_cp.models import Event, EventChain
+from stoa_cp.eventlog.models import Event, EventChain
 
 GENESIS = bytes(32)
 

@@ -11,8 +11,8 @@ from structlog.contextvars import get_contextvars
 from stoa_cp.caching.barrier import await_caches_on_commit
 from stoa_cp.domain.actors import Actor
 from stoa_cp.eventlog.chain import GENESIS, link_hash
+from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
 from stoa_cp.jobs.enqueue import ring
-from stoa_cp.models import Event, EventChain, EventDispatch
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.
 Changes = Mapping[str, list[Any]]

@@ -18,9 +18,9 @@ from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.errors import DomainError, ErrorCode
+from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.identity.provider import ProviderFailure, ask, discover, endpoint
 from stoa_cp.identity.signing_keys import SigningKey, parse_keys
-from stoa_cp.models import SigningKeySet
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from time import monotonic
 
 import psycopg
 import structlog
+from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 from kombu.pools import producers
 
-from stoa_cp.celery import app
 from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
 logger = structlog.get_logger(__name__)
@@ -70,10 +70,10 @@ def _ring_out(task_name: str, args: tuple[str, ...], is_done: Event) -> None:
 
 
 def _send(task_name: str, args: tuple[str, ...]) -> None:
-    url = app.conf.broker_url
-    connection = app.connection_for_write(
+    url = current_app.conf.broker_url
+    connection = current_app.connection_for_write(
         url, connect_timeout=PUBLISH_SECONDS, transport_options=publishing_options(url)
     )
     with producers[connection].acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
         # The workers declare the queue: here it would cost a lock on the queue's table.
-        app.send_task(task_name, args=args, producer=producer, declare=[], retry=False)
+        current_app.send_task(task_name, args=args, producer=producer, declare=[], retry=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from celery import current_app
 from celery.exceptions import CeleryError
 from django.core.cache import caches
 from django.db import DatabaseError, connection
@@ -10,7 +11,6 @@ from django.http import HttpRequest, JsonResponse
 from kombu.exceptions import KombuError
 from redis import RedisError
 
-from stoa_cp.celery import app
 from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
 
@@ -48,8 +48,8 @@ def _counters_answer() -> bool:
 
 
 def _broker_answers() -> bool:
-    options = publishing_options(app.conf.broker_url)
-    with app.connection_for_write(connect_timeout=PUBLISH_SECONDS, transport_options=options) as broker:
+    options = publishing_options(current_app.conf.broker_url)
+    with current_app.connection_for_write(connect_timeout=PUBLISH_SECONDS, transport_options=options) as broker:
         broker.ensure_connection(max_retries=1, timeout=1)
     return True
 

@@ -11,7 +11,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.db import connection
 from django.db.models.functions import Now
 
-from stoa_cp.models import Counter
+from stoa_cp.ratelimit.models import Counter
 
 # An expired row is as good as none: whoever comes first takes it over, and the others then meet a live one.
 ADD = """

@@ -1,24 +1,20 @@
 """How many calls a caller has left in its hour, counted by django-ratelimit in the ``counters`` cache."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from time import time
-from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from django.utils.module_loading import import_string
 from django_ratelimit.core import get_usage
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.net.client_address import client_address
-from stoa_cp.rest.problems import Problem, respond
 
 logger = logging.getLogger(__name__)
 
@@ -89,18 +85,3 @@ def spend_one(budget: Budget, request: HttpRequest) -> Allowance:
         reset=int(time()) + usage["time_left"],
         is_exceeded=count > budget.calls_per_hour,
     )
-
-
-def limit_logins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Let each address try ``STOA_LOGIN_RATE_LIMIT`` passwords an hour, right or wrong."""
-
-    @wraps(view)
-    def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method == "POST":
-            budget = Budget(f"login:{client_address(request)}", settings.STOA_LOGIN_RATE_LIMIT)
-            allowance = spend_one(budget, request)
-            if allowance.is_exceeded:
-                return respond(Problem(ErrorCode.RATE_LIMITED, headers=allowance.headers()))
-        return view(request, *args, **kwargs)
-
-    return limited

@@ -21,7 +21,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.errors import DomainError, InvalidField
-from stoa_cp.models import StoredAnswer
+from stoa_cp.rest.models import StoredAnswer
 
 HEADER = "Idempotency-Key"
 KEPT = timedelta(hours=24)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apikeys.models import ApiKey, KeySecret
 from stoa_cp.crypto.credentials import digest
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Status, Subscription
 from tests.admin.pages import answer, dialog_of, list_of, page_of, said
 from tests.factories import SubscriptionFactory

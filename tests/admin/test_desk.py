@@ -10,7 +10,7 @@ from apikeys.models import ApiKey, KeySecret
 from catalog.gateways import find_gateway
 from catalog.models import Api, Gateway
 from stoa_cp.crypto.credentials import digest
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests.admin.pages import answer, dialog_of, said

@@ -15,8 +15,12 @@ from apikeys.models import ApiKey, KeySecret
 from catalog.gateways import register_gateway
 from catalog.models import Api, Gateway
 from metrics.models import Series, TrafficBatch, TrafficDelta
+from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import CacheLease, Counter, Event, EventChain, EventDispatch, SigningKeySet, StoredAnswer
+from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.identity.models import SigningKeySet
+from stoa_cp.ratelimit.models import Counter
+from stoa_cp.rest.models import StoredAnswer
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
 from tests.admin.pages import list_of, page_of

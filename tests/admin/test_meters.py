@@ -6,7 +6,7 @@ from django.test import Client
 from apikeys.decisions.decide import Call, decide
 from apikeys.models import Meter
 from stoa_cp.crypto.credentials import new_credential
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tests.admin.pages import answer, dialog_of, list_of, page_of
 from tests.factories import ApiKeyFactory
 

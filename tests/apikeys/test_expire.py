@@ -10,7 +10,7 @@ from apikeys.models import ApiKey
 from apikeys.services import revoke_key
 from apikeys.tasks import announce_expiries
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Status, Subscription
 from tenants.models import Tenant
 from tests.factories import ApiKeyFactory

@@ -16,7 +16,7 @@ from catalog.models import Api
 from catalog.routing import read_target
 from stoa_cp.domain.actors import operator
 from stoa_cp.domain.errors import NotFound
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
 from subscriptions.services import update_subscription
 from tests.apikeys.conftest import Edge, Issue

@@ -15,8 +15,8 @@ from apikeys.models import ApiKey, Meter
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Api
+from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import CacheLease
 from subscriptions.models import Subscription
 from subscriptions.services import resume_subscription, retire_api, suspend_subscription
 from tenants.services import resume_tenant, suspend_tenant

@@ -27,7 +27,7 @@ from catalog.routing import read_target
 from stoa_cp.caching.barrier import await_caches
 from stoa_cp.caching.cache import Lease, chores, invalidators
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
 from subscriptions.services import update_subscription
 from tests.apikeys.conftest import Edge, Issue

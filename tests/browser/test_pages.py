@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from apikeys.models import ApiKey
 from catalog.models import Api, Gateway
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
 from tests.admin.pages import list_of, page_of

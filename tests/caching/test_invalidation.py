@@ -13,7 +13,7 @@ from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.barrier import await_caches, await_caches_on_commit
 from stoa_cp.caching.cache import Cache, invalidators, lease
 from stoa_cp.caching.listener import WRITTEN_SECONDS, Listener, ensure_listening
-from stoa_cp.models import CacheLease
+from stoa_cp.caching.models import CacheLease
 from tenants.models import Tenant
 from tests.factories import TenantFactory
 from tests.listening import cut_listeners, listener

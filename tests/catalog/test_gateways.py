@@ -11,7 +11,7 @@ from stoa_cp.db.constraints import Duplicate
 from stoa_cp.domain.actors import SYSTEM, operator
 from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import PLATFORM_LOG
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tests.races import at_once, outcome_of
 
 pytestmark = pytest.mark.django_db

@@ -3,7 +3,7 @@
 import pytest
 
 from catalog.models import Api
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.factories import ApiFactory

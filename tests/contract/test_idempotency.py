@@ -9,9 +9,9 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from catalog.models import Api
-from stoa_cp.models import StoredAnswer
 from stoa_cp.observability import headers
 from stoa_cp.rest.idempotency import Attempt, forget_old_answers
+from stoa_cp.rest.models import StoredAnswer
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.factories import SubscriptionFactory

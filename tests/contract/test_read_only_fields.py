@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from stoa_cp.openapi.views import OPENAPI_PATH
 from tests.answers import refused_fields
 from tests.conftest import Caller

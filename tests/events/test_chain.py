@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.chain import first_broken_sequence
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.models import Event, EventChain, EventDispatch
+from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
 from tests.commands import refusal_of_command, run
 from tests.races import at_once
 

@@ -10,7 +10,7 @@ from structlog.contextvars import bound_contextvars
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.eventlog.chain import first_broken_sequence
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.models import Event, EventChain, EventDispatch
+from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
 from tests.conftest import Caller
 from tests.factories import TenantFactory
 from tests.races import at_once

@@ -5,7 +5,7 @@ from django.db import connection, transaction
 
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.models import Event, EventDispatch
+from stoa_cp.eventlog.models import Event, EventDispatch
 from tenants.models import Tenant
 from tests.answers import NOT_FOUND, invalid, refusal_of
 from tests.conftest import Caller

@@ -101,8 +101,8 @@ class World:
         from django.db import connection
         from django.db.models.functions import Now
 
+        from stoa_cp.eventlog.models import EventDispatch
         from stoa_cp.jobs.broker import QUEUE
-        from stoa_cp.models import EventDispatch
         from webhooks.models import Delivery, Webhook
 
         connection.close()

@@ -8,7 +8,7 @@ from catalog.gateways import find_gateway
 from catalog.models import Gateway
 from stoa_cp.eventlog.chain import first_broken_sequence
 from stoa_cp.eventlog.emit import PLATFORM_LOG
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tests.answers import MISSING_ROLE, NOT_FOUND, duplicate, invalid, refusal_of
 from tests.conftest import Caller
 from tests.factories import GatewayFactory

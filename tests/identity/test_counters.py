@@ -13,8 +13,8 @@ from django.utils import timezone
 from django_ratelimit.core import get_usage
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from stoa_cp.models import Counter
 from stoa_cp.ratelimit.counters import PostgresCounters, delete_expired_counters
+from stoa_cp.ratelimit.models import Counter
 from tests.identity.crowd import at_once
 from tests.stores import redis_server
 

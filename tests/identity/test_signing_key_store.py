@@ -17,7 +17,7 @@ from stoa_cp.identity.jwks import (
     KeyStore,
     signing_keys,
 )
-from stoa_cp.models import SigningKeySet
+from stoa_cp.identity.models import SigningKeySet
 from tests.identity.conftest import age, restart_process, settle
 from tests.identity.crowd import at_once
 from tests.identity.provider import Provider, rsa_jwk, rsa_key, sign

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, duplicate, invalid, refusal_of, refused_fields

@@ -9,7 +9,7 @@ from factory.django import DjangoModelFactory
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.models import Event, EventDispatch
+from stoa_cp.eventlog.models import Event, EventDispatch
 from tenants.models import Tenant
 from tests.factories import TenantFactory
 from webhooks.delivery.payloads import body_of

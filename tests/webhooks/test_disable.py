@@ -6,7 +6,7 @@ import pytest
 from django.db.models.functions import Now
 
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.webhooks.conftest import Drain, StartReceiver

@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import Event, EventDispatch
+from stoa_cp.eventlog.models import Event, EventDispatch
 from tenants.models import Tenant
 from tenants.services import delete_tenant
 from tests.conftest import Caller

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, WRONG_STATE, invalid, refusal_of
 from tests.conftest import Caller

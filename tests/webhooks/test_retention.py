@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tenants.models import Tenant
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event

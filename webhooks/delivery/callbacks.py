@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from django.utils import timezone
 
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
 from webhooks.models import Status, Webhook
 

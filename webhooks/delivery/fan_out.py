@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import transaction
 
+from stoa_cp.eventlog.models import Event, EventDispatch
 from stoa_cp.jobs.enqueue import ring
-from stoa_cp.models import Event, EventDispatch
 from webhooks.delivery.callbacks import subscription_of, sync_callbacks
 from webhooks.delivery.payloads import body_of
 from webhooks.event_types import BROADCAST

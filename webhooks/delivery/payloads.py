@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stoa_cp.db.changes import as_json
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from webhooks.event_types import API_VERSION
 
 MAX_BODY_BYTES = 20_000

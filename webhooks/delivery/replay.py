@@ -11,8 +11,8 @@ from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import InvalidField, WrongState
 from stoa_cp.eventlog.emit import emit
+from stoa_cp.eventlog.models import Event
 from stoa_cp.jobs.enqueue import ring
-from stoa_cp.models import Event
 from webhooks.delivery.fan_out import DELIVER_TASK
 from webhooks.delivery.payloads import body_of
 from webhooks.event_types import BROADCAST

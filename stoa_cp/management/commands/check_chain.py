@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from stoa_cp.eventlog.chain import first_broken_sequence, tenants_with_events
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 
 
 class Command(BaseCommand):

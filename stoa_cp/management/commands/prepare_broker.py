@@ -3,10 +3,10 @@
 from typing import Any
 
 import psycopg
+from celery import current_app
 from django.core.management.base import BaseCommand
 from django.db import connection
 
-from stoa_cp.celery import app
 from stoa_cp.jobs.broker import install_queue, uses_postgres
 
 
@@ -17,7 +17,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, **_options: Any) -> None:
-        if not uses_postgres(app.conf.broker_url):
+        if not uses_postgres(current_app.conf.broker_url):
             self.stdout.write("Another broker is configured: nothing to install.")
             return
         # A connection of its own: the script is many statements, which Django's prepared ones cannot carry.

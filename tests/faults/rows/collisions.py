@@ -10,7 +10,7 @@ from django.db.models import Count, Model, QuerySet
 
 from apikeys.models import ApiKey
 from catalog.models import Api
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory

@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from django.db import connection
 
 from catalog.models import Api
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tests.faults.load import Call, Caller, Load, writing
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.rows.broker import are_heard, count_lost

@@ -16,7 +16,7 @@ from apikeys.models import ApiKey, Meter
 from apikeys.services import NewKey, issue_key
 from catalog.models import Api
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import EventChain
+from stoa_cp.eventlog.models import EventChain
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests.contract.test_database import CHAIN, WAITING

@@ -12,7 +12,7 @@ from django.db.models import F
 
 from stoa_cp.devserver.programs import WEB_PROCESSES
 from stoa_cp.identity.jwks import FRESH_SECONDS, SECONDS_BETWEEN_FETCHES
-from stoa_cp.models import SigningKeySet
+from stoa_cp.identity.models import SigningKeySet
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.world import World

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from stoa_cp.devserver.programs import WEB_PROCESSES
 from stoa_cp.identity.jwks import SECONDS_BETWEEN_FETCHES
-from stoa_cp.models import SigningKeySet
+from stoa_cp.identity.models import SigningKeySet
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.rows.provider import ROLES, ask, settings_for

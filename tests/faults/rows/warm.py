@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 from apikeys.decisions.cache import MAX_BLOCK_CALLS
 from apikeys.models import Meter
 from apikeys.services import NewKey, issue_key
+from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.models import CacheLease
 from subscriptions.models import Subscription
 from tests.apikeys.processes import WebProcess
 from tests.factories import SubscriptionFactory

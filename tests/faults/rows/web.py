@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 from catalog.models import Api
-from stoa_cp.models import Event
+from stoa_cp.eventlog.models import Event
 from tests.faults import processes
 from tests.faults.load import Caller
 from tests.faults.matrix import Fault, Measured, injects

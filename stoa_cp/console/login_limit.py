@@ -1,0 +1,28 @@
+"""Limits how often the password form of the console can be tried, per client address."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+
+from stoa_cp.domain.errors import ErrorCode
+from stoa_cp.net.client_address import client_address
+from stoa_cp.ratelimit.limiter import Budget, spend_one
+from stoa_cp.rest.problems import Problem, respond
+
+
+def limit_logins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Let each address try ``STOA_LOGIN_RATE_LIMIT`` passwords an hour, right or wrong."""
+
+    @wraps(view)
+    def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method == "POST":
+            budget = Budget(f"login:{client_address(request)}", settings.STOA_LOGIN_RATE_LIMIT)
+            allowance = spend_one(budget, request)
+            if allowance.is_exceeded:
+                return respond(Problem(ErrorCode.RATE_LIMITED, headers=allowance.headers()))
+        return view(request, *args, **kwargs)
+
+    return limited
