@@ -10,24 +10,24 @@ from unfold.enums import ActionVariant
 
 from apikeys import services
 from apikeys.decisions import meters
-from apikeys.models import ApiKey, KeySecret, Meter, Mode, Status
-from stoa_cp.console.actions import Dialog, DialogForm, Done, ask, flag_field, number_field
+from apikeys.models import ApiKey, KeySecret, KeyStatus, Meter, Mode
+from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, number_field, service_action
 from stoa_cp.console.pages import (
+    LargeTableAdmin,
     ReadOnlyAdmin,
-    UncountedAdmin,
     column,
     deleted_filter,
-    grouped,
-    heading,
-    shown_moment,
+    format_datetime,
+    format_number,
+    row_header,
 )
 from stoa_cp.domain.actors import Actor
 
 STATUS_COLOURS = {
-    Status.ACTIVE: "success",
-    Status.ROTATING: "info",
-    Status.EXPIRED: "warning",
-    Status.REVOKED: "danger",
+    KeyStatus.ACTIVE: "success",
+    KeyStatus.ROTATING: "info",
+    KeyStatus.EXPIRED: "warning",
+    KeyStatus.REVOKED: "danger",
 }
 HOUR_SECONDS = 3600
 # An ApiKey and what ``with_status`` adds to it, which no type can tell.
@@ -49,7 +49,7 @@ class RotationForm(DialogForm):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("named", "application", "shown_status", "shown_mode", "used_at", "expires_at", "created_at")
+    list_display = ("name_column", "application", "shown_status", "shown_mode", "used_at", "expires_at", "created_at")
     list_filter = (deleted_filter("tenant__deleted_at"), "mode")
     list_select_related = ("subscription__tenant",)
     search_fields = ("id__exact", "name", "start__startswith", "subscription__application", "tenant__name")
@@ -65,8 +65,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return rows
 
     @column(_("Key"), ordering="name", header=True)
-    def named(self, key: ApiKey) -> list[str]:
-        return heading(key.name, key.start)
+    def name_column(self, key: ApiKey) -> list[str]:
+        return row_header(key.name, key.start)
 
     @column(_("Application"), ordering="subscription__application")
     def application(self, key: ApiKey) -> str:
@@ -74,12 +74,12 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
     def shown_status(self, key: AnnotatedKey) -> tuple[str, str]:
-        status = Status(key.status)
+        status = KeyStatus(key.status)
         return status, str(status.label)
 
     @column(_("Status"))
     def current_status(self, key: AnnotatedKey) -> str:
-        return str(Status(key.status).label)
+        return str(KeyStatus(key.status).label)
 
     @column(_("Mode"), ordering="mode", colours={Mode.LIVE: "primary", Mode.TEST: ""})
     def shown_mode(self, key: ApiKey) -> tuple[str, str]:
@@ -87,54 +87,54 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @column(_("Last used"), ordering="last_used_at")
     def used_at(self, key: AnnotatedKey) -> str | None:
-        return shown_moment(key.last_used_at)
+        return format_datetime(key.last_used_at)
 
     @column(_("Old secret valid until"))
     def old_secret_until(self, key: AnnotatedKey) -> str | None:
-        return shown_moment(key.previous_valid_until)
+        return format_datetime(key.previous_valid_until)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Rotate"),
             title=_("Rotate API key"),
             icon="autorenew",
             description=_("The key gets a new secret, which is shown once."),
             form=RotationForm,
-            offered=lambda key: key.status in (Status.ACTIVE, Status.ROTATING),
+            is_available=lambda key: key.status in (KeyStatus.ACTIVE, KeyStatus.ROTATING),
         )
     )
-    def rotate(self, key: ApiKey, form: RotationForm, by: Actor) -> Done:
+    def rotate(self, key: ApiKey, form: RotationForm, by: Actor) -> ActionResult:
         wish = form.cleaned_data
         overlap_seconds = wish["overlap_hours"] * HOUR_SECONDS
         key, secret = services.rotate_key(key, overlap_seconds, force=wish["force"], by=by)
-        return Done(_("%(name)s has a new secret:") % {"name": key.name}, secret)
+        return ActionResult(_("%(name)s has a new secret:") % {"name": key.name}, secret)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Finish rotation"),
             title=_("Finish the rotation"),
             icon="done_all",
             description=_("The old secret is refused at once."),
-            offered=lambda key: key.status == Status.ROTATING,
+            is_available=lambda key: key.status == KeyStatus.ROTATING,
         )
     )
-    def finish_rotation(self, key: ApiKey, _form: DialogForm, by: Actor) -> Done:
+    def finish_rotation(self, key: ApiKey, _form: DialogForm, by: Actor) -> ActionResult:
         services.finish_rotation(key, by=by)
-        return Done(_("The old secret of %(name)s is retired.") % {"name": key.name})
+        return ActionResult(_("The old secret of %(name)s is retired.") % {"name": key.name})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Revoke"),
             title=_("Revoke API key"),
             icon="block",
             description=_("It is refused at once and for good."),
             variant=ActionVariant.DANGER,
-            offered=lambda key: key.status != Status.REVOKED,
+            is_available=lambda key: key.status != KeyStatus.REVOKED,
         )
     )
-    def revoke(self, key: ApiKey, _form: DialogForm, by: Actor) -> Done:
+    def revoke(self, key: ApiKey, _form: DialogForm, by: Actor) -> ActionResult:
         services.revoke_key(key, by=by)
-        return Done(_("%(name)s is revoked.") % {"name": key.name})
+        return ActionResult(_("%(name)s is revoked.") % {"name": key.name})
 
 
 @admin.register(KeySecret)
@@ -147,7 +147,7 @@ class KeySecretAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Meter)
-class MeterAdmin(UncountedAdmin):
+class MeterAdmin(LargeTableAdmin):
     list_display = ("subject", "tenant", "hour", "calls_this_hour", "month", "calls_this_month")
     list_select_related = ("tenant",)
     search_fields = ("subject__exact", "tenant__name__exact")
@@ -162,17 +162,17 @@ class MeterAdmin(UncountedAdmin):
 
     @column(_("Calls in that hour"), ordering="hour_calls")
     def calls_this_hour(self, meter: Meter) -> str:
-        return grouped(meter.hour_calls)
+        return format_number(meter.hour_calls)
 
     @column(_("Calls in that month"), ordering="month_calls")
     def calls_this_month(self, meter: Meter) -> str:
-        return grouped(meter.month_calls)
+        return format_number(meter.month_calls)
 
     @column(_("Announced use of the quota"))
     def announced(self, meter: Meter) -> str:
         return f"{meter.announced_percent} %"
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Reset"),
             title=_("Reset the meter"),
@@ -180,6 +180,6 @@ class MeterAdmin(UncountedAdmin):
             description=_("Its hour and its month begin again at zero. The metrics keep what happened."),
         )
     )
-    def reset(self, meter: Meter, _form: DialogForm, by: Actor) -> Done:
+    def reset(self, meter: Meter, _form: DialogForm, by: Actor) -> ActionResult:
         meters.reset_meter(meter, by=by)
-        return Done(_("The meter of %(subject)s is at zero.") % {"subject": meter.subject})
+        return ActionResult(_("The meter of %(subject)s is at zero.") % {"subject": meter.subject})

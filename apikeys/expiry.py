@@ -10,7 +10,7 @@ from apikeys.models import ApiKey
 from apikeys.services import snapshot
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
-from subscriptions.models import Status
+from subscriptions.models import SubscriptionStatus
 
 WARNING_DAYS = (1, 7, 30)
 
@@ -48,7 +48,7 @@ def _due() -> QuerySet[ApiKey]:
     )
     keys: QuerySet[ApiKey] = ApiKey.objects.unrevoked().filter(
         expires_at__lte=Now() + timedelta(days=max(WARNING_DAYS)),
-        subscription__status__in=(Status.ACTIVE, Status.SUSPENDED),
+        subscription__status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.SUSPENDED),
         tenant__deleted_at=None,
     )
     is_news = Q(announced_days=None) | Q(announced_days__gt=F("stage"))

@@ -17,8 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.fields import VersionField
 from stoa_cp.db.ids import IdField
-from subscriptions.models import Status as SubscriptionStatus
-from subscriptions.models import Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import Tenant
 
 
@@ -29,7 +28,7 @@ class Mode(models.TextChoices):
     TEST = "test", _("Test")
 
 
-class Status(models.TextChoices):
+class KeyStatus(models.TextChoices):
     """What the dates of a key and its secrets add up to."""
 
     ACTIVE = "active", _("Active")
@@ -39,7 +38,7 @@ class Status(models.TextChoices):
 
 
 # The statuses in which a key opens something.
-LIVE_STATUSES = (Status.ACTIVE, Status.ROTATING)
+LIVE_STATUSES = (KeyStatus.ACTIVE, KeyStatus.ROTATING)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -52,11 +51,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         is_expired = Q(expires_at__lte=Now()) | Q(subscription__expires_at__lte=Now())
         return self.annotate(
             status=Case(
-                When(is_revoked, then=Value(Status.REVOKED)),
-                When(is_expired, then=Value(Status.EXPIRED)),
-                When(Exists(old), then=Value(Status.ROTATING)),
-                default=Value(Status.ACTIVE),
-                output_field=models.CharField(choices=Status.choices),
+                When(is_revoked, then=Value(KeyStatus.REVOKED)),
+                When(is_expired, then=Value(KeyStatus.EXPIRED)),
+                When(Exists(old), then=Value(KeyStatus.ROTATING)),
+                default=Value(KeyStatus.ACTIVE),
+                output_field=models.CharField(choices=KeyStatus.choices),
             ),
             previous_valid_until=old.values("valid_until")[:1],
             previous_last_used_at=old.values("last_used_at")[:1],
@@ -120,7 +119,7 @@ class KeySecret(models.Model):
         ]
 
 
-class Loans(models.TextChoices):
+class LeaseState(models.TextChoices):
     """Whether processes hold calls that a meter has counted before they are made.
 
     ``none ──► out ──► recalled ──► none``: where a call lacks, all are asked to give back, and have. Lending goes on
@@ -128,7 +127,7 @@ class Loans(models.TextChoices):
     """
 
     NONE = "none", _("None")
-    OUT = "out", _("Out")
+    LEASED = "out", _("Out")
     RECALLED = "recalled", _("Recalled")
 
 
@@ -148,7 +147,15 @@ class Meter(models.Model):
     month_calls = models.PositiveBigIntegerField(_("calls this month"), default=0)
     # How much of this month's quota was announced to be used: 0, 80 or 100.
     announced_percent = models.PositiveSmallIntegerField(default=0, editable=False)
-    loans = models.CharField(max_length=8, choices=Loans, default=Loans.NONE, db_default=Loans.NONE, editable=False)
+    # The column and its values keep their first names: an older release runs beside this one during an upgrade.
+    leases = models.CharField(
+        max_length=8,
+        db_column="loans",
+        choices=LeaseState,
+        default=LeaseState.NONE,
+        db_default=LeaseState.NONE,
+        editable=False,
+    )
     # What was borrowed before is not given back: the reset has forgotten it.
     reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
 

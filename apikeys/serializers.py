@@ -5,9 +5,9 @@ from rest_framework import serializers
 from apikeys import examples as sample
 from apikeys.gateway.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
 from apikeys.gateway.exporters import FORMATS
-from apikeys.models import Mode, Status
+from apikeys.models import KeyStatus, Mode
 from apikeys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
-from catalog.models import Status as ApiStatus
+from catalog.models import ApiStatus
 from catalog.serializers import ApiRateLimitSerializer
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
@@ -23,7 +23,7 @@ class ApiKeySerializer(StrictSerializer):
     name = StringField(read_only=True)
     mode = serializers.ChoiceField(choices=Mode.choices, read_only=True)
     start = StringField(read_only=True)
-    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status = serializers.ChoiceField(choices=KeyStatus.choices, read_only=True)
     expires_at = MomentField(read_only=True, allow_null=True)
     previous_valid_until = MomentField(read_only=True, allow_null=True)
     previous_last_used_at = MomentField(read_only=True, allow_null=True)

@@ -15,7 +15,7 @@ from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import InvalidField, NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
-from subscriptions.models import Approval, Status, Subscription
+from subscriptions.models import Approval, Subscription, SubscriptionStatus
 from subscriptions.requests import NewSubscription, request_subscription
 from subscriptions.services import (
     SubscriptionNotInState,
@@ -103,7 +103,7 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> tuple[Ap
     Raises SubscriptionNotInState unless the subscription is active, InvalidField for an expiry in the past.
     """
     lock_tenant(subscription.tenant_id)
-    subscription = lock_subscription(subscription, Status.ACTIVE)
+    subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
     if new.expires_at and new.expires_at <= timezone.now():
         raise InvalidField("expires_at", _("This time has passed already."))
     secret = new_credential(PREFIXES[Mode(new.mode)])
@@ -144,7 +144,7 @@ def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Ac
 
 def _refuse_to_rotate(key: ApiKey) -> None:
     # Not locked: if the subscription ends at this moment, the new secret ends with it, like any other.
-    if key.subscription.status != Status.ACTIVE:
+    if key.subscription.status != SubscriptionStatus.ACTIVE:
         raise SubscriptionNotInState(key.subscription)
     if key.expires_at and key.expires_at <= timezone.now():
         raise KeyExpired

@@ -22,7 +22,7 @@ from apikeys.serializers import (
     NewKeySerializer,
 )
 from stoa_cp.domain.errors import InvalidField
-from stoa_cp.rest.conditional import with_state
+from stoa_cp.rest.conditional import composite_version
 from stoa_cp.rest.serializers import NothingSerializer
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
@@ -83,8 +83,8 @@ class ApiKeyViewSet(TenantScopedViewSet):
         self.parse(NothingSerializer)
         return self.write(services.finish_rotation, key, on=key)
 
-    def version_of(self, resource: Any) -> str:
-        return with_state(
+    def etag_version(self, resource: Any) -> str:
+        return composite_version(
             resource.version,
             resource.status,
             resource.previous_valid_until,
@@ -92,7 +92,7 @@ class ApiKeyViewSet(TenantScopedViewSet):
             resource.last_used_at,
         )
 
-    def read_again(self, resource: Model) -> ApiKey:
+    def reload(self, resource: Model) -> ApiKey:
         """Return the key as a read shows it: the database tells its status."""
         return self.get_queryset().get(pk=resource.pk)
 

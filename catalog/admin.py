@@ -5,14 +5,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
 from catalog import gateways
-from catalog.models import Api, Gateway, Status
+from catalog.models import Api, ApiStatus, Gateway
 from catalog.services import update_api
-from stoa_cp.console.actions import Dialog, DialogForm, Done, ask, flag_field, text_field
-from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, deleted_filter, heading
+from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, service_action, text_field
+from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, deleted_filter, row_header
 from stoa_cp.domain.actors import Actor
-from subscriptions.services import retire_api
+from subscriptions.services import delete_api_and_subscriptions
 
-STATUS_COLOURS = {Status.ACTIVE: "success", Status.INACTIVE: "", Status.DEPRECATED: "warning"}
+STATUS_COLOURS = {ApiStatus.ACTIVE: "success", ApiStatus.INACTIVE: "", ApiStatus.DEPRECATED: "warning"}
 
 
 def is_live(row: Api | Gateway) -> bool:
@@ -31,7 +31,7 @@ class RetireForm(DialogForm):
 
 @admin.register(Api)
 class ApiAdmin(ReadOnlyAdmin):
-    list_display = ("named", "tenant", "path", "upstream_url", "shown_status", "created_at")
+    list_display = ("name_column", "tenant", "path", "upstream_url", "shown_status", "created_at")
     list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "status", "auth_required")
     list_select_related = ("tenant",)
     search_fields = ("id__exact", "name", "path", "tenant__name")
@@ -44,40 +44,40 @@ class ApiAdmin(ReadOnlyAdmin):
     )
 
     @column(_("API"), ordering="name", header=True)
-    def named(self, api: Api) -> list[str]:
-        return heading(f"{api.name} {api.api_version}", api.id)
+    def name_column(self, api: Api) -> list[str]:
+        return row_header(f"{api.name} {api.api_version}", api.id)
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
     def shown_status(self, api: Api) -> tuple[str, str]:
         return api.status, api.get_status_display()
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Activate"),
             title=_("Activate the API"),
             icon="toggle_on",
             description=_("Gateways let calls to it through."),
-            offered=lambda api: is_live(api) and api.status != Status.ACTIVE,
+            is_available=lambda api: is_live(api) and api.status != ApiStatus.ACTIVE,
         )
     )
-    def activate(self, api: Api, _form: DialogForm, by: Actor) -> Done:
-        update_api(api, {"status": Status.ACTIVE}, by=by)
-        return Done(_("%(name)s is active.") % {"name": api.name})
+    def activate(self, api: Api, _form: DialogForm, by: Actor) -> ActionResult:
+        update_api(api, {"status": ApiStatus.ACTIVE}, by=by)
+        return ActionResult(_("%(name)s is active.") % {"name": api.name})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Deactivate"),
             title=_("Deactivate the API"),
             icon="toggle_off",
             description=_("Gateways refuse calls to it until it is activated again."),
-            offered=lambda api: is_live(api) and api.status != Status.INACTIVE,
+            is_available=lambda api: is_live(api) and api.status != ApiStatus.INACTIVE,
         )
     )
-    def deactivate(self, api: Api, _form: DialogForm, by: Actor) -> Done:
-        update_api(api, {"status": Status.INACTIVE}, by=by)
-        return Done(_("%(name)s is inactive.") % {"name": api.name})
+    def deactivate(self, api: Api, _form: DialogForm, by: Actor) -> ActionResult:
+        update_api(api, {"status": ApiStatus.INACTIVE}, by=by)
+        return ActionResult(_("%(name)s is inactive.") % {"name": api.name})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Delete"),
             title=_("Delete the API"),
@@ -85,12 +85,12 @@ class ApiAdmin(ReadOnlyAdmin):
             description=_("Its name and path are free again. This cannot be undone."),
             form=RetireForm,
             variant=ActionVariant.DANGER,
-            offered=is_live,
+            is_available=is_live,
         )
     )
-    def retire(self, api: Api, form: RetireForm, by: Actor) -> Done:
-        retire_api(api, cascade=form.cleaned_data["cascade"], by=by)
-        return Done(_("%(name)s is deleted.") % {"name": api.name})
+    def retire(self, api: Api, form: RetireForm, by: Actor) -> ActionResult:
+        delete_api_and_subscriptions(api, cascade=form.cleaned_data["cascade"], by=by)
+        return ActionResult(_("%(name)s is deleted.") % {"name": api.name})
 
 
 class NewGatewayForm(DialogForm):
@@ -101,7 +101,7 @@ class NewGatewayForm(DialogForm):
 
 @admin.register(Gateway)
 class GatewayAdmin(ReadOnlyAdmin):
-    list_display = ("named", "last_seen_at", "created_at")
+    list_display = ("name_column", "last_seen_at", "created_at")
     list_filter = (DeletedFilter,)
     search_fields = ("id__exact", "name")
     actions_list = ("admit",)
@@ -112,10 +112,10 @@ class GatewayAdmin(ReadOnlyAdmin):
     )
 
     @column(_("Gateway"), ordering="name", header=True)
-    def named(self, gateway: Gateway) -> list[str]:
-        return heading(gateway.name, gateway.id)
+    def name_column(self, gateway: Gateway) -> list[str]:
+        return row_header(gateway.name, gateway.id)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Register gateway"),
             title=_("Register a gateway"),
@@ -126,33 +126,33 @@ class GatewayAdmin(ReadOnlyAdmin):
             variant=ActionVariant.PRIMARY,
         )
     )
-    def admit(self, _row: None, form: NewGatewayForm, by: Actor) -> Done:
+    def admit(self, _row: None, form: NewGatewayForm, by: Actor) -> ActionResult:
         gateway, token = gateways.register_gateway(form.cleaned_data["name"], by=by)
-        return Done(_("%(name)s is registered. This is its token:") % {"name": gateway.name}, token)
+        return ActionResult(_("%(name)s is registered. This is its token:") % {"name": gateway.name}, token)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Rotate token"),
             title=_("Rotate the gateway’s token"),
             icon="autorenew",
             description=_("The old token is refused at once; the new one is shown once."),
-            offered=is_live,
+            is_available=is_live,
         )
     )
-    def rotate_token(self, gateway: Gateway, _form: DialogForm, by: Actor) -> Done:
+    def rotate_token(self, gateway: Gateway, _form: DialogForm, by: Actor) -> ActionResult:
         gateway, token = gateways.rotate_gateway_token(gateway, by=by)
-        return Done(_("%(name)s has a new token:") % {"name": gateway.name}, token)
+        return ActionResult(_("%(name)s has a new token:") % {"name": gateway.name}, token)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Withdraw"),
             title=_("Withdraw the gateway"),
             icon="delete",
             description=_("Its token is refused at once. This cannot be undone."),
             variant=ActionVariant.DANGER,
-            offered=is_live,
+            is_available=is_live,
         )
     )
-    def withdraw(self, gateway: Gateway, _form: DialogForm, by: Actor) -> Done:
+    def withdraw(self, gateway: Gateway, _form: DialogForm, by: Actor) -> ActionResult:
         gateways.delete_gateway(gateway, by=by)
-        return Done(_("%(name)s is withdrawn.") % {"name": gateway.name})
+        return ActionResult(_("%(name)s is withdrawn.") % {"name": gateway.name})

@@ -8,7 +8,7 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from catalog.gateways import find_gateway, recall_gateway
+from catalog.gateways import cached_gateway, find_gateway
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import authenticate_bearer
@@ -32,7 +32,7 @@ def authenticate_gateway(headers: Mapping[str, str]) -> Actor:
     token = headers.get(HEADER)
     if token is None:
         return authenticate_bearer(headers.get("Authorization", ""))
-    gateway = recall_gateway(token) or find_gateway(token)
+    gateway = cached_gateway(token) or find_gateway(token)
     if gateway is None:
         raise GatewayTokenInvalid
     return gateway

@@ -11,7 +11,7 @@ from catalog.models import Gateway
 from stoa_cp.caching.cache import Cache
 from stoa_cp.crypto.credentials import digest, digests, is_well_formed, new_credential
 from stoa_cp.db.changes import as_json
-from stoa_cp.db.constraints import Duplicate, refusing
+from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import GATEWAY, Actor
 from stoa_cp.domain.errors import NotFound
@@ -33,7 +33,9 @@ def register_gateway(name: str, *, by: Actor) -> tuple[Gateway, str]:
     """Admit a gateway; return it with its token, which is never readable again. Raises Duplicate."""
     token = new_credential(TOKEN_PREFIX)
     gateway = Gateway(name=name, token_digest=digest(token))
-    with refusing({"gateway_name_unique": Duplicate(_("A gateway of this name exists already."), field="name")}):
+    with translate_violations(
+        {"gateway_name_unique": Duplicate(_("A gateway of this name exists already."), field="name")}
+    ):
         gateway.save(force_insert=True)
     emit("gateway.created", tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
     return gateway, token
@@ -77,7 +79,7 @@ def lock_gateway(gateway_id: str) -> Gateway:
     return gateway
 
 
-def recall_gateway(token: str) -> Actor | None:
+def cached_gateway(token: str) -> Actor | None:
     """Return the gateway that presents ``token``, if this process may remember it."""
     return _gateways.get(tuple(digests(token)))
 
@@ -91,9 +93,9 @@ def find_gateway(token: str) -> Actor | None:
         found = fetch_one(FIND, {"digests": known})
         if found is None:
             return None
-        gateway_id, is_unnoted = found
+        gateway_id, is_use_unrecorded = found
         gateway = Actor(id=gateway_id, roles=frozenset({GATEWAY}))
         keep(gateway, gateway_id)
-    if is_unnoted:
+    if is_use_unrecorded:
         Gateway.objects.filter(pk=gateway_id).update(last_seen_at=Now())
     return gateway

@@ -24,7 +24,7 @@ ORIGINS = {
 }
 
 
-def read_registration(document: Any, wishes: Mapping[str, str]) -> NewApi:
+def read_registration(document: Any, overrides: Mapping[str, str]) -> NewApi:
     """Return what ``document`` registers; ``wishes`` may hold ``path`` and ``upstream_url``, which then win.
 
     Without a path the API hangs at its title in URL letters. Raises InvalidField or ValidationError by the name of
@@ -35,11 +35,11 @@ def read_registration(document: Any, wishes: Mapping[str, str]) -> NewApi:
     version = document.get("openapi")
     if not isinstance(version, str) or not re.fullmatch(OPENAPI_VERSION, version, re.ASCII):
         raise InvalidField("openapi", _("Only documents of OpenAPI 3 can be imported."))
-    serializer = NewApiSerializer(data=_fields_of(document) | dict(wishes))
+    serializer = NewApiSerializer(data=_fields_of(document) | dict(overrides))
     try:
         serializer.is_valid(raise_exception=True)
     except ValidationError as error:
-        raise ValidationError(_by_origin(error.detail, wishes)) from error
+        raise ValidationError(_by_origin(error.detail, overrides)) from error
     return NewApi(**serializer.validated_data)
 
 
@@ -77,5 +77,5 @@ def _first_server(servers: Any) -> Any:
     return url
 
 
-def _by_origin(refused: Any, wishes: Mapping[str, str]) -> dict[str, Any]:
-    return {name if name in wishes else ORIGINS.get(name, name): reasons for name, reasons in refused.items()}
+def _by_origin(refused: Any, overrides: Mapping[str, str]) -> dict[str, Any]:
+    return {name if name in overrides else ORIGINS.get(name, name): reasons for name, reasons in refused.items()}

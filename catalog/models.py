@@ -17,7 +17,7 @@ from stoa_cp.db.ids import IdField
 from tenants.models import Tenant
 
 
-class Status(models.TextChoices):
+class ApiStatus(models.TextChoices):
     """Whether calls to an API go through; a deprecated one still answers, with a warning in its headers."""
 
     ACTIVE = "active", _("Active")
@@ -45,7 +45,7 @@ class Api(models.Model):
     auth_required = models.BooleanField(default=True)
     requests_per_hour = models.PositiveIntegerField(null=True, blank=True)
     openapi_url = models.CharField(max_length=2048, blank=True)
-    status = models.CharField(max_length=16, choices=Status, default=Status.ACTIVE)
+    status = models.CharField(max_length=16, choices=ApiStatus, default=ApiStatus.ACTIVE)
     deprecated_at = models.DateTimeField(null=True, blank=True)
     sunset_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -70,11 +70,11 @@ class Api(models.Model):
                 fields=["tenant", "name", "api_version"], condition=Q(deleted_at=None), name="api_name_unique"
             ),
             models.UniqueConstraint(fields=["tenant", "path"], condition=Q(deleted_at=None), name="api_path_unique"),
-            models.CheckConstraint(condition=Q(status__in=Status.values), name="api_status_known"),
+            models.CheckConstraint(condition=Q(status__in=ApiStatus.values), name="api_status_known"),
             models.CheckConstraint(condition=Q(path__startswith="/"), name="api_path_is_absolute"),
             models.CheckConstraint(
-                condition=Q(status=Status.DEPRECATED, deprecated_at__isnull=False)
-                | (~Q(status=Status.DEPRECATED) & Q(deprecated_at=None, sunset_at=None)),
+                condition=Q(status=ApiStatus.DEPRECATED, deprecated_at__isnull=False)
+                | (~Q(status=ApiStatus.DEPRECATED) & Q(deprecated_at=None, sunset_at=None)),
                 name="api_deprecated_has_a_date",
             ),
         ]

@@ -19,7 +19,7 @@ from yaml.events import (
 )
 
 from stoa_cp.domain.errors import InvalidField
-from stoa_cp.rest.parsers import MAX_DEPTH, refuse_unstorable
+from stoa_cp.rest.parsers import MAX_DEPTH, check_storable
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
@@ -67,7 +67,7 @@ def parse_yaml(body: bytes) -> Any:
         raise InvalidField("", sentence % place) from None
     except yaml.YAMLError:
         raise InvalidField("", _("The body contains a character that cannot be stored.")) from None
-    refuse_unstorable(value)
+    check_storable(value)
     return value
 
 

@@ -1,6 +1,6 @@
 """Remembers the paths of a tenant's APIs, so that calls to different paths below one API are the same question."""
 
-from catalog.routing import Target
+from catalog.routing import RequestTarget
 from stoa_cp.caching.cache import Cache, lease
 from stoa_cp.db.prepared import fetch_one
 
@@ -14,12 +14,12 @@ GROUP BY tenant.id
 _paths: Cache[str, frozenset[str]] = Cache()  # by the tenant's name
 
 
-def recall_path(target: Target) -> str | None:
+def cached_path(target: RequestTarget) -> str | None:
     """Return the path of the API that serves a call, if this process remembers it."""
     return _longest(target, _paths.get(target.tenant))
 
 
-def find_path(target: Target) -> str | None:
+def load_path(target: RequestTarget) -> str | None:
     """Return the path of the API that serves a call, where remembering is allowed; None also if there is none."""
     paths = _paths.get(target.tenant)
     if paths is None and lease.is_held():
@@ -31,5 +31,5 @@ def find_path(target: Target) -> str | None:
     return _longest(target, paths)
 
 
-def _longest(target: Target, paths: frozenset[str] | None) -> str | None:
+def _longest(target: RequestTarget, paths: frozenset[str] | None) -> str | None:
     return next((prefix for prefix in target.prefixes if prefix in paths), None) if paths else None

@@ -18,18 +18,18 @@ MAX_PREFIX_CHARS = Api._meta.get_field("path").max_length or 0  # noqa: SLF001 -
 SHAPE = re.compile(r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)+/?", re.ASCII)
 PATH_SAFE = "/~!$&'()*+,;=:@"
 # A dot, a slash, a backslash or a control character in disguise, however often it was encoded.
-DISGUISED = re.compile(r"%(?:25)*(?:2e|2f|5c|[01][0-9a-f]|7f)", re.ASCII | re.IGNORECASE)
+ENCODED_UNSAFE = re.compile(r"%(?:25)*(?:2e|2f|5c|[01][0-9a-f]|7f)", re.ASCII | re.IGNORECASE)
 # Also as Java servers read it, to whom `..;a=b` is `..`.
 DOT_SEGMENT = re.compile(r"/\.{1,2}(?:;[^/]*)?(?:/|$)", re.ASCII)
 # Two X-Forwarded-Uri headers that a server has joined to one.
-JOINED = re.compile(r",\s*/", re.ASCII)
+JOINED_HEADER_VALUES = re.compile(r",\s*/", re.ASCII)
 # `%70ay` is `pay` to everybody (RFC 3986 §6.2.2.2), so it must select what `pay` selects.
 UNRESERVED = re.compile(r"%(?:2d|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.ASCII | re.IGNORECASE)
 NAME = re.compile(NAME_PATTERN, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RequestTarget:
     """Where a call goes: the tenant's name, and the path below it; the path is "" where nothing follows the name."""
 
     tenant: str
@@ -49,22 +49,22 @@ class Target:
         return self.path if api_path == "/" else self.path[len(api_path) :]
 
 
-def read_target(uri: str) -> Target | None:
+def read_target(uri: str) -> RequestTarget | None:
     """Return what a request target in origin form (RFC 9112 §3.2.1) selects; None for what is no path of ours.
 
     The query is not looked at.
     """
     path = uri.partition("?")[0]
-    if len(uri) > MAX_TARGET_CHARS or not SHAPE.fullmatch(path) or not _is_unmistakable(path):
+    if len(uri) > MAX_TARGET_CHARS or not SHAPE.fullmatch(path) or not _is_canonical(path):
         return None
     path = UNRESERVED.sub(lambda escape: chr(int(escape[0][1:], 16)), path)
     _root, tenant, *below = path.split("/", 2)
     if not NAME.fullmatch(tenant):
         return None
-    return Target(tenant, "".join(f"/{rest}" for rest in below))
+    return RequestTarget(tenant, "".join(f"/{rest}" for rest in below))
 
 
-def read_decoded_target(path: str) -> Target | None:
+def read_decoded_target(path: str) -> RequestTarget | None:
     """Return what a path selects that a server has decoded already; a percent sign in it was an encoded one.
 
     Or it is Django's, which encodes anew what is no UTF-8: an overlong slash would look like an innocent ``%C0%AF``.
@@ -72,15 +72,17 @@ def read_decoded_target(path: str) -> Target | None:
     return read_target(quote(path, safe=PATH_SAFE)) if _is_utf8(path) else None
 
 
-def read_url_target(url: str) -> Target | None:
+def read_url_target(url: str) -> RequestTarget | None:
     """Return what an absolute ``http(s)://…`` URL selects."""
     matched = re.match(r"https?://[^/?#\\@]*(?=/)", url, re.ASCII | re.IGNORECASE)
     return read_target(url[matched.end() :]) if matched else None
 
 
-def _is_unmistakable(path: str) -> bool:
+def _is_canonical(path: str) -> bool:
     # An overlong `/` (`%c0%af`) is no UTF-8.
-    return _is_utf8(path) and not (DISGUISED.search(path) or DOT_SEGMENT.search(path) or JOINED.search(path))
+    return _is_utf8(path) and not (
+        ENCODED_UNSAFE.search(path) or DOT_SEGMENT.search(path) or JOINED_HEADER_VALUES.search(path)
+    )
 
 
 def _is_utf8(path: str) -> bool:

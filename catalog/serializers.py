@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from catalog import examples as sample
-from catalog.models import Status
+from catalog.models import ApiStatus
 from catalog.paths import normalise_path
 from catalog.upstreams import MAX_URL_LENGTH, refusal_of_upstream, refusal_of_url
 from stoa_cp.openapi.schema import examples
@@ -41,7 +41,7 @@ class ApiSerializer(StrictSerializer):
     rate_limit = ApiRateLimitSerializer(source="*", required=False, allow_null=True)
     public_url = StringField(read_only=True)
     openapi_url = StringField(max_length=MAX_URL_LENGTH, required=False, allow_blank=True)
-    status = serializers.ChoiceField(choices=Status.choices, required=False)
+    status = serializers.ChoiceField(choices=ApiStatus.choices, required=False)
     deprecated_at = MomentField(read_only=True, allow_null=True)
     sunset_at = MomentField(required=False, allow_null=True)
     created_at = MomentField(read_only=True)
@@ -72,7 +72,7 @@ class ApiSerializer(StrictSerializer):
 class NewApiSerializer(ApiSerializer):
     """The body of a registration: an API begins active."""
 
-    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status = serializers.ChoiceField(choices=ApiStatus.choices, read_only=True)
     sunset_at = MomentField(read_only=True, allow_null=True)
 
 

@@ -9,9 +9,9 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from catalog.models import Api, Status
+from catalog.models import Api, ApiStatus
 from stoa_cp.db.changes import apply_changes, as_json
-from stoa_cp.db.constraints import Duplicate, refusing
+from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import InvalidField, NotFound
 from stoa_cp.eventlog.emit import emit
@@ -39,7 +39,7 @@ class NewApi:
 
 
 @transaction.atomic
-def register_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
+def create_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
     """Offer an API at a path of the tenant's. Raises Duplicate if a live one has its name and version, or its path."""
     tenant = lock_tenant(tenant.id)
     api = Api(
@@ -53,7 +53,7 @@ def register_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
         requests_per_hour=new.requests_per_hour,
         openapi_url=new.openapi_url,
     )
-    with refusing(DUPLICATES):
+    with translate_violations(DUPLICATES):
         api.save(force_insert=True)
     emit("api.created", tenant_id=tenant.id, actor=by, data=snapshot(api))
     return api
@@ -66,12 +66,12 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
     Raises Duplicate as registration does, InvalidField for a sunset without a deprecation.
     """
     api = lock_api(api.id)
-    was_deprecated = api.status == Status.DEPRECATED
+    was_deprecated = api.status == ApiStatus.DEPRECATED
     changes = apply_changes(api, _with_dates(api, fields))
     if changes:
-        with refusing(DUPLICATES):
+        with translate_violations(DUPLICATES):
             api.save()
-        is_news = api.status == Status.DEPRECATED and not was_deprecated
+        is_news = api.status == ApiStatus.DEPRECATED and not was_deprecated
         event = "api.deprecated" if is_news else "api.updated"
         emit(event, tenant_id=api.tenant_id, actor=by, data=snapshot(api), changes=changes)
     return api
@@ -80,7 +80,7 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
 def _with_dates(api: Api, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields with the two dates that the status brings along: only a deprecated API has them."""
     sunset_at: datetime | None = fields.get("sunset_at", api.sunset_at)
-    if fields.get("status", api.status) == Status.DEPRECATED:
+    if fields.get("status", api.status) == ApiStatus.DEPRECATED:
         deprecated_at = api.deprecated_at or timezone.now()
         if sunset_at and sunset_at < deprecated_at:  # RFC 9745 §4
             raise InvalidField("sunset_at", _("The sunset must not be earlier than the deprecation."))

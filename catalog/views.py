@@ -24,7 +24,7 @@ from stoa_cp.rest.parameters import flag_parameter
 from stoa_cp.rest.parsers import StrictJSONParser
 from stoa_cp.rest.serializers import NothingSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
-from subscriptions.services import retire_api
+from subscriptions.services import delete_api_and_subscriptions
 from tenants.scoping import TenantScopedViewSet
 
 # What the query string of an import may say better than the document does.
@@ -63,7 +63,7 @@ class ApiViewSet(TenantScopedViewSet):
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = services.NewApi(**self.parse(NewApiSerializer))
-        return self.write(services.register_api, self.tenant, new, render=self.render_created)
+        return self.write(services.create_api, self.tenant, new, render=self.render_created)
 
     def partial_update(self, request: Any, tenant_id: str, api_id: str) -> HttpResponse:
         api = self.get_object()
@@ -72,7 +72,7 @@ class ApiViewSet(TenantScopedViewSet):
 
     def destroy(self, request: Any, tenant_id: str, api_id: str) -> HttpResponse:
         api, cascade = self.get_object(), flag_parameter(request, "cascade")
-        return self.write(retire_api, api, cascade=cascade, on=api, render=self.render_nothing)
+        return self.write(delete_api_and_subscriptions, api, cascade=cascade, on=api, render=self.render_nothing)
 
 
 @extend_schema(tags=["APIs"])
@@ -93,9 +93,9 @@ class ApiImportViewSet(TenantScopedViewSet):
         responses={HTTPStatus.CREATED: ApiSerializer},
     )
     def register(self, request: Any, tenant_id: str) -> HttpResponse:
-        wishes = {name: request.query_params[name] for name in WISHES if name in request.query_params}
-        new = read_registration(request.data, wishes)
-        return self.write(services.register_api, self.tenant, new, render=self.render_created)
+        overrides = {name: request.query_params[name] for name in WISHES if name in request.query_params}
+        new = read_registration(request.data, overrides)
+        return self.write(services.create_api, self.tenant, new, render=self.render_created)
 
     @property
     def collection_path(self) -> str:

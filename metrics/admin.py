@@ -8,18 +8,18 @@ from django.utils.translation import gettext_lazy as _
 
 from metrics.histograms.percentiles import read_sketch
 from metrics.models import Series, TrafficBatch, TrafficDelta
-from stoa_cp.console.pages import UncountedAdmin, column
+from stoa_cp.console.pages import LargeTableAdmin, column
 
 
 @admin.register(TrafficBatch)
-class TrafficBatchAdmin(UncountedAdmin):
+class TrafficBatchAdmin(LargeTableAdmin):
     list_display = ("batch_id", "reporter", "accepted", "refused", "received_at")
     search_fields = ("batch_id__exact", "reporter__exact")
     search_help_text = _("A batch’s id or a gateway’s, in full.")
 
 
 @admin.register(TrafficDelta)
-class TrafficDeltaAdmin(UncountedAdmin):
+class TrafficDeltaAdmin(LargeTableAdmin):
     list_display = ("minute", "tenant", "api", "subscription", "requests", "errors", "median")
     list_select_related = ("tenant", "api__tenant", "subscription")
     fields = ("minute", "last_request_at", "tenant", "api", "subscription", "requests", "errors", "median")
@@ -30,7 +30,7 @@ class TrafficDeltaAdmin(UncountedAdmin):
 
 
 @admin.register(Series)
-class SeriesAdmin(UncountedAdmin):
+class SeriesAdmin(LargeTableAdmin):
     list_display = ("tenant", "grain", "api", "subscription", "last_request_at")
     list_filter = ("grain",)
     list_select_related = ("tenant", "api__tenant", "subscription")

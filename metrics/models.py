@@ -65,7 +65,7 @@ class TrafficDelta(models.Model):
         indexes = [models.Index(fields=["tenant", "subscription", "minute"], name="delta_of_subscription")]
 
 
-class Grain(models.TextChoices):
+class Dimension(models.TextChoices):
     """Whose requests a series adds up."""
 
     TENANT = "tenant", _("Tenant")
@@ -77,7 +77,7 @@ class Series(models.Model):
     """Whose requests a rollup counts. A subscription's series without a subscription has the anonymous calls."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
-    grain = models.CharField(max_length=16, choices=Grain)
+    grain = models.CharField(max_length=16, choices=Dimension)
     api = models.ForeignKey(Api, null=True, on_delete=models.CASCADE, related_name="+")
     subscription = models.ForeignKey(Subscription, null=True, on_delete=models.CASCADE, related_name="+")
     last_request_at = models.DateTimeField()
@@ -91,9 +91,9 @@ class Series(models.Model):
                 fields=["tenant", "grain", "api", "subscription"], nulls_distinct=False, name="series_unique"
             ),
             models.CheckConstraint(
-                condition=Q(grain=Grain.TENANT, api=None, subscription=None)
-                | Q(grain=Grain.API, api__isnull=False, subscription=None)
-                | Q(grain=Grain.SUBSCRIPTION, api__isnull=False),
+                condition=Q(grain=Dimension.TENANT, api=None, subscription=None)
+                | Q(grain=Dimension.API, api__isnull=False, subscription=None)
+                | Q(grain=Dimension.SUBSCRIPTION, api__isnull=False),
                 name="series_names_its_grain",
             ),
         ]

@@ -13,10 +13,10 @@ from django.db.models.functions import TruncDay
 from django.utils import timezone
 
 from metrics.histograms.cumulative import decode_distribution
-from metrics.histograms.percentiles import Reading, read_sketch, read_status_classes
-from metrics.models import DayTraffic, Grain, Rollup, TrafficDelta
-from metrics.reporting.date_ranges import Span
-from metrics.rollups.resolutions import DAY, Level
+from metrics.histograms.percentiles import LatencySummary, read_sketch, read_status_classes
+from metrics.models import DayTraffic, Dimension, Rollup, TrafficDelta
+from metrics.reporting.date_ranges import DateRange
+from metrics.rollups.resolutions import DAY, Resolution
 from stoa_cp.db.prepared import fetch_all
 
 # The sketch is several times as long as the distribution, and sent only where that is missing or tells too little.
@@ -60,26 +60,26 @@ class Row(NamedTuple):
     sketch: bytes
 
 
-class Line(NamedTuple):
+class MetricPoint(NamedTuple):
     """One line of an answer. ``group`` is an id or a status class; None without one, and for calls without a key."""
 
     bucket: datetime
     group: str | None
-    reading: Reading
+    reading: LatencySummary
 
 
-def read_traffic(scope: Scope, span: Span, group_by: str | None = None) -> list[Line]:
+def read_traffic(scope: Scope, span: DateRange, group_by: str | None = None) -> list[MetricPoint]:
     """Return the buckets that had requests, in order of time, then of group."""
-    readings: dict[tuple[datetime, str | None], Reading] = defaultdict(Reading)
+    readings: dict[tuple[datetime, str | None], LatencySummary] = defaultdict(LatencySummary)
     for row in _rows(scope, span, group_by):
         bucket = span.bucket_of(row.moment)
         for group, reading in _read_groups(row, group_by):
             readings[bucket, group].include(reading)
-    lines = [Line(bucket, group, reading) for (bucket, group), reading in readings.items()]
+    lines = [MetricPoint(bucket, group, reading) for (bucket, group), reading in readings.items()]
     return sorted(lines, key=_position)
 
 
-def _read_groups(row: Row, group_by: str | None) -> Iterable[tuple[str | None, Reading]]:
+def _read_groups(row: Row, group_by: str | None) -> Iterable[tuple[str | None, LatencySummary]]:
     """Return what a row adds to each group."""
     match group_by:
         case GroupBy.STATUS:
@@ -92,35 +92,37 @@ def _read_groups(row: Row, group_by: str | None) -> Iterable[tuple[str | None, R
             return [(None, _read_row(row))]
 
 
-def _read_row(row: Row) -> Reading:
+def _read_row(row: Row) -> LatencySummary:
     if row.distribution is None:
         return read_sketch(row.sketch)
-    return Reading([decode_distribution(row.distribution)], row.errors)
+    return LatencySummary([decode_distribution(row.distribution)], row.errors)
 
 
-def fill_gaps(lines: list[Line], span: Span, group_by: str | None = None) -> list[Line]:
+def fill_gaps(lines: list[MetricPoint], span: DateRange, group_by: str | None = None) -> list[MetricPoint]:
     """Add an empty line for every bucket without requests; with groups, for each group that had any."""
     found = {(line.bucket, line.group): line for line in lines}
     groups = {line.group for line in lines} if group_by else {None}
     filled = [
-        found.get((bucket, group), Line(bucket, group, Reading())) for bucket in span.buckets() for group in groups
+        found.get((bucket, group), MetricPoint(bucket, group, LatencySummary()))
+        for bucket in span.buckets()
+        for group in groups
     ]
     return sorted(filled, key=_position)
 
 
-def total_of(lines: list[Line]) -> Reading:
+def total_of(lines: list[MetricPoint]) -> LatencySummary:
     """Return the reading of all lines together."""
-    total = Reading()
+    total = LatencySummary()
     for line in lines:
         total.include(line.reading)
     return total
 
 
-def _position(line: Line) -> tuple[datetime, str]:
+def _position(line: MetricPoint) -> tuple[datetime, str]:
     return line.bucket, line.group or ""
 
 
-def _rows(scope: Scope, span: Span, group_by: str | None) -> list[Row]:
+def _rows(scope: Scope, span: DateRange, group_by: str | None) -> list[Row]:
     """Return all that may add to the answer."""
     level = span.granularity.level
     named = {"api_id": scope.api_id, "subscription_id": scope.subscription_id}
@@ -142,22 +144,22 @@ def _read(model: type[Rollup]) -> QuerySet[Any]:
     return model._default_manager.using(settings.STOA_METRICS_DATABASE)  # noqa: SLF001 - Django documents it
 
 
-def _grain(scope: Scope, level: Level, group_by: str | None) -> Grain:
+def _grain(scope: Scope, level: Resolution, group_by: str | None) -> Dimension:
     """Return the coarsest grain that tells apart what is asked, as far as the level has it."""
     if scope.subscription_id or group_by == GroupBy.SUBSCRIPTION:
-        needed = Grain.SUBSCRIPTION
+        needed = Dimension.SUBSCRIPTION
     elif scope.api_id or group_by == GroupBy.API:
-        needed = Grain.API
+        needed = Dimension.API
     else:
-        needed = Grain.TENANT
-    return needed if needed in level.grains else Grain.SUBSCRIPTION
+        needed = Dimension.TENANT
+    return needed if needed in level.grains else Dimension.SUBSCRIPTION
 
 
 def requests_per_day(days: int) -> list[tuple[date, int]]:
     """Return all tenants' requests of each of the last ``days`` days, today last; days without any are 0."""
     today = DAY.bucket_of(timezone.now())
     first = today - timedelta(days=days - 1)
-    folded = _read(DayTraffic).filter(series__grain=Grain.TENANT, bucket__gte=first).values_list("bucket")
+    folded = _read(DayTraffic).filter(series__grain=Dimension.TENANT, bucket__gte=first).values_list("bucket")
     tail = TrafficDelta.objects.order_by().filter(minute__gte=first).values_list(TruncDay("minute"))
     counts: Counter[datetime] = Counter()
     for day, requests in folded.annotate(Sum("requests")).union(tail.annotate(Sum("requests")), all=True):
@@ -168,7 +170,7 @@ def requests_per_day(days: int) -> list[tuple[date, int]]:
 def top_tenants(days: int, limit: int) -> list[tuple[str, int]]:
     """Return the names of the tenants with most requests in the last ``days`` days, and how many, highest first."""
     first = DAY.bucket_of(timezone.now()) - timedelta(days=days - 1)
-    folded = _read(DayTraffic).filter(series__grain=Grain.TENANT, bucket__gte=first)
+    folded = _read(DayTraffic).filter(series__grain=Dimension.TENANT, bucket__gte=first)
     tail = TrafficDelta.objects.order_by().filter(minute__gte=first)
     counts: Counter[str] = Counter()
     for name, requests in (

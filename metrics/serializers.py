@@ -13,7 +13,7 @@ from metrics.reporting.date_ranges import GRANULARITIES
 from metrics.reporting.usage import usage_of
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer
-from subscriptions.models import Status, Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 
 
 class MetricsQuerySerializer(StrictSerializer):
@@ -94,7 +94,7 @@ class TenantUsageSerializer(UsageSerializer):
     application = serializers.CharField(source="subscription.application")
     api_id = serializers.CharField(source="subscription.api_id")
     plan = serializers.CharField(source="subscription.plan.slug")
-    status = serializers.ChoiceField(choices=Status.choices, source="subscription.status")
+    status = serializers.ChoiceField(choices=SubscriptionStatus.choices, source="subscription.status")
 
 
 class RecordSerializer(serializers.Serializer[Any]):

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from metrics.histograms.sketch import Sketch, cell_of
 from metrics.ingest.batches import Batch
-from metrics.ingest.grouping import MINUTE_SECONDS, Calls, Groups, Refusal, group_calls, judge_records
-from metrics.ingest.records import MAX_AGE, Judge
-from metrics.ingest.references import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, Directory, look_up
+from metrics.ingest.grouping import MINUTE_SECONDS, Groups, ParsedRecords, Refusal, group_calls, validate_records
+from metrics.ingest.records import MAX_AGE, RecordValidator
+from metrics.ingest.references import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, KnownReferences, look_up
 from metrics.models import TrafficBatch
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
@@ -68,10 +68,10 @@ def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE
     ``max_age`` None lets any past time through: for simulated traffic.
     """
     now = timezone.now()
-    calls, unreadable = judge_records(batch.records, Judge(now, max_age))
+    calls, unreadable = validate_records(batch.records, RecordValidator(now, max_age))
     groups = group_calls(calls)
     directory = look_up({api_id for _minute, api_id, _sub in groups}, {sub for _minute, _api_id, sub in groups})
-    known, unknown = _part(groups, calls, directory)
+    known, unknown = _split_known_and_refused(groups, calls, directory)
     refused = sorted(unreadable + unknown, key=lambda refusal: refusal.index)
     receipt = Receipt(accepted=len(batch.records) - len(refused), refused=refused)
     if receipt.accepted:
@@ -87,7 +87,9 @@ def forget_batches(now: datetime) -> int:
     return deleted
 
 
-def _part(groups: Groups, calls: Calls, directory: Directory) -> tuple[Groups, list[Refusal]]:
+def _split_known_and_refused(
+    groups: Groups, calls: ParsedRecords, directory: KnownReferences
+) -> tuple[Groups, list[Refusal]]:
     """Return the calls of what exists, and the refusals of the others."""
     known: Groups = {}
     refused = []
@@ -105,7 +107,7 @@ def _part(groups: Groups, calls: Calls, directory: Directory) -> tuple[Groups, l
     return known, refused
 
 
-def _make_deltas(groups: Groups, calls: Calls, directory: Directory) -> list[Delta]:
+def _make_deltas(groups: Groups, calls: ParsedRecords, directory: KnownReferences) -> list[Delta]:
     cells = [cell_of(record.status, record.latency_ms) for record in calls.records]
     deltas = []
     for (minute, api_id, subscription_id), places in groups.items():

@@ -8,7 +8,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any
 
-from subscriptions.models import Status, Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 
 SLOT = timedelta(minutes=10)
 BUSIEST_HOUR_UTC = 14
@@ -36,7 +36,9 @@ class Target:
 
 def choose_targets(tenant_name: str | None, chance: Random) -> list[Target]:
     """Return the active subscriptions of a tenant, or of all, a few of them calling much more than the rest."""
-    subscriptions = Subscription.objects.filter(status=Status.ACTIVE, api__deleted_at=None, tenant__deleted_at=None)
+    subscriptions = Subscription.objects.filter(
+        status=SubscriptionStatus.ACTIVE, api__deleted_at=None, tenant__deleted_at=None
+    )
     if tenant_name is not None:
         subscriptions = subscriptions.filter(tenant__name=tenant_name)
     rows = list(subscriptions.order_by("created_at", "id").values_list("api_id", "id"))

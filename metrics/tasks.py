@@ -16,7 +16,7 @@ def fold_traffic() -> None:
 
 
 @shared_task(name="metrics.keep_house")
-def keep_house() -> None:
+def maintain_tables() -> None:
     """Make the partitions of the near future, and let go of what is past its retention."""
     now = timezone.now()
     maintain_partitions(now)

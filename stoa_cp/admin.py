@@ -12,11 +12,11 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from stoa_cp.caching.models import CacheLease
-from stoa_cp.console.pages import ReadOnlyAdmin, UncountedAdmin, column, heading, shown_moment
-from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_datetime, row_header
+from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.ratelimit.models import Counter
-from stoa_cp.rest.models import StoredAnswer
+from stoa_cp.rest.models import IdempotencyRecord
 
 admin.site.index_title = _("Dashboard")
 admin.site.unregister(User)
@@ -43,11 +43,11 @@ class OperatorAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # t
     @column(_("User"), ordering="username", header=True)
     def person(self, user: User) -> list[str]:
         name = user.get_full_name() or user.username
-        return heading(name, user.username)
+        return row_header(name, user.username)
 
 
 @admin.register(Event)
-class EventAdmin(UncountedAdmin):
+class EventAdmin(LargeTableAdmin):
     list_display = ("timestamp", "shown_type", "tenant_id", "sequence", "actor", "request_id")
     list_display_links = ("shown_type",)
     search_fields = ("id__exact", "tenant_id__exact", "type__exact", "actor__exact", "request_id__exact")
@@ -93,40 +93,40 @@ class EventChainAdmin(ReadOnlyAdmin):
         return bytes(chain.hash).hex()
 
 
-@admin.register(EventDispatch)
-class EventDispatchAdmin(UncountedAdmin):
+@admin.register(OutboxEntry)
+class OutboxEntryAdmin(LargeTableAdmin):
     list_display = ("event_type", "tenant", "happened_at")
     list_select_related = ("event",)
     ordering = ("event__timestamp",)
 
     @column(_("Event"))
-    def event_type(self, dispatch: EventDispatch) -> str:
+    def event_type(self, dispatch: OutboxEntry) -> str:
         return dispatch.event.type
 
     @column(_("Tenant"))
-    def tenant(self, dispatch: EventDispatch) -> str:
+    def tenant(self, dispatch: OutboxEntry) -> str:
         return dispatch.event.tenant_id
 
     @column(_("Since"))
-    def happened_at(self, dispatch: EventDispatch) -> str | None:
-        return shown_moment(dispatch.event.timestamp)
+    def happened_at(self, dispatch: OutboxEntry) -> str | None:
+        return format_datetime(dispatch.event.timestamp)
 
 
 @admin.register(Counter)
-class CounterAdmin(UncountedAdmin):
+class CounterAdmin(LargeTableAdmin):
     list_display = ("key", "value", "expires_at")
     search_fields = ("key__exact",)
     ordering = ("key",)
 
 
 @admin.register(CacheLease)
-class CacheLeaseAdmin(UncountedAdmin):
+class CacheLeaseAdmin(LargeTableAdmin):
     list_display = ("holder", "valid_until", "confirmed_epoch")
     ordering = ("holder",)
 
 
-@admin.register(StoredAnswer)
-class StoredAnswerAdmin(UncountedAdmin):
+@admin.register(IdempotencyRecord)
+class IdempotencyRecordAdmin(LargeTableAdmin):
     list_display = ("created_at", "status")
     list_display_links = None  # all else of it is encrypted or a digest
     ordering = ("-created_at",)

@@ -10,9 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from metrics.models import TrafficDelta
-from stoa_cp.eventlog.models import EventChain, EventDispatch
-from tenants.models import Status as TenantStatus
-from tenants.models import Tenant
+from stoa_cp.eventlog.models import EventChain, OutboxEntry
+from tenants.models import Tenant, TenantStatus
 from webhooks.models import Delivery, DeliveryStatus
 
 
@@ -22,7 +21,7 @@ class BacklogCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield CounterMetricFamily("stoa_events_logged", "Events in all chains, to their heads.", _logged())
         yield GaugeMetricFamily(
-            "stoa_events_waiting", "Events that wait for their fan-out.", EventDispatch.objects.count()
+            "stoa_events_waiting", "Events that wait for their fan-out.", OutboxEntry.objects.count()
         )
         yield from _deliveries()
         yield GaugeMetricFamily(

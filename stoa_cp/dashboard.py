@@ -14,14 +14,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from metrics.queries import requests_per_day, top_tenants
-from stoa_cp.console.pages import grouped
-from subscriptions.models import Status, Subscription
-from subscriptions.queries import count_figures, count_waiting, longest_waiting
+from stoa_cp.console.pages import format_number
+from subscriptions.models import Subscription, SubscriptionStatus
+from subscriptions.queries import count_pending, count_subscriptions, oldest_pending
 
 DAYS = 30
 TOP_TENANTS = 5
 LONGEST_WAITING = 6
-PENDING_FILTER = f"status__exact={Status.PENDING_APPROVAL}"
+PENDING_FILTER = f"status__exact={SubscriptionStatus.PENDING_APPROVAL}"
 BLUE = "#3b82f6"
 GREY = "#9ca3af"
 PALE_BLUE = "rgba(59, 130, 246, 0.12)"  # on white and on black alike
@@ -71,12 +71,12 @@ def navigation(request: HttpRequest) -> list[Item]:
 def _operations(request: HttpRequest) -> list[Item]:
     subscriptions = _list_item(_("Subscriptions"), "vpn_key", "subscriptions.subscription")
     is_here = request.path.startswith(subscriptions["link"])
-    shows_pending = is_here and request.GET.get("status__exact") == Status.PENDING_APPROVAL
+    shows_pending = is_here and request.GET.get("status__exact") == SubscriptionStatus.PENDING_APPROVAL
     approvals = subscriptions | {
         "title": _("Approvals"),
         "icon": "approval",
         "link": f"{subscriptions['link']}?{PENDING_FILTER}",
-        "badge": count_waiting() or None,
+        "badge": count_pending() or None,
         "badge_variant": "warning",
         "active": shows_pending,
     }
@@ -105,29 +105,29 @@ def dashboard(request: HttpRequest, context: Item) -> Item:
     requests = sum(count for _day, count in per_day)
     return context | {
         "figures": _figures(),
-        "requests": grouped(requests),
+        "requests": format_number(requests),
         "requests_chart": _line_chart(per_day) if requests else "",
         "chart_options": json.dumps(CHART_OPTIONS),
-        "waiting": _table(longest_waiting(LONGEST_WAITING)),
+        "waiting": _table(oldest_pending(LONGEST_WAITING)),
         "waiting_link": f"{_link('subscriptions.subscription')}?{PENDING_FILTER}",
         "top_tenants": _bars(top_tenants(DAYS, TOP_TENANTS)),
     }
 
 
 def _figures() -> list[Item]:
-    figures = count_figures()
+    figures = count_subscriptions()
     subscriptions = _link("subscriptions.subscription")
     return [
-        {"title": _("Tenants"), "count": grouped(figures.tenants), "link": _link("tenants.tenant")},
-        {"title": _("APIs"), "count": grouped(figures.apis), "link": _link("catalog.api")},
+        {"title": _("Tenants"), "count": format_number(figures.tenants), "link": _link("tenants.tenant")},
+        {"title": _("APIs"), "count": format_number(figures.apis), "link": _link("catalog.api")},
         {
             "title": _("Active subscriptions"),
-            "count": grouped(figures.active_subscriptions),
-            "link": f"{subscriptions}?status__exact={Status.ACTIVE}",
+            "count": format_number(figures.active_subscriptions),
+            "link": f"{subscriptions}?status__exact={SubscriptionStatus.ACTIVE}",
         },
         {
             "title": _("Pending approvals"),
-            "count": grouped(figures.pending_approvals),
+            "count": format_number(figures.pending_approvals),
             "link": f"{subscriptions}?{PENDING_FILTER}",
         },
     ]
@@ -163,7 +163,7 @@ def _table(waiting: list[Subscription]) -> Item:
 def _bars(counts: list[tuple[str, int]]) -> list[Item]:
     """Return each name with its count and the length of its bar, in percent of the longest."""
     longest = max((count for _name, count in counts), default=1)
-    return [{"name": name, "count": grouped(count), "percent": 100 * count // longest} for name, count in counts]
+    return [{"name": name, "count": format_number(count), "percent": 100 * count // longest} for name, count in counts]
 
 
 def _page(subscription: Subscription) -> str:

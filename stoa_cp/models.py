@@ -1,17 +1,17 @@
 """Shows Django the rows of the kernel packages: it looks for models here and nowhere below."""
 
 from stoa_cp.caching.models import CacheLease
-from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.ratelimit.models import Counter
-from stoa_cp.rest.models import StoredAnswer
+from stoa_cp.rest.models import IdempotencyRecord
 
 __all__ = [
     "CacheLease",
     "Counter",
     "Event",
     "EventChain",
-    "EventDispatch",
+    "IdempotencyRecord",
+    "OutboxEntry",
     "SigningKeySet",
-    "StoredAnswer",
 ]

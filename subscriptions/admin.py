@@ -7,26 +7,34 @@ from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
 from apikeys.services import grant_access
-from stoa_cp.console.actions import Dialog, DialogForm, Done, ReasonForm, ask, moment_field, number_field
-from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, heading, shown_limit
+from stoa_cp.console.actions import (
+    ActionResult,
+    Dialog,
+    DialogForm,
+    ReasonForm,
+    datetime_field,
+    number_field,
+    service_action,
+)
+from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, format_limit, row_header
 from stoa_cp.domain.actors import Actor
 from subscriptions import services
-from subscriptions.models import Approval, Plan, Status, Subscription
+from subscriptions.models import Approval, Plan, Subscription, SubscriptionStatus
 from subscriptions.serializers import MAX_QUOTA, MAX_RATE_LIMIT
 
 STATUS_COLOURS = {
-    Status.PENDING_APPROVAL: "warning",
-    Status.ACTIVE: "success",
-    Status.SUSPENDED: "info",
-    Status.REJECTED: "danger",
-    Status.REVOKED: "danger",
-    Status.EXPIRED: "",
+    SubscriptionStatus.PENDING_APPROVAL: "warning",
+    SubscriptionStatus.ACTIVE: "success",
+    SubscriptionStatus.SUSPENDED: "info",
+    SubscriptionStatus.REJECTED: "danger",
+    SubscriptionStatus.REVOKED: "danger",
+    SubscriptionStatus.EXPIRED: "",
 }
 
 
 @admin.register(Plan)
 class PlanAdmin(ReadOnlyAdmin):
-    list_display = ("named", "tenant", "shown_rate_limit", "shown_quota", "shown_approval", "created_at")
+    list_display = ("name_column", "tenant", "shown_rate_limit", "shown_quota", "shown_approval", "created_at")
     list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "approval")
     list_select_related = ("tenant",)
     search_fields = ("id__exact", "slug", "name", "tenant__name")
@@ -39,16 +47,16 @@ class PlanAdmin(ReadOnlyAdmin):
     )
 
     @column(_("Plan"), ordering="name", header=True)
-    def named(self, plan: Plan) -> list[str]:
-        return heading(plan.name, plan.slug)
+    def name_column(self, plan: Plan) -> list[str]:
+        return row_header(plan.name, plan.slug)
 
     @column(_("Requests per hour"), ordering="rate_limit")
     def shown_rate_limit(self, plan: Plan) -> str:
-        return shown_limit(plan.rate_limit)
+        return format_limit(plan.rate_limit)
 
     @column(_("Requests per month"), ordering="quota")
     def shown_quota(self, plan: Plan) -> str:
-        return shown_limit(plan.quota)
+        return format_limit(plan.quota)
 
     @column(_("Approval"), ordering="approval", colours={Approval.MANUAL: "warning", Approval.AUTOMATIC: "success"})
     def shown_approval(self, plan: Plan) -> tuple[str, str]:
@@ -72,7 +80,7 @@ class TermsForm(DialogForm):
         max_value=MAX_QUOTA,
         required=False,
     )
-    expires_at = moment_field(label=_("Expires at"), help_text=_("UTC; empty is never"), required=False)
+    expires_at = datetime_field(label=_("Expires at"), help_text=_("UTC; empty is never"), required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,7 +97,7 @@ class TermsForm(DialogForm):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
-    list_display = ("named", "shown_api", "plan", "shown_status", "shown_rate_limit", "shown_quota", "created_at")
+    list_display = ("name_column", "shown_api", "plan", "shown_status", "shown_rate_limit", "shown_quota", "created_at")
     list_filter = (deleted_filter("tenant__deleted_at"), "status")
     list_select_related = ("api__tenant", "plan")
     search_fields = ("id__exact", "application", "api__name", "tenant__name")
@@ -102,8 +110,8 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     )
 
     @column(_("Application"), ordering="application", header=True)
-    def named(self, subscription: Subscription) -> list[str]:
-        return heading(subscription.application, subscription.id)
+    def name_column(self, subscription: Subscription) -> list[str]:
+        return row_header(subscription.application, subscription.id)
 
     @column(_("API"), ordering="api__name")
     def shown_api(self, subscription: Subscription) -> str:
@@ -115,13 +123,13 @@ class SubscriptionAdmin(ReadOnlyAdmin):
 
     @column(_("Rate limit"), ordering="rate_limit")
     def shown_rate_limit(self, subscription: Subscription) -> str | None:
-        return shown_limit(subscription.rate_limit) if subscription.decided_at else None
+        return format_limit(subscription.rate_limit) if subscription.decided_at else None
 
     @column(_("Quota"), ordering="quota")
     def shown_quota(self, subscription: Subscription) -> str | None:
-        return shown_limit(subscription.quota) if subscription.decided_at else None
+        return format_limit(subscription.quota) if subscription.decided_at else None
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Approve"),
             title=_("Approve subscription"),
@@ -129,57 +137,57 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             description=_("The consumer gets its API key at once."),
             form=TermsForm,
             variant=ActionVariant.PRIMARY,
-            offered=lambda subscription: subscription.status == Status.PENDING_APPROVAL,
+            is_available=lambda subscription: subscription.status == SubscriptionStatus.PENDING_APPROVAL,
         )
     )
-    def approve(self, subscription: Subscription, form: TermsForm, by: Actor) -> Done:
+    def approve(self, subscription: Subscription, form: TermsForm, by: Actor) -> ActionResult:
         access = grant_access(subscription, form.terms(), by=by)
         sentence = _("%(application)s is approved. This is its API key:")
-        return Done(sentence % {"application": subscription.application}, access.secret)
+        return ActionResult(sentence % {"application": subscription.application}, access.secret)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Reject"),
             title=_("Reject subscription"),
             icon="close",
-            description=_("The application may ask again."),
+            description=_("The application may service_action again."),
             form=ReasonForm,
             variant=ActionVariant.DANGER,
-            offered=lambda subscription: subscription.status == Status.PENDING_APPROVAL,
+            is_available=lambda subscription: subscription.status == SubscriptionStatus.PENDING_APPROVAL,
         )
     )
-    def reject(self, subscription: Subscription, form: ReasonForm, by: Actor) -> Done:
+    def reject(self, subscription: Subscription, form: ReasonForm, by: Actor) -> ActionResult:
         services.reject_subscription(subscription, form.cleaned_data["reason"], by=by)
-        return Done(_("%(application)s is rejected.") % {"application": subscription.application})
+        return ActionResult(_("%(application)s is rejected.") % {"application": subscription.application})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Suspend"),
             title=_("Suspend subscription"),
             icon="pause",
             description=_("Its keys are refused until it is resumed."),
             form=ReasonForm,
-            offered=lambda subscription: subscription.status == Status.ACTIVE,
+            is_available=lambda subscription: subscription.status == SubscriptionStatus.ACTIVE,
         )
     )
-    def suspend(self, subscription: Subscription, form: ReasonForm, by: Actor) -> Done:
+    def suspend(self, subscription: Subscription, form: ReasonForm, by: Actor) -> ActionResult:
         services.suspend_subscription(subscription, form.cleaned_data["reason"], by=by)
-        return Done(_("%(application)s is suspended.") % {"application": subscription.application})
+        return ActionResult(_("%(application)s is suspended.") % {"application": subscription.application})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Resume"),
             title=_("Resume subscription"),
             icon="play_arrow",
             description=_("Its keys work again at once."),
-            offered=lambda subscription: subscription.status == Status.SUSPENDED,
+            is_available=lambda subscription: subscription.status == SubscriptionStatus.SUSPENDED,
         )
     )
-    def resume(self, subscription: Subscription, _form: DialogForm, by: Actor) -> Done:
+    def resume(self, subscription: Subscription, _form: DialogForm, by: Actor) -> ActionResult:
         services.resume_subscription(subscription, by=by)
-        return Done(_("%(application)s is active again.") % {"application": subscription.application})
+        return ActionResult(_("%(application)s is active again.") % {"application": subscription.application})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Revoke"),
             title=_("Revoke subscription"),
@@ -187,9 +195,11 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             description=_("Every key of it stops at once. This cannot be undone."),
             form=ReasonForm,
             variant=ActionVariant.DANGER,
-            offered=lambda subscription: subscription.status in (Status.ACTIVE, Status.SUSPENDED),
+            is_available=lambda subscription: (
+                subscription.status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.SUSPENDED)
+            ),
         )
     )
-    def revoke(self, subscription: Subscription, form: ReasonForm, by: Actor) -> Done:
+    def revoke(self, subscription: Subscription, form: ReasonForm, by: Actor) -> ActionResult:
         services.revoke_subscription(subscription, form.cleaned_data["reason"], by=by)
-        return Done(_("%(application)s is revoked.") % {"application": subscription.application})
+        return ActionResult(_("%(application)s is revoked.") % {"application": subscription.application})

@@ -63,7 +63,7 @@ class Plan(models.Model):
         return self.name
 
 
-class Status(models.TextChoices):
+class SubscriptionStatus(models.TextChoices):
     """Where a subscription stands in its life."""
 
     PENDING_APPROVAL = "pending_approval", _("Pending approval")
@@ -75,7 +75,7 @@ class Status(models.TextChoices):
 
 
 # The statuses that something can still come of; the others are final.
-LIVE_STATUSES = (Status.PENDING_APPROVAL, Status.ACTIVE, Status.SUSPENDED)
+LIVE_STATUSES = (SubscriptionStatus.PENDING_APPROVAL, SubscriptionStatus.ACTIVE, SubscriptionStatus.SUSPENDED)
 
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
@@ -85,7 +85,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return self.filter(status__in=LIVE_STATUSES)
 
     def pending(self) -> "SubscriptionQuerySet":
-        return self.filter(status=Status.PENDING_APPROVAL)
+        return self.filter(status=SubscriptionStatus.PENDING_APPROVAL)
 
 
 class Subscription(models.Model):
@@ -96,7 +96,7 @@ class Subscription(models.Model):
     api = models.ForeignKey(Api, on_delete=models.PROTECT, related_name="subscriptions")
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="subscriptions")
     application = models.CharField(max_length=100)
-    status = models.CharField(max_length=20, choices=Status, default=Status.PENDING_APPROVAL)
+    status = models.CharField(max_length=20, choices=SubscriptionStatus, default=SubscriptionStatus.PENDING_APPROVAL)
     status_reason = models.CharField(max_length=500, blank=True)
     callback_url = models.CharField(max_length=2048, null=True, blank=True)
     callback_secret = models.BinaryField(null=True, blank=True)
@@ -116,7 +116,9 @@ class Subscription(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="subscription_newest_first"),
-            models.Index(fields=["expires_at"], name="subscription_expiring", condition=Q(status=Status.ACTIVE)),
+            models.Index(
+                fields=["expires_at"], name="subscription_expiring", condition=Q(status=SubscriptionStatus.ACTIVE)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="subscription_of_tenant"),
@@ -125,9 +127,10 @@ class Subscription(models.Model):
                 condition=Q(status__in=LIVE_STATUSES),
                 name="subscription_application_unique",
             ),
-            models.CheckConstraint(condition=Q(status__in=Status.values), name="subscription_status_known"),
+            models.CheckConstraint(condition=Q(status__in=SubscriptionStatus.values), name="subscription_status_known"),
             models.CheckConstraint(
-                condition=Q(decided_at__isnull=False) | Q(status__in=[Status.PENDING_APPROVAL, Status.REVOKED]),
+                condition=Q(decided_at__isnull=False)
+                | Q(status__in=[SubscriptionStatus.PENDING_APPROVAL, SubscriptionStatus.REVOKED]),
                 name="subscription_decision_has_a_date",
             ),
             models.CheckConstraint(

@@ -9,13 +9,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.changes import apply_changes, as_json
-from stoa_cp.db.constraints import Duplicate, refusing
+from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import DomainError, NotFound
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Approval, Plan, Subscription
-from tenants.models import Status as TenantStatus
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantStatus
 from tenants.services import activate_tenant, lock_tenant
 
 DUPLICATES = {"plan_slug_unique": Duplicate(_("A plan of this slug exists already."), field="slug")}
@@ -76,7 +75,7 @@ def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
         quota=new.quota,
         approval=new.approval,
     )
-    with refusing(DUPLICATES):
+    with translate_violations(DUPLICATES):
         plan.save(force_insert=True)
     emit("plan.created", tenant_id=tenant.id, actor=by, data=snapshot(plan))
     return plan

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from catalog.models import Api
-from subscriptions.models import Status, Subscription, SubscriptionQuerySet
+from subscriptions.models import Subscription, SubscriptionQuerySet, SubscriptionStatus
 from tenants.models import Tenant
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class SubscriptionCounts:
     """How much there is, without what went with a deleted tenant."""
 
     tenants: int
@@ -17,22 +17,22 @@ class Figures:
     pending_approvals: int
 
 
-def count_figures() -> Figures:
+def count_subscriptions() -> SubscriptionCounts:
     """Count what the dashboard begins with."""
-    return Figures(
+    return SubscriptionCounts(
         tenants=Tenant.objects.live().count(),
         apis=Api.objects.live().filter(tenant__deleted_at=None).count(),
-        active_subscriptions=_of_live_tenants().filter(status=Status.ACTIVE).count(),
-        pending_approvals=count_waiting(),
+        active_subscriptions=_of_live_tenants().filter(status=SubscriptionStatus.ACTIVE).count(),
+        pending_approvals=count_pending(),
     )
 
 
-def count_waiting() -> int:
+def count_pending() -> int:
     """Return how many subscriptions wait for an approver."""
     return _of_live_tenants().pending().count()
 
 
-def longest_waiting(limit: int) -> list[Subscription]:
+def oldest_pending(limit: int) -> list[Subscription]:
     """Return those that wait for an approver, the longest-waiting first, with their API, tenant and plan."""
     waiting = _of_live_tenants().pending().select_related("api__tenant", "plan")
     return list(waiting.order_by("created_at", "id")[:limit])

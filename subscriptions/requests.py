@@ -6,13 +6,13 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
-from stoa_cp.db.constraints import Duplicate, refusing
+from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Plan, Subscription
 from subscriptions.plans import set_up_tenant
-from subscriptions.services import give_callback_secret, snapshot
+from subscriptions.services import ensure_callback_secret, snapshot
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
@@ -45,9 +45,9 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
         callback_url=new.callback_url,
         created_by=by.id,
     )
-    callback_secret = give_callback_secret(subscription)
+    callback_secret = ensure_callback_secret(subscription)
     duplicate = Duplicate(_("This application has a live subscription to this API already."), field="application")
-    with refusing({"subscription_application_unique": duplicate}):
+    with translate_violations({"subscription_application_unique": duplicate}):
         subscription.save(force_insert=True)
     emit("subscription.created", tenant_id=tenant.id, actor=by, data=snapshot(subscription))
     return subscription, callback_secret

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 from subscriptions import examples as sample
-from subscriptions.models import Approval, Status
+from subscriptions.models import Approval, SubscriptionStatus
 
 MAX_RATE_LIMIT = 2_000_000_000  # requests per hour
 MAX_QUOTA = 10**15  # requests per month
@@ -45,7 +45,7 @@ class SubscriptionSerializer(StrictSerializer):
     api_id = StringField(read_only=True)
     plan = StringField(source="plan.slug", read_only=True)
     application = StringField(read_only=True)
-    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status = serializers.ChoiceField(choices=SubscriptionStatus.choices, read_only=True)
     status_reason = StringField(read_only=True)
     api_key = StringField(
         source="api_key_start",

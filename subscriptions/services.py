@@ -19,7 +19,7 @@ from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField, NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
-from subscriptions.models import LIVE_STATUSES, Status, Subscription
+from subscriptions.models import LIVE_STATUSES, Subscription, SubscriptionStatus
 
 
 class SubscriptionNotInState(WrongState):
@@ -74,11 +74,11 @@ def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor)
     Raises SubscriptionNotInState if somebody has decided already, SecondApproverRequired where the house demands one.
     """
     # Two approvers may click at once: the second waits here, then sees the first's decision.
-    subscription = lock_subscription(subscription, Status.PENDING_APPROVAL)
+    subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
     if settings.STOA_REQUIRE_SECOND_APPROVER and by.id == subscription.created_by:
         raise SecondApproverRequired
     _refuse_past(terms.expires_at)
-    subscription.status = Status.ACTIVE
+    subscription.status = SubscriptionStatus.ACTIVE
     subscription.rate_limit = terms.rate_limit
     subscription.quota = terms.quota
     subscription.expires_at = terms.expires_at
@@ -91,32 +91,32 @@ def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor)
 @transaction.atomic
 def reject_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
     """Turn the application down. Raises SubscriptionNotInState if somebody has decided already."""
-    subscription = lock_subscription(subscription, Status.PENDING_APPROVAL)
+    subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
     subscription.decided_by, subscription.decided_at = by.id, timezone.now()
-    return _move(subscription, Status.REJECTED, "subscription.rejected", reason=reason, by=by)
+    return _transition(subscription, SubscriptionStatus.REJECTED, "subscription.rejected", reason=reason, by=by)
 
 
 @transaction.atomic
 def suspend_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
     """Refuse the application's keys until it is resumed. Raises SubscriptionNotInState unless it is active."""
-    subscription = lock_subscription(subscription, Status.ACTIVE)
-    return _move(subscription, Status.SUSPENDED, "subscription.suspended", reason=reason, by=by)
+    subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
+    return _transition(subscription, SubscriptionStatus.SUSPENDED, "subscription.suspended", reason=reason, by=by)
 
 
 @transaction.atomic
 def resume_subscription(subscription: Subscription, *, by: Actor) -> Subscription:
     """Let a suspended application call again. Raises SubscriptionNotInState unless it is suspended."""
-    subscription = lock_subscription(subscription, Status.SUSPENDED)
-    return _move(subscription, Status.ACTIVE, "subscription.resumed", reason="", by=by)
+    subscription = lock_subscription(subscription, SubscriptionStatus.SUSPENDED)
+    return _transition(subscription, SubscriptionStatus.ACTIVE, "subscription.resumed", reason="", by=by)
 
 
 @transaction.atomic
 def revoke_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
     """Take access away for good; every key stops with this one row. Raises NotFound when it is over already."""
-    subscription = lock_subscription(subscription, *Status)
+    subscription = lock_subscription(subscription, *SubscriptionStatus)
     if not subscription.is_live:
         raise NotFound
-    return _move(subscription, Status.REVOKED, "subscription.revoked", reason=reason, by=by)
+    return _transition(subscription, SubscriptionStatus.REVOKED, "subscription.revoked", reason=reason, by=by)
 
 
 @transaction.atomic
@@ -134,14 +134,14 @@ def update_subscription(
         _refuse_past(subscription.expires_at)
     if not changes:
         return subscription, None
-    callback_secret = give_callback_secret(subscription)
+    callback_secret = ensure_callback_secret(subscription)
     subscription.save()
     data = snapshot(subscription)
     emit("subscription.updated", tenant_id=subscription.tenant_id, actor=by, data=data, changes=changes)
     return subscription, callback_secret
 
 
-def give_callback_secret(subscription: Subscription) -> str | None:
+def ensure_callback_secret(subscription: Subscription) -> str | None:
     """Set the secret that signs the callbacks, if there are any and have none yet; return it."""
     if not subscription.callback_url or subscription.callback_secret:
         return None
@@ -156,16 +156,16 @@ def expire_next_subscription() -> Subscription | None:
 
     One in a transaction: each holds its tenant's event chain, and two workers might take two chains in opposite order.
     """
-    due = Subscription.objects.filter(status=Status.ACTIVE, expires_at__lte=Now(), tenant__deleted_at=None)
+    due = Subscription.objects.filter(status=SubscriptionStatus.ACTIVE, expires_at__lte=Now(), tenant__deleted_at=None)
     rows = due.select_related("plan").order_by("expires_at")
     subscription = rows.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
     if subscription is None:
         return None
-    return _move(subscription, Status.EXPIRED, "subscription.expired", reason="", by=SYSTEM)
+    return _transition(subscription, SubscriptionStatus.EXPIRED, "subscription.expired", reason="", by=SYSTEM)
 
 
 @transaction.atomic
-def retire_api(api: Api, *, cascade: bool, by: Actor) -> None:
+def delete_api_and_subscriptions(api: Api, *, cascade: bool, by: Actor) -> None:
     """Delete an API, and with ``cascade`` revoke the subscriptions to it. Raises ApiInUse without."""
     api = lock_api(api.id)
     live = Subscription.objects.live().filter(api=api)
@@ -174,11 +174,11 @@ def retire_api(api: Api, *, cascade: bool, by: Actor) -> None:
     # All locked before the first event: somebody who holds one of them may be waiting for the event chain.
     locked = live.select_related("plan").select_for_update(of=("self",), no_key=True).order_by("id")
     for subscription in list(locked):
-        _move(subscription, Status.REVOKED, "subscription.revoked", reason="", by=by)
+        _transition(subscription, SubscriptionStatus.REVOKED, "subscription.revoked", reason="", by=by)
     delete_api(api, by=by)
 
 
-def lock_subscription(subscription: Subscription, *allowed: Status) -> Subscription:
+def lock_subscription(subscription: Subscription, *allowed: SubscriptionStatus) -> Subscription:
     """Lock a subscription until the end of the transaction.
 
     Raises SubscriptionNotInState unless its status is one of ``allowed``.
@@ -190,7 +190,9 @@ def lock_subscription(subscription: Subscription, *allowed: Status) -> Subscript
     return subscription
 
 
-def _move(subscription: Subscription, status: Status, event: str, *, reason: str, by: Actor) -> Subscription:
+def _transition(
+    subscription: Subscription, status: SubscriptionStatus, event: str, *, reason: str, by: Actor
+) -> Subscription:
     subscription.status, subscription.status_reason = status, reason
     subscription.save()
     emit(event, tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))

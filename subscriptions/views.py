@@ -13,7 +13,7 @@ from apikeys.services import Access, grant_access, subscribe
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.targets import TargetRefused, check_url
-from stoa_cp.rest.conditional import with_state
+from stoa_cp.rest.conditional import composite_version
 from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
 from subscriptions import plans, services
 from subscriptions.models import Plan, Subscription
@@ -111,7 +111,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = NewSubscription(**self.parse(NewSubscriptionSerializer))
-        refuse_target(new.callback_url)
+        check_callback_url(new.callback_url)
         return self.write(subscribe, self.tenant, new, render=self.render_new)
 
     def partial_update(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
@@ -119,7 +119,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
         fields = self.parse(SubscriptionSerializer, instance=subscription)
         if APPROVERS_FIELDS & fields.keys():
             require(self.actor, "subscriptions:decide")
-        refuse_target(fields.get("callback_url"))
+        check_callback_url(fields.get("callback_url"))
         return self.write(
             services.update_subscription, subscription, fields, on=subscription, render=self.render_changed
         )
@@ -159,10 +159,10 @@ class SubscriptionViewSet(TenantScopedViewSet):
         self.parse(NothingSerializer)
         return self.write(services.resume_subscription, subscription, on=subscription)
 
-    def version_of(self, resource: Any) -> str:
-        return with_state(resource.version, resource.api_key_start)
+    def etag_version(self, resource: Any) -> str:
+        return composite_version(resource.version, resource.api_key_start)
 
-    def read_again(self, resource: Model) -> Subscription:
+    def reload(self, resource: Model) -> Subscription:
         """Return the subscription as a read shows it, its newest key included."""
         return self.get_queryset().get(pk=resource.pk)
 
@@ -180,7 +180,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
         return self.render(access.subscription, once=access.shown_once())
 
 
-def refuse_target(callback_url: str | None) -> None:
+def check_callback_url(callback_url: str | None) -> None:
     """Raise InvalidField for a callback that we would never send to. Asks the resolver: before the transaction."""
     try:
         if callback_url:

@@ -9,18 +9,26 @@ from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
-from stoa_cp.console.actions import Dialog, DialogForm, Done, ReasonForm, ask, number_field, text_field
-from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, heading
+from stoa_cp.console.actions import (
+    ActionResult,
+    Dialog,
+    DialogForm,
+    ReasonForm,
+    number_field,
+    service_action,
+    text_field,
+)
+from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, row_header
 from stoa_cp.domain.actors import Actor
 from tenants import services
-from tenants.models import Status, Tenant, Tier
+from tenants.models import Tenant, TenantStatus, Tier
 from tenants.serializers import NewTenantSerializer
 
 STATUS_COLOURS = {
-    Status.PROVISIONING: "info",
-    Status.ACTIVE: "success",
-    Status.SUSPENDED: "warning",
-    Status.DELETED: "danger",
+    TenantStatus.PROVISIONING: "info",
+    TenantStatus.ACTIVE: "success",
+    TenantStatus.SUSPENDED: "warning",
+    TenantStatus.DELETED: "danger",
 }
 TIER_COLOURS = {Tier.FREE: "", Tier.STARTER: "info", Tier.BUSINESS: "primary", Tier.ENTERPRISE: "success"}
 NEW_TENANT_FIELDS = ("name", "tier", "admin_email", "region")
@@ -75,7 +83,7 @@ class LimitsForm(DialogForm):
 
 @admin.register(Tenant)
 class TenantAdmin(ReadOnlyAdmin):
-    list_display = ("named", "shown_tier", "shown_status", "region", "admin_email", "created_at")
+    list_display = ("name_column", "shown_tier", "shown_status", "region", "admin_email", "created_at")
     list_filter = (DeletedFilter, "status", "tier", "region")
     search_fields = ("id__exact", "name", "admin_email")
     actions_list = ("create",)
@@ -88,8 +96,8 @@ class TenantAdmin(ReadOnlyAdmin):
     )
 
     @column(_("Name"), ordering="name", header=True)
-    def named(self, tenant: Tenant) -> list[str]:
-        return heading(tenant.name, tenant.id)
+    def name_column(self, tenant: Tenant) -> list[str]:
+        return row_header(tenant.name, tenant.id)
 
     @column(_("Tier"), ordering="tier", colours=TIER_COLOURS)
     def shown_tier(self, tenant: Tenant) -> tuple[str, str]:
@@ -99,7 +107,7 @@ class TenantAdmin(ReadOnlyAdmin):
     def shown_status(self, tenant: Tenant) -> tuple[str, str]:
         return tenant.status, tenant.get_status_display()
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("New tenant"),
             title=_("Create a tenant"),
@@ -110,62 +118,62 @@ class TenantAdmin(ReadOnlyAdmin):
             variant=ActionVariant.PRIMARY,
         )
     )
-    def create(self, _row: None, form: NewTenantForm, by: Actor) -> Done:
+    def create(self, _row: None, form: NewTenantForm, by: Actor) -> ActionResult:
         new = services.NewTenant(**{name: form.cleaned_data[name] for name in NEW_TENANT_FIELDS})
         tenant = services.create_tenant(new, by=by)
-        return Done(_("%(name)s is being set up.") % {"name": tenant.name})
+        return ActionResult(_("%(name)s is being set up.") % {"name": tenant.name})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Change limits"),
             title=_("Change tier and limits"),
             icon="speed",
             description=_("They hold from the next call on; what was counted this hour stays."),
             form=LimitsForm,
-            offered=lambda tenant: tenant.status != Status.DELETED,
+            is_available=lambda tenant: tenant.status != TenantStatus.DELETED,
         )
     )
-    def change_limits(self, tenant: Tenant, form: LimitsForm, by: Actor) -> Done:
+    def change_limits(self, tenant: Tenant, form: LimitsForm, by: Actor) -> ActionResult:
         tenant = services.update_tenant(tenant, {name: form.cleaned_data[name] for name in LIMITS}, by=by)
-        return Done(_("%(name)s has its new limits.") % {"name": tenant.name})
+        return ActionResult(_("%(name)s has its new limits.") % {"name": tenant.name})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Suspend"),
             title=_("Suspend the tenant"),
             icon="pause",
             description=_("All of its keys are refused until it is resumed."),
             form=ReasonForm,
-            offered=lambda tenant: tenant.status == Status.ACTIVE,
+            is_available=lambda tenant: tenant.status == TenantStatus.ACTIVE,
         )
     )
-    def suspend(self, tenant: Tenant, form: ReasonForm, by: Actor) -> Done:
+    def suspend(self, tenant: Tenant, form: ReasonForm, by: Actor) -> ActionResult:
         services.suspend_tenant(tenant, form.cleaned_data["reason"], by=by)
-        return Done(_("%(name)s is suspended.") % {"name": tenant.name})
+        return ActionResult(_("%(name)s is suspended.") % {"name": tenant.name})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Resume"),
             title=_("Resume the tenant"),
             icon="play_arrow",
             description=_("Its keys work again at once."),
-            offered=lambda tenant: tenant.status == Status.SUSPENDED,
+            is_available=lambda tenant: tenant.status == TenantStatus.SUSPENDED,
         )
     )
-    def resume(self, tenant: Tenant, _form: DialogForm, by: Actor) -> Done:
+    def resume(self, tenant: Tenant, _form: DialogForm, by: Actor) -> ActionResult:
         services.resume_tenant(tenant, by=by)
-        return Done(_("%(name)s is active again.") % {"name": tenant.name})
+        return ActionResult(_("%(name)s is active again.") % {"name": tenant.name})
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Delete"),
             title=_("Delete the tenant"),
             icon="delete",
             description=_("Its APIs, subscriptions, keys and webhooks end with it. This cannot be undone."),
             variant=ActionVariant.DANGER,
-            offered=lambda tenant: tenant.status != Status.DELETED,
+            is_available=lambda tenant: tenant.status != TenantStatus.DELETED,
         )
     )
-    def close(self, tenant: Tenant, _form: DialogForm, by: Actor) -> Done:
+    def close(self, tenant: Tenant, _form: DialogForm, by: Actor) -> ActionResult:
         services.delete_tenant(tenant, by=by)
-        return Done(_("%(name)s is deleted.") % {"name": tenant.name})
+        return ActionResult(_("%(name)s is deleted.") % {"name": tenant.name})

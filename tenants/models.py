@@ -43,7 +43,7 @@ class Tier(models.TextChoices):
 CALLS_PER_HOUR = {Tier.FREE: 100, Tier.STARTER: 1_000, Tier.BUSINESS: 10_000, Tier.ENTERPRISE: 100_000}
 
 
-class Status(models.TextChoices):
+class TenantStatus(models.TextChoices):
     """Where a tenant stands in its life."""
 
     PROVISIONING = "provisioning", _("Provisioning")
@@ -69,7 +69,7 @@ class Tenant(models.Model):
     id = IdField(prefix="ten")
     name = models.CharField(max_length=63, validators=[RegexValidator(rf"^{NAME_PATTERN}\Z")])
     tier = models.CharField(max_length=16, choices=Tier)
-    status = models.CharField(max_length=16, choices=Status, default=Status.PROVISIONING)
+    status = models.CharField(max_length=16, choices=TenantStatus, default=TenantStatus.PROVISIONING)
     status_reason = models.CharField(max_length=500, blank=True)
     admin_email = models.EmailField()
     region = models.CharField(max_length=32)
@@ -91,14 +91,14 @@ class Tenant(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="tenant_name_unique"),
             models.CheckConstraint(condition=Q(tier__in=Tier.values), name="tenant_tier_known"),
-            models.CheckConstraint(condition=Q(status__in=Status.values), name="tenant_status_known"),
+            models.CheckConstraint(condition=Q(status__in=TenantStatus.values), name="tenant_status_known"),
             models.CheckConstraint(
                 condition=Q(rate_limit_multiplier__gte=0.1, rate_limit_multiplier__lte=100),
                 name="tenant_multiplier_in_range",
             ),
             models.CheckConstraint(
-                condition=Q(status=Status.DELETED, deleted_at__isnull=False)
-                | (~Q(status=Status.DELETED) & Q(deleted_at=None)),
+                condition=Q(status=TenantStatus.DELETED, deleted_at__isnull=False)
+                | (~Q(status=TenantStatus.DELETED) & Q(deleted_at=None)),
                 name="tenant_deleted_has_a_date",
             ),
         ]

@@ -10,7 +10,7 @@ from stoa_cp.db.ids import is_id
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import NotFound
-from tenants.models import NAME_PATTERN, Status, Tenant, TenantQuerySet
+from tenants.models import NAME_PATTERN, Tenant, TenantQuerySet, TenantStatus
 
 
 def visible_tenants(actor: Actor) -> TenantQuerySet:
@@ -58,5 +58,5 @@ def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -
 
 def waiting_tenants() -> list[str]:
     """Return the ids of up to 100 tenants that have not been set up yet, oldest first."""
-    waiting = Tenant.objects.live().filter(status=Status.PROVISIONING).order_by("created_at", "id")
+    waiting = Tenant.objects.live().filter(status=TenantStatus.PROVISIONING).order_by("created_at", "id")
     return list(waiting.values_list("id", flat=True)[:100])

@@ -15,8 +15,8 @@ class TenantScopedViewSet(ControlPlaneViewSet):
     tenant: Tenant
 
     def check_permissions(self, request: Request) -> None:
-        holder = request.budget.holder  # type: ignore[attr-defined]  # set by the gate
-        self.tenant = find_tenant(self.actor, self.kwargs["tenant_id"], known=holder)
+        tenant = request.rate_limit.tenant  # type: ignore[attr-defined]  # set by the gate
+        self.tenant = find_tenant(self.actor, self.kwargs["tenant_id"], known=tenant)
         super().check_permissions(request)
 
     def check_precondition(self, resource: Model) -> None:

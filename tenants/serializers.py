@@ -16,7 +16,7 @@ from stoa_cp.rest.serializers import (
     WholeNumberField,
 )
 from tenants import examples as sample
-from tenants.models import NAME_PATTERN, RESERVED_NAMES, Status, Tier
+from tenants.models import NAME_PATTERN, RESERVED_NAMES, TenantStatus, Tier
 
 
 class TierField(serializers.ChoiceField):
@@ -39,7 +39,7 @@ class TenantSerializer(StrictSerializer):
     id = StringField(read_only=True)
     name = StringField(read_only=True)
     tier = TierField(choices=Tier.choices)
-    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status = serializers.ChoiceField(choices=TenantStatus.choices, read_only=True)
     status_reason = StringField(read_only=True)
     admin_email = serializers.EmailField(max_length=254)
     region = StringField()
@@ -62,7 +62,7 @@ class MembershipSerializer(StrictSerializer):
     id = StringField(read_only=True)
     name = StringField(read_only=True)
     tier = serializers.ChoiceField(choices=Tier.choices, read_only=True)
-    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status = serializers.ChoiceField(choices=TenantStatus.choices, read_only=True)
 
 
 class AllowanceSerializer(StrictSerializer):

@@ -9,12 +9,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.changes import apply_changes, as_json
-from stoa_cp.db.constraints import Duplicate, refusing
+from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.jobs.enqueue import ring
-from tenants.models import Status, Tenant
+from stoa_cp.jobs.enqueue import enqueue_on_commit
+from tenants.models import Tenant, TenantStatus
 
 SET_UP_TASK = "tenants.set_up_tenant"
 
@@ -52,10 +52,12 @@ def create_tenant(new: NewTenant, *, by: Actor) -> Tenant:
         rate_limit_multiplier=new.rate_limit_multiplier,
         rate_limit_per_hour=new.rate_limit_per_hour,
     )
-    with refusing({"tenant_name_unique": Duplicate(_("A tenant of this name exists already."), field="name")}):
+    with translate_violations(
+        {"tenant_name_unique": Duplicate(_("A tenant of this name exists already."), field="name")}
+    ):
         tenant.save(force_insert=True)
     emit("tenant.created", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
-    ring(SET_UP_TASK, tenant.id)
+    enqueue_on_commit(SET_UP_TASK, tenant.id)
     return tenant
 
 
@@ -63,9 +65,9 @@ def create_tenant(new: NewTenant, *, by: Actor) -> Tenant:
 def activate_tenant(tenant: Tenant, *, by: Actor) -> Tenant:
     """Open a tenant whose set-up is complete. Raises TenantNotInState unless it is provisioning."""
     tenant = lock_tenant(tenant.id)
-    if tenant.status != Status.PROVISIONING:
+    if tenant.status != TenantStatus.PROVISIONING:
         raise TenantNotInState(tenant)
-    tenant.status = Status.ACTIVE
+    tenant.status = TenantStatus.ACTIVE
     tenant.save()
     emit("tenant.activated", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     return tenant
@@ -86,9 +88,9 @@ def update_tenant(tenant: Tenant, fields: Mapping[str, Any], *, by: Actor) -> Te
 def suspend_tenant(tenant: Tenant, reason: str, *, by: Actor) -> Tenant:
     """Refuse all of the tenant's keys from now on. Raises TenantNotInState unless it is active."""
     tenant = lock_tenant(tenant.id)
-    if tenant.status != Status.ACTIVE:
+    if tenant.status != TenantStatus.ACTIVE:
         raise TenantNotInState(tenant)
-    tenant.status, tenant.status_reason = Status.SUSPENDED, reason
+    tenant.status, tenant.status_reason = TenantStatus.SUSPENDED, reason
     tenant.save()
     emit("tenant.suspended", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     return tenant
@@ -98,9 +100,9 @@ def suspend_tenant(tenant: Tenant, reason: str, *, by: Actor) -> Tenant:
 def resume_tenant(tenant: Tenant, *, by: Actor) -> Tenant:
     """Let a suspended tenant's keys work again. Raises TenantNotInState unless it is suspended."""
     tenant = lock_tenant(tenant.id)
-    if tenant.status != Status.SUSPENDED:
+    if tenant.status != TenantStatus.SUSPENDED:
         raise TenantNotInState(tenant)
-    tenant.status, tenant.status_reason = Status.ACTIVE, ""
+    tenant.status, tenant.status_reason = TenantStatus.ACTIVE, ""
     tenant.save()
     emit("tenant.resumed", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     return tenant
@@ -110,7 +112,7 @@ def resume_tenant(tenant: Tenant, *, by: Actor) -> Tenant:
 def delete_tenant(tenant: Tenant, *, by: Actor) -> None:
     """Delete a tenant with everything in it: one row, since all that is inside is reached through it."""
     tenant = lock_tenant(tenant.id)
-    tenant.status, tenant.deleted_at = Status.DELETED, timezone.now()
+    tenant.status, tenant.deleted_at = TenantStatus.DELETED, timezone.now()
     tenant.save()
     emit("tenant.deleted", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
 

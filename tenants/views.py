@@ -45,7 +45,7 @@ class MeViewSet(ControlPlaneViewSet):
             "roles": sorted(self.actor.roles),
             "tenants": tenants,
             "tier": tenants[0].tier if tenants else None,
-            "rate_limit": request.allowance,
+            "rate_limit": request.rate_limit_status,
         }
         return Response(self.get_serializer(identity).data)
 

@@ -10,9 +10,8 @@ from apikeys.models import ApiKey, KeySecret
 from apikeys.services import shown_start
 from catalog.models import Api, Gateway
 from stoa_cp.crypto.credentials import digest, new_credential
-from subscriptions.models import Plan, Status, Subscription
-from tenants.models import Status as TenantStatus
-from tenants.models import Tenant
+from subscriptions.models import Plan, Subscription, SubscriptionStatus
+from tenants.models import Tenant, TenantStatus
 
 
 class TenantFactory(DjangoModelFactory[Tenant]):
@@ -67,7 +66,7 @@ class SubscriptionFactory(DjangoModelFactory[Subscription]):
 
     class Params:
         active = factory.Trait(
-            status=Status.ACTIVE,
+            status=SubscriptionStatus.ACTIVE,
             rate_limit=1_000,
             quota=50_000,
             decided_by="alice",

@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.paginator import InfinitePaginator
 
-from stoa_cp.console.actions import Dialog, DialogForm, Done, ReasonForm, ask
-from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, heading
+from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, ReasonForm, service_action
+from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, row_header
 from stoa_cp.domain.actors import Actor
 from webhooks import services
 from webhooks.delivery import replay as delivery_replay
-from webhooks.models import Attempt, Delivery, DeliveryStatus, Status, Webhook
+from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook, WebhookStatus
 
-STATUS_COLOURS = {Status.ENABLED: "success", Status.DISABLED: "danger"}
+STATUS_COLOURS = {WebhookStatus.ENABLED: "success", WebhookStatus.DISABLED: "danger"}
 DELIVERY_COLOURS = {
     DeliveryStatus.PENDING: "info",
     DeliveryStatus.DELIVERED: "success",
@@ -28,7 +28,7 @@ DELIVERY_COLOURS = {
 @admin.register(Webhook)
 class WebhookAdmin(ReadOnlyAdmin):
     list_display = (
-        "named",
+        "name_column",
         "tenant",
         "shown_status",
         "disabled_reason",
@@ -39,7 +39,7 @@ class WebhookAdmin(ReadOnlyAdmin):
     list_filter = (DeletedFilter, "status")
     list_select_related = ("tenant",)
     search_fields = ("id__exact", "url", "tenant__name", "tenant__id__exact", "subscription__id__exact")
-    actions_row = actions_detail = ("enable", "disable", "try_out")
+    actions_row = actions_detail = ("enable", "disable", "send_test")
     fieldsets = (
         (None, {"fields": (("id", "tenant"), ("url", "subscription"), ("shown_events", "description"))}),
         (_("Health"), {"fields": (("status", "disabled_reason"), ("failing_since", "failure_count"))}),
@@ -48,8 +48,8 @@ class WebhookAdmin(ReadOnlyAdmin):
     )
 
     @column(_("URL"), ordering="url", header=True)
-    def named(self, webhook: Webhook) -> list[str]:
-        return heading(webhook.url, webhook.id)
+    def name_column(self, webhook: Webhook) -> list[str]:
+        return row_header(webhook.url, webhook.id)
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
     def shown_status(self, webhook: Webhook) -> tuple[str, str]:
@@ -59,44 +59,44 @@ class WebhookAdmin(ReadOnlyAdmin):
     def shown_events(self, webhook: Webhook) -> str:
         return ", ".join(webhook.events)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Enable"),
             title=_("Enable the webhook"),
             icon="play_arrow",
             description=_("What is pending is delivered now."),
-            offered=lambda webhook: webhook.status == Status.DISABLED and webhook.deleted_at is None,
+            is_available=lambda webhook: webhook.status == WebhookStatus.DISABLED and webhook.deleted_at is None,
         )
     )
-    def enable(self, webhook: Webhook, _form: DialogForm, by: Actor) -> Done:
-        services.update_webhook(webhook, {"status": Status.ENABLED}, by=by)
-        return Done(_("The webhook is enabled."))
+    def enable(self, webhook: Webhook, _form: DialogForm, by: Actor) -> ActionResult:
+        services.update_webhook(webhook, {"status": WebhookStatus.ENABLED}, by=by)
+        return ActionResult(_("The webhook is enabled."))
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Disable"),
             title=_("Disable the webhook"),
             icon="pause",
             description=_("Nothing is sent until it is enabled; new events are not kept for it."),
             form=ReasonForm,
-            offered=lambda webhook: webhook.status == Status.ENABLED and webhook.deleted_at is None,
+            is_available=lambda webhook: webhook.status == WebhookStatus.ENABLED and webhook.deleted_at is None,
         )
     )
-    def disable(self, webhook: Webhook, form: ReasonForm, by: Actor) -> Done:
+    def disable(self, webhook: Webhook, form: ReasonForm, by: Actor) -> ActionResult:
         services.disable_webhook(webhook, form.cleaned_data["reason"], by=by)
-        return Done(_("The webhook is disabled."))
+        return ActionResult(_("The webhook is disabled."))
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Send a test"),
             title=_("Send a test event"),
             icon="send",
-            offered=lambda webhook: webhook.status == Status.ENABLED and webhook.deleted_at is None,
+            is_available=lambda webhook: webhook.status == WebhookStatus.ENABLED and webhook.deleted_at is None,
         )
     )
-    def try_out(self, webhook: Webhook, _form: DialogForm, by: Actor) -> Done:
+    def send_test(self, webhook: Webhook, _form: DialogForm, by: Actor) -> ActionResult:
         delivery = services.send_test(webhook, by=by)
-        return Done(_("%(id)s is on its way.") % {"id": delivery.id})
+        return ActionResult(_("%(id)s is on its way.") % {"id": delivery.id})
 
 
 class AttemptInline(TabularInline):  # type: ignore[misc]  # the package publishes no types
@@ -114,7 +114,7 @@ class AttemptInline(TabularInline):  # type: ignore[misc]  # the package publish
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
-    list_display = ("named", "webhook", "tenant", "shown_status", "attempt", "next_attempt_at", "created_at")
+    list_display = ("name_column", "webhook", "tenant", "shown_status", "attempt", "next_attempt_at", "created_at")
     list_filter = ("status",)
     list_select_related = ("webhook", "event", "tenant")
     search_fields = ("id__exact", "event__id__exact", "webhook__id__exact", "tenant__id__exact")
@@ -130,8 +130,8 @@ class DeliveryAdmin(ReadOnlyAdmin):
     )
 
     @column(_("Event"), header=True)
-    def named(self, delivery: Delivery) -> list[str]:
-        return heading(delivery.event.type, delivery.id)
+    def name_column(self, delivery: Delivery) -> list[str]:
+        return row_header(delivery.event.type, delivery.id)
 
     @column(_("Status"), ordering="status", colours=DELIVERY_COLOURS)
     def shown_status(self, delivery: Delivery) -> tuple[str, str]:
@@ -142,7 +142,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
         body = json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False)
         return format_html('<pre class="font-mono text-xs whitespace-pre-wrap">{}</pre>', body)
 
-    @ask(
+    @service_action(
         Dialog(
             label=_("Send again"),
             title=_("Send the delivery again"),
@@ -150,6 +150,6 @@ class DeliveryAdmin(ReadOnlyAdmin):
             description=_("The receiver sees the same webhook-id, and may ignore what it has seen."),
         )
     )
-    def send_again(self, delivery: Delivery, _form: DialogForm, by: Actor) -> Done:
+    def send_again(self, delivery: Delivery, _form: DialogForm, by: Actor) -> ActionResult:
         delivery_replay.redeliver(delivery, by=by)
-        return Done(_("%(id)s is on its way.") % {"id": delivery.id})
+        return ActionResult(_("%(id)s is on its way.") % {"id": delivery.id})

@@ -25,7 +25,7 @@ from webhooks.delivery.client import Failure
 from webhooks.event_types import patterns_matching
 
 
-class Status(models.TextChoices):
+class WebhookStatus(models.TextChoices):
     """Whether a webhook receives anything."""
 
     ENABLED = "enabled", _("Enabled")
@@ -43,7 +43,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.live().filter(subscription=None)
 
     def enabled(self) -> "WebhookQuerySet":
-        return self.live().filter(status=Status.ENABLED)
+        return self.live().filter(status=WebhookStatus.ENABLED)
 
 
 class Webhook(models.Model):
@@ -61,7 +61,7 @@ class Webhook(models.Model):
     url = models.CharField("URL", max_length=MAX_URL_LENGTH)
     events = models.JSONField()
     description = models.CharField(max_length=500, blank=True)
-    status = models.CharField(max_length=16, choices=Status, default=Status.ENABLED)
+    status = models.CharField(max_length=16, choices=WebhookStatus, default=WebhookStatus.ENABLED)
     disabled_reason = models.CharField(max_length=500, blank=True)
     secret = models.BinaryField()
     secret_hint = models.CharField(max_length=16, blank=True)
@@ -89,7 +89,7 @@ class Webhook(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="webhook_of_tenant"),
-            models.CheckConstraint(condition=Q(status__in=Status.values), name="webhook_status_known"),
+            models.CheckConstraint(condition=Q(status__in=WebhookStatus.values), name="webhook_status_known"),
             models.CheckConstraint(
                 condition=Q(previous_secret=None, previous_secret_valid_until=None)
                 | Q(previous_secret__isnull=False, previous_secret_valid_until__isnull=False),
@@ -119,7 +119,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def pending(self) -> "DeliveryQuerySet":
         return self.filter(status=DeliveryStatus.PENDING)
 
-    def settled_or_waiting(self) -> "DeliveryQuerySet":
+    def not_leased(self) -> "DeliveryQuerySet":
         """Leave out what a worker holds a lease on, that is, what may be on the wire now."""
         return self.exclude(token__isnull=False, next_attempt_at__gt=Now())
 

@@ -13,7 +13,7 @@ from webhooks import examples as sample
 from webhooks.delivery.client import Failure
 from webhooks.delivery.signing import BASE64, PREFIX, SecretRefused, parse_secret
 from webhooks.event_types import patterns
-from webhooks.models import DeliveryStatus, Status
+from webhooks.models import DeliveryStatus, WebhookStatus
 from webhooks.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 
 PATTERNS = frozenset(patterns())
@@ -77,7 +77,7 @@ class WebhookSerializer(StrictSerializer):
     url = TargetUrlField()
     events = serializers.ListField(child=PatternField(), min_length=1, max_length=len(PATTERNS))
     description = StringField(max_length=500, allow_blank=True, required=False)
-    status = serializers.ChoiceField(choices=Status.choices, required=False)
+    status = serializers.ChoiceField(choices=WebhookStatus.choices, required=False)
     disabled_reason = StringField(read_only=True)
     secret_hint = StringField(read_only=True, help_text=_("How the secret ends, to tell it from others."))
     secret_strength = serializers.SerializerMethodField(help_text=_("“weak” for fewer than 24 bytes."))
@@ -104,7 +104,7 @@ class SignedWebhookSerializer(WebhookSerializer):
 class NewWebhookSerializer(WebhookSerializer):
     """The body of a creation: the secret is said once, here, and the webhook begins enabled."""
 
-    status = serializers.ChoiceField(choices=Status.choices, read_only=True)
+    status = serializers.ChoiceField(choices=WebhookStatus.choices, read_only=True)
     secret = SecretField(required=False, help_text=_("Base64, with or without “whsec_”; one is made if absent."))
 
 

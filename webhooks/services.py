@@ -15,13 +15,13 @@ from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.jobs.enqueue import ring
+from stoa_cp.jobs.enqueue import enqueue_on_commit
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 from webhooks.delivery.fan_out import DELIVER_TASK
 from webhooks.delivery.payloads import body_of
-from webhooks.delivery.signing import hint_of, is_weak, parse_secret, spell_secret
-from webhooks.models import Delivery, DeliveryStatus, Status, Webhook
+from webhooks.delivery.signing import format_secret, is_weak, mask_secret, parse_secret
+from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 
 MAX_WEBHOOKS_PER_TENANT = 20
 DEFAULT_OVERLAP_SECONDS = 86_400
@@ -91,14 +91,14 @@ def update_webhook(webhook: Webhook, fields: Mapping[str, Any], *, by: Actor) ->
     changes = apply_changes(webhook, fields)
     if not changes:
         return webhook
-    is_end = "status" in changes and webhook.status == Status.DISABLED
+    is_end = "status" in changes and webhook.status == WebhookStatus.DISABLED
     if "status" in changes:
         webhook.disabled_reason = _("Disabled by %s.") % by.id if is_end else ""
         webhook.failing_since, webhook.failure_count = None, 0
     webhook.save()
     event = "webhook.disabled" if is_end else "webhook.updated"
     emit(event, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook), changes=changes)
-    ring(DELIVER_TASK)
+    enqueue_on_commit(DELIVER_TASK)
     return webhook
 
 
@@ -106,10 +106,10 @@ def update_webhook(webhook: Webhook, fields: Mapping[str, Any], *, by: Actor) ->
 def disable_webhook(webhook: Webhook, reason: str, *, by: Actor) -> Webhook:
     """Send nothing more until somebody enables it; deliveries stay pending. Disabling twice is once."""
     webhook = lock_webhook(webhook)
-    if webhook.status == Status.ENABLED:
-        webhook.status, webhook.disabled_reason = Status.DISABLED, reason
+    if webhook.status == WebhookStatus.ENABLED:
+        webhook.status, webhook.disabled_reason = WebhookStatus.DISABLED, reason
         webhook.save()
-        changes = {"status": [Status.ENABLED, Status.DISABLED]}
+        changes = {"status": [WebhookStatus.ENABLED, WebhookStatus.DISABLED]}
         emit("webhook.disabled", tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook), changes=changes)
     return webhook
 
@@ -138,7 +138,7 @@ def delete_webhook(webhook: Webhook, *, by: Actor) -> None:
     webhook = lock_webhook(webhook)
     webhook.deleted_at = timezone.now()
     webhook.save()
-    waiting = webhook.deliveries.pending().settled_or_waiting()
+    waiting = webhook.deliveries.pending().not_leased()
     waiting.update(status=DeliveryStatus.FAILED, next_attempt_at=None, token=None)
     emit("webhook.deleted", tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
 
@@ -147,12 +147,12 @@ def delete_webhook(webhook: Webhook, *, by: Actor) -> None:
 def send_test(webhook: Webhook, *, by: Actor) -> Delivery:
     """Deliver a ``webhook.test`` event to this webhook, whatever it subscribed to. Raises WebhookDisabled."""
     webhook = lock_webhook(webhook)
-    if webhook.status == Status.DISABLED:
+    if webhook.status == WebhookStatus.DISABLED:
         raise WebhookDisabled
     event = emit("webhook.test", tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
     delivery = Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=body_of(event))
     delivery.save(force_insert=True)
-    ring(DELIVER_TASK)
+    enqueue_on_commit(DELIVER_TASK)
     return delivery
 
 
@@ -182,6 +182,6 @@ def snapshot(webhook: Webhook) -> dict[str, Any]:
 
 def _give_secret(webhook: Webhook, secret: str | None) -> str:
     key = parse_secret(secret or new_signing_secret())
-    spelled = spell_secret(key)
-    webhook.secret, webhook.secret_hint, webhook.secret_is_weak = encrypt(spelled), hint_of(key), is_weak(key)
+    spelled = format_secret(key)
+    webhook.secret, webhook.secret_hint, webhook.secret_is_weak = encrypt(spelled), mask_secret(key), is_weak(key)
     return spelled

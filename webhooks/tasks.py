@@ -8,7 +8,7 @@ from django.conf import settings
 
 from webhooks.delivery import fan_out
 from webhooks.delivery.retention import forget_old_deliveries
-from webhooks.delivery.worker import Engine
+from webhooks.delivery.worker import DeliveryWorker
 
 # A run keeps a worker's slot; whatever is due after it is found by the next, which beat rings within 5 s.
 MAX_RUN_SECONDS = 30
@@ -39,11 +39,11 @@ def deliver_due() -> None:
 
 def _deliver() -> None:
     ends_at = monotonic() + MAX_RUN_SECONDS
-    with Engine(settings.STOA_WEBHOOK_THREADS) as engine:
+    with DeliveryWorker(settings.STOA_WEBHOOK_THREADS) as engine:
         engine.drain(should_stop=lambda: monotonic() > ends_at)
 
 
 @shared_task(name="webhooks.forget")
-def forget() -> None:
+def purge_expired() -> None:
     """Delete deliveries that nobody will ask about any more."""
     forget_old_deliveries()

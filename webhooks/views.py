@@ -154,7 +154,7 @@ class DeliveryViewSet(TenantScopedViewSet):
             raise NotFound
         return webhook.deliveries.select_related("event").prefetch_related("attempts")
 
-    def version_of(self, resource: Delivery) -> str:
+    def etag_version(self, resource: Delivery) -> str:
         """Deliveries have no owner who changes them: their state is their version."""
         return f"{resource.status}-{resource.attempt}-{resource.next_attempt_at}"
 

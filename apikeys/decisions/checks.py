@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from apikeys.decisions.reasons import Reason
 from apikeys.models import Mode
-from catalog.models import Status as ApiStatus
-from subscriptions.models import Status
-from tenants.models import Status as TenantStatus
+from catalog.models import ApiStatus
+from subscriptions.models import SubscriptionStatus
+from tenants.models import TenantStatus
 
 
 class Check(NamedTuple):
@@ -33,18 +33,18 @@ CHECKS = (
     Check(
         "subscription_unrevoked",
         Reason.SUBSCRIPTION_REVOKED,
-        f"COALESCE(subscription.status <> '{Status.REVOKED}', true)",
+        f"COALESCE(subscription.status <> '{SubscriptionStatus.REVOKED}', true)",
     ),
     Check(
         "subscription_unexpired",
         Reason.SUBSCRIPTION_EXPIRED,
-        f"COALESCE(subscription.status <> '{Status.EXPIRED}', true)"
+        f"COALESCE(subscription.status <> '{SubscriptionStatus.EXPIRED}', true)"
         " AND COALESCE(subscription.expires_at > statement_timestamp(), true)",
     ),
     Check(
         "subscription_open",
         Reason.SUBSCRIPTION_SUSPENDED,
-        f"COALESCE(subscription.status = '{Status.ACTIVE}', true)",
+        f"COALESCE(subscription.status = '{SubscriptionStatus.ACTIVE}', true)",
     ),
     Check("api_active", Reason.API_INACTIVE, f"api.status <> '{ApiStatus.INACTIVE}' AND api.deleted_at IS NULL"),
 )
@@ -58,7 +58,7 @@ LIMITS = (
 # Percent of a month's quota, and the event that says once in each month that they are used.
 ANNOUNCEMENTS = ((80, "quota.warning"), (100, "quota.exceeded"))
 # How many calls are left before something happens: a limit is reached, or an announcement is due.
-EDGES = (
+CALLS_UNTIL_THRESHOLDS = (
     "rate_limit - hour_calls",
     "ceiling - api_calls",
     *(

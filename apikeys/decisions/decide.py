@@ -10,22 +10,22 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apikeys.decisions import meters
-from apikeys.decisions.cache import Topic, memory
+from apikeys.decisions.cache import CacheKey, cache
 from apikeys.decisions.checks import CHECKS, LIMITS
 from apikeys.decisions.reasons import Reason
-from apikeys.decisions.statement import NOTED_SECONDS, Facts, Question, ask
-from apikeys.decisions.token_leases import call_in
+from apikeys.decisions.statement import LAST_USED_RESOLUTION_SECONDS, DecisionParameters, Facts, run
+from apikeys.decisions.token_leases import recall_tokens
 from apikeys.models import KeySecret
 from apikeys.services import PREFIXES
-from catalog.routes import find_path, recall_path
-from catalog.routing import Target
+from catalog.routes import cached_path, load_path
+from catalog.routing import RequestTarget
 from stoa_cp.crypto.credentials import digests, is_well_formed
 
 logger = logging.getLogger(__name__)
 
 OUR_PREFIX = "stoa_"
 MODES = tuple(PREFIXES.values())
-USED_UP = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
+LIMIT_REASONS = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Call:
     """
 
     key: str | None
-    target: Target | None = None
+    target: RequestTarget | None = None
     api_id: str | None = None
     cost: int = 1
 
@@ -68,7 +68,7 @@ class Decision:
     @property
     def retry_at(self) -> datetime | None:
         """When a call that was one too many may be tried again."""
-        if self.facts is None or self.reason not in USED_UP:
+        if self.facts is None or self.reason not in LIMIT_REASONS:
             return None
         return self.facts.hour_ends_at if self.reason == Reason.RATE_LIMITED else self.facts.month_ends_at
 
@@ -82,33 +82,33 @@ def decide(call: Call) -> Decision:
     if call.key is not None and not is_well_formed(call.key, *MODES):
         return Decision(Reason.KEY_MALFORMED)
     known = digests(call.key) if call.key else []
-    return _repeat(call, known) or _decide_anew(call, known)
+    return _decide_from_cache(call, known) or _decide_from_database(call, known)
 
 
-def repeat_decision(call: Call) -> Decision | None:
+def cached_decision(call: Call) -> Decision | None:
     """Let a call pass that is counted already, without asking the database; None if that must be asked."""
-    return _repeat(call, digests(call.key) if call.key else [])
+    return _decide_from_cache(call, digests(call.key) if call.key else [])
 
 
-def _repeat(call: Call, known: list[bytes]) -> Decision | None:
-    path = recall_path(call.target) if call.target else None
+def _decide_from_cache(call: Call, known: list[bytes]) -> Decision | None:
+    path = cached_path(call.target) if call.target else None
     if not call.cost or (call.target and path is None):
         return None
-    repeated = memory.repeat(_topic(call, known, path), call.cost)
+    repeated = cache.get(_cache_key(call, known, path), call.cost)
     if repeated is None:
         return None
     facts, made = repeated
     return Decision(None, facts, made if facts.is_metered else 0)
 
 
-def _topic(call: Call, known: list[bytes], path: str | None) -> Topic:
+def _cache_key(call: Call, known: list[bytes], path: str | None) -> CacheKey:
     return tuple(known), call.target.tenant if call.target else None, path, call.api_id
 
 
-def _decide_anew(call: Call, known: list[bytes]) -> Decision:
+def _decide_from_database(call: Call, known: list[bytes]) -> Decision:
     facts = _look_up(call, known)
-    if facts is not None and facts.is_lent and reason_of(facts) in USED_UP:
-        call_in(facts.subjects)
+    if facts is not None and facts.has_leases and reason_of(facts) in LIMIT_REASONS:
+        recall_tokens(facts.subjects)
         facts = _look_up(call, known)
     if facts is None:
         return Decision(Reason.ROUTE_UNKNOWN if call.target else Reason.KEY_UNKNOWN)
@@ -118,30 +118,32 @@ def _decide_anew(call: Call, known: list[bytes]) -> Decision:
     used = call.cost if reason is None and facts.is_metered else 0
     decision = Decision(reason, facts, used)
     if call.cost:
-        _note(decision)
+        _record_usage(decision)
     return decision
 
 
 def _look_up(call: Call, known: list[bytes]) -> Facts | None:
     """Ask, and remember what lets the call pass, with as many more as are granted."""
-    question = Question(known, call.cost, call.cost, api_id=call.api_id)
+    parameters = DecisionParameters(known, call.cost, call.cost, api_id=call.api_id)
     if call.target:
-        question = question._replace(tenant=call.target.tenant, prefixes=call.target.prefixes)
+        parameters = parameters._replace(tenant=call.target.tenant, prefixes=call.target.prefixes)
     if not call.cost:
-        return ask(question)
-    path = find_path(call.target) if call.target else None
-    with memory.inquiring(_topic(call, known, path), call.cost) as inquiry:
-        facts = _ask_with_meters(question._replace(wanted=inquiry.wanted, share=inquiry.share))
+        return run(parameters)
+    path = load_path(call.target) if call.target else None
+    with cache.loading(_cache_key(call, known, path), call.cost) as lookup:
+        facts = _run_with_meters(
+            parameters._replace(tokens_wanted=lookup.tokens_wanted, token_share=lookup.token_share)
+        )
         if facts is not None and reason_of(facts) is None and (not call.target or facts.api_path == path):
-            inquiry.facts = facts
+            lookup.facts = facts
     return facts
 
 
-def _ask_with_meters(question: Question) -> Facts | None:
-    facts = ask(question)
+def _run_with_meters(parameters: DecisionParameters) -> Facts | None:
+    facts = run(parameters)
     if facts is not None and facts.is_meter_missing:
         meters.open_meters(facts.tenant_id, [facts.subscription_id, facts.api_id if facts.ceiling else None])
-        facts = ask(question)
+        facts = run(parameters)
     return facts
 
 
@@ -153,12 +155,12 @@ def reason_of(facts: Facts) -> Reason | None:
     return None
 
 
-def _note(decision: Decision) -> None:
+def _record_usage(decision: Decision) -> None:
     """Write down what a call brings along; a database that has no time for it does not change the decision."""
     try:
         facts = decision.facts
-        if decision.is_allowed and facts and facts.secret_id and facts.is_unnoted:
-            note_use(facts.secret_id)
+        if decision.is_allowed and facts and facts.secret_id and facts.is_use_unrecorded:
+            record_use(facts.secret_id)
         if facts and facts.quota is not None and facts.is_metered and _has_news(decision, facts, facts.quota):
             meters.announce_quota(str(facts.subscription_id))
     except OperationalError:
@@ -169,7 +171,7 @@ def _has_news(decision: Decision, facts: Facts, quota: int) -> bool:
     return meters.percent_to_announce(decision.calls_this_month, quota) > facts.announced_percent
 
 
-def note_use(secret_id: int) -> None:
+def record_use(secret_id: int) -> None:
     """Set ``last_used_at``; of many calls in the same instant the first writes, and the others find it done."""
-    is_due = Q(last_used_at=None) | Q(last_used_at__lte=Now() - timedelta(seconds=NOTED_SECONDS))
+    is_due = Q(last_used_at=None) | Q(last_used_at__lte=Now() - timedelta(seconds=LAST_USED_RESOLUTION_SECONDS))
     KeySecret.objects.filter(is_due, pk=secret_id).update(last_used_at=Now())

@@ -9,15 +9,15 @@ from django.utils.translation import gettext_lazy as _
 from apikeys.decisions.checks import CHECKS, LIMITS
 from apikeys.decisions.decide import reason_of
 from apikeys.decisions.reasons import Reason, sentence_of
-from apikeys.decisions.statement import Facts, Question, ask
+from apikeys.decisions.statement import DecisionParameters, Facts, run
 from apikeys.models import KeySecret
 from apikeys.services import PREFIXES
-from catalog.routing import Target, read_target
+from catalog.routing import RequestTarget, read_target
 from stoa_cp.crypto.credentials import digests, is_well_formed
 from stoa_cp.domain.errors import InvalidField
 from tenants.models import Tenant
 
-NOBODYS = [b""]  # the digest of no key
+WITHOUT_KEY = [b""]  # the digest of no key
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ def _digests_of(tenant: Tenant, key: str | None, key_id: str | None) -> list[byt
         return [bytes(current)]
     if key:
         own = secrets.filter(digest__in=digests(key)).first()
-        return NOBODYS if own is None else [bytes(own)]
+        return WITHOUT_KEY if own is None else [bytes(own)]
     return []
 
 
-def _look(target: Target, known: list[bytes]) -> Facts | None:
-    return ask(Question(known, cost=0, tenant=target.tenant, prefixes=target.prefixes))
+def _look(target: RequestTarget, known: list[bytes]) -> Facts | None:
+    return run(DecisionParameters(known, cost=0, tenant=target.tenant, prefixes=target.prefixes))
 
 
 def _results(facts: Facts) -> Iterator[CheckResult]:

@@ -16,12 +16,12 @@ All on the database's clock. Nothing is cached here: what begins after the commi
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from apikeys.decisions.checks import CHECKS, EDGES, LIMITS, METERED
-from apikeys.models import Loans
+from apikeys.decisions.checks import CALLS_UNTIL_THRESHOLDS, CHECKS, LIMITS, METERED
+from apikeys.models import LeaseState
 from stoa_cp.db.prepared import fetch_one
 
 # With the ten that a decision may be repeated without asking, `last_used_at` is exact to the minute.
-NOTED_SECONDS = 50
+LAST_USED_RESOLUTION_SECONDS = 50
 
 HOLDER = """
     apikeys_keysecret secret
@@ -66,7 +66,8 @@ WITH asked AS (
         EXISTS (SELECT FROM apikeys_keysecret old
                 WHERE old.key_id = key.id AND old.valid_until > statement_timestamp()) AS is_rotating,
         secret.id AS secret_id, secret.digest,
-        COALESCE(secret.last_used_at <= statement_timestamp() - interval '{noted_seconds} s', true) AS is_unnoted,
+        COALESCE(secret.last_used_at <= statement_timestamp() - interval '{noted_seconds} s', true)
+            AS is_use_unrecorded,
         date_trunc('hour', statement_timestamp(), 'UTC') AS hour,
         date_trunc('month', statement_timestamp(), 'UTC') AS month,
         LEAST(secret.valid_until, key.expires_at, subscription.expires_at,
@@ -89,11 +90,11 @@ WITH asked AS (
         COALESCE(sum(month_calls) FILTER (WHERE subject <> api_id AND month >= this_month), 0)::bigint AS month_calls,
         COALESCE(sum(hour_calls) FILTER (WHERE subject = api_id AND hour >= this_hour), 0)::bigint AS api_calls,
         COALESCE(max(announced_percent) FILTER (WHERE month >= this_month), 0) AS announced_percent,
-        COALESCE(bool_or(loans <> '{none}'), false) AS is_lent
+        COALESCE(bool_or(loans <> '{none}'), false) AS has_leases
     FROM locked
 ), judged AS (
     SELECT metered.*, spent.*, ARRAY[{limits}] AS limits, meters < cardinality(subjects) AS is_meter_missing,
-        GREATEST(%(cost)s, LEAST(%(wanted)s, LEAST({edges}) / %(share)s)) AS granted
+        GREATEST(%(cost)s, LEAST(%(tokens_wanted)s, LEAST({edges}) / %(token_share)s)) AS granted
     FROM metered CROSS JOIN spent
 ), counted AS (
     UPDATE apikeys_meter meter SET
@@ -118,7 +119,7 @@ class Facts(NamedTuple):
 
     ``hour_calls``, ``month_calls`` and ``api_calls`` are those before this one; ``quota``, ``rate_limit`` and
     ``ceiling`` None are unlimited. ``granted`` calls are counted, this one among them, if it passes. Until
-    ``holds_until`` nothing of this changes by itself. ``is_lent`` tells that somebody may hold calls of the meters.
+    ``holds_until`` nothing of this changes by itself. ``has_leases`` tells that somebody may hold calls of the meters.
     """
 
     tenant_id: str
@@ -139,7 +140,7 @@ class Facts(NamedTuple):
     is_rotating: bool
     secret_id: int | None
     digest: bytes | None
-    is_unnoted: bool
+    is_use_unrecorded: bool
     hour: datetime
     month: datetime
     holds_until: datetime
@@ -151,7 +152,7 @@ class Facts(NamedTuple):
     month_calls: int
     api_calls: int
     announced_percent: int
-    is_lent: bool
+    has_leases: bool
     limits: list[bool]
     is_meter_missing: bool
     granted: int
@@ -176,10 +177,10 @@ def _compose(source: str) -> str:
         metered=METERED,
         checks=", ".join(check.condition for check in CHECKS),
         limits=", ".join(limit.condition for limit in LIMITS),
-        edges=", ".join(EDGES),
-        noted_seconds=NOTED_SECONDS,
-        none=Loans.NONE,
-        out=Loans.OUT,
+        edges=", ".join(CALLS_UNTIL_THRESHOLDS),
+        noted_seconds=LAST_USED_RESOLUTION_SECONDS,
+        none=LeaseState.NONE,
+        out=LeaseState.LEASED,
     )
     return " ".join(statement.split())
 
@@ -187,7 +188,7 @@ def _compose(source: str) -> str:
 BY_PATH, BY_KEY = _compose(FROM_PATH), _compose(FROM_KEY)
 
 
-class Question(NamedTuple):
+class DecisionParameters(NamedTuple):
     """The statement's parameters. ``tenant`` and ``prefixes`` name a path; without them the key tells the API.
 
     ``wanted`` calls are granted at most, and of what is left one ``share``-th; ``cost`` calls at least.
@@ -195,15 +196,15 @@ class Question(NamedTuple):
 
     digests: list[bytes]
     cost: int
-    wanted: int = 0
-    share: int = 1
+    tokens_wanted: int = 0
+    token_share: int = 1
     api_id: str | None = None
     tenant: str | None = None
     prefixes: list[str] | None = None
 
 
-def ask(question: Question) -> Facts | None:
+def run(parameters: DecisionParameters) -> Facts | None:
     """Decide and count; None if there is no API at the path, or without a path no such key."""
-    statement = BY_KEY if question.prefixes is None else BY_PATH
-    row = fetch_one(statement, question._asdict())
+    statement = BY_KEY if parameters.prefixes is None else BY_PATH
+    row = fetch_one(statement, parameters._asdict())
     return None if row is None else Facts._make(row)

@@ -29,23 +29,23 @@ return 1
 """
 
 
-class Purse(Protocol):
+class TokenPool(Protocol):
     """Calls by name. Each of them is taken once, whoever takes."""
 
     def is_open(self) -> bool:
         """Tell whether calls may be put in."""
 
-    def put(self, name: str, calls: int) -> int:
+    def add(self, name: str, calls: int) -> int:
         """Put calls in; return how many could not be."""
 
     def take(self, name: str, calls: int) -> bool:
         """Take so many calls or, where there are not so many, none."""
 
-    def empty(self, name: str) -> int:
+    def drain(self, name: str) -> int:
         """Take all; return how many they were."""
 
 
-class OwnPurse:
+class LocalTokenPool:
     """The purse of one process."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class OwnPurse:
     def is_open(self) -> bool:
         return True
 
-    def put(self, name: str, calls: int) -> int:
+    def add(self, name: str, calls: int) -> int:
         with self._lock:
             self._calls[name] += calls
         return 0
@@ -67,12 +67,12 @@ class OwnPurse:
             self._calls[name] -= calls
             return True
 
-    def empty(self, name: str) -> int:
+    def drain(self, name: str) -> int:
         with self._lock:
             return self._calls.pop(name, 0)
 
 
-class SharedPurse:
+class RedisTokenPool:
     """A purse in Redis. While Redis is away it is closed, and the database is asked about every call."""
 
     def __init__(self, url: str) -> None:
@@ -83,7 +83,7 @@ class SharedPurse:
     def is_open(self) -> bool:
         return monotonic() >= self._opens_at
 
-    def put(self, name: str, calls: int) -> int:
+    def add(self, name: str, calls: int) -> int:
         try:
             with self._redis.pipeline() as pipeline:
                 pipeline.incrby(name, calls)
@@ -103,7 +103,7 @@ class SharedPurse:
             self._close(error)
             return False
 
-    def empty(self, name: str) -> int:
+    def drain(self, name: str) -> int:
         try:
             return int(self._redis.getdel(name) or 0)
         except RedisError as error:
@@ -115,6 +115,6 @@ class SharedPurse:
         logger.warning("counter_store_away", error=str(error))
 
 
-def open_purse() -> Purse:
+def open_token_pool() -> TokenPool:
     """Return the purse that the settings name."""
-    return SharedPurse(settings.STOA_COUNTER_URL) if settings.STOA_COUNTER_URL else OwnPurse()
+    return RedisTokenPool(settings.STOA_COUNTER_URL) if settings.STOA_COUNTER_URL else LocalTokenPool()

@@ -13,13 +13,12 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Now
 
 from apikeys.models import KeySecret
-from catalog.models import Api
-from catalog.models import Status as ApiStatus
+from catalog.models import Api, ApiStatus
 from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.changes import as_json
 from stoa_cp.eventlog.models import EventChain
-from subscriptions.models import Status, Subscription
-from tenants.models import Status as TenantStatus
+from subscriptions.models import Subscription, SubscriptionStatus
+from tenants.models import TenantStatus
 
 DIGEST_ALGORITHM = "hmac-sha256"
 MAX_WAIT_SECONDS = 60
@@ -29,7 +28,7 @@ POLL_SECONDS = 0.5
 MAX_WAITING_PER_PROCESS = 2
 RETRY_AFTER_SECONDS = 5  # for those who find no place
 
-_places = BoundedSemaphore(MAX_WAITING_PER_PROCESS)
+_long_poll_slots = BoundedSemaphore(MAX_WAITING_PER_PROCESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,9 @@ def _route(api: Api) -> Route:
 
 def list_subscriptions() -> list[Subscription]:
     """Return the subscriptions that let calls through now, with their plans."""
-    running = Subscription.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), status=Status.ACTIVE)
+    running = Subscription.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=Now()), status=SubscriptionStatus.ACTIVE
+    )
     return list(running.filter(api__deleted_at=None, tenant__deleted_at=None).select_related("plan").order_by("id"))
 
 
@@ -119,7 +120,7 @@ def read_configuration() -> Configuration:
         Q(valid_until=None) | Q(valid_until__gt=Now()),
         Q(key__expires_at=None) | Q(key__expires_at__gt=Now()),
         key__revoked_at=None,
-        key__subscription__status=Status.ACTIVE,
+        key__subscription__status=SubscriptionStatus.ACTIVE,
     )
     document = {
         "digest_algorithm": DIGEST_ALGORITHM,
@@ -174,7 +175,7 @@ def state_version() -> tuple[int, int]:
     return state["chains"], state["events"] or 0
 
 
-def await_other(is_known: Callable[[str], bool], wait_seconds: float) -> Configuration:
+def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float) -> Configuration:
     """Return the configuration as soon as its tag is not known any more, or as it is when the time is over.
 
     Waits without a transaction. Where MAX_WAITING_PER_PROCESS wait already, it does not wait at all.
@@ -184,7 +185,7 @@ def await_other(is_known: Callable[[str], bool], wait_seconds: float) -> Configu
     configuration = read_configuration()
     if not is_known(configuration.tag) or not wait_seconds:
         return configuration
-    if not _places.acquire(blocking=False):
+    if not _long_poll_slots.acquire(blocking=False):
         return replace(configuration, was_awaited=False)
     try:
         while is_known(configuration.tag) and (left := deadline - monotonic()) > 0:
@@ -193,5 +194,5 @@ def await_other(is_known: Callable[[str], bool], wait_seconds: float) -> Configu
             if now != seen:
                 seen, configuration = now, read_configuration()
     finally:
-        _places.release()
+        _long_poll_slots.release()
     return configuration

@@ -15,33 +15,33 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from django.conf import settings
 from django.core.handlers.wsgi import get_path_info
 
-from apikeys.decisions.decide import Call, repeat_decision
+from apikeys.decisions.decide import Call, cached_decision
 from apikeys.gateway.forward_auth import PROFILES, Profile, envoy, headers_of, key_of
 from apikeys.gateway.middleware import common_headers, language_of
 from apikeys.gateway.verify import encode_report
-from catalog.gateways import recall_gateway
+from catalog.gateways import cached_gateway
 from catalog.routing import read_target
 from stoa_cp.caching.listener import ensure_listening
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
-from stoa_cp.rest.middleware import GATEWAY
+from stoa_cp.rest.middleware import GATEWAY_PREFIX
 from stoa_cp.rest.parsers import parse_json
 
-AUTHORIZE, VERIFY = f"{GATEWAY}authorize", f"{GATEWAY}keys/verify"
+AUTHORIZE, VERIFY = f"{GATEWAY_PREFIX}authorize", f"{GATEWAY_PREFIX}keys/verify"
 PROFILES_BY_PATH = {f"{AUTHORIZE}/{name}".rstrip("/"): profile for name, profile in PROFILES.items()}
 BELOW_ENVOY = f"{AUTHORIZE}/envoy/"
 ROUTE_OF_ENVOY = f"^{AUTHORIZE[1:]}/envoy(?P<path>/.*)$"  # as the page of URLs has it
 
 
-class Answer(NamedTuple):
+class CachedAnswer(NamedTuple):
     """A 200 but for the headers that every answer has."""
 
     headers: dict[str, str]
     content: bytes = b""
 
 
-class WarmAnswers:
+class CachedDecisionMiddleware:
     """The application with a short way in front of it."""
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -49,7 +49,7 @@ class WarmAnswers:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path, started_at = environ["PATH_INFO"], perf_counter()
-        answer = _answer(environ, path) if path.startswith(GATEWAY) else None
+        answer = _answer_from_cache(environ, path) if path.startswith(GATEWAY_PREFIX) else None
         if answer is None:
             return self.application(environ, start_response)
         language = language_of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
@@ -62,10 +62,10 @@ class WarmAnswers:
         return [answer.content]
 
 
-def _answer(environ: WSGIEnvironment, path: str) -> Answer | None:
+def _answer_from_cache(environ: WSGIEnvironment, path: str) -> CachedAnswer | None:
     ensure_listening()
     token = environ.get("HTTP_X_STOA_GATEWAY_TOKEN")
-    if token is None or recall_gateway(token) is None:
+    if token is None or cached_gateway(token) is None:
         return None
     if path in PROFILES_BY_PATH:
         return _authorize(environ, PROFILES_BY_PATH[path])
@@ -76,26 +76,26 @@ def _answer(environ: WSGIEnvironment, path: str) -> Answer | None:
     return None
 
 
-def _authorize(environ: WSGIEnvironment, profile: Profile) -> Answer | None:
+def _authorize(environ: WSGIEnvironment, profile: Profile) -> CachedAnswer | None:
     key, is_foreign = key_of(environ)
     target = profile.target_of(environ)
-    decision = None if target is None or is_foreign else repeat_decision(Call(key, target))
+    decision = None if target is None or is_foreign else cached_decision(Call(key, target))
     if decision is None or decision.facts is None or target is None:
         return None
-    return Answer(headers_of(decision, decision.facts, target))
+    return CachedAnswer(headers_of(decision, decision.facts, target))
 
 
-def _verify(environ: WSGIEnvironment) -> Answer | None:
+def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
     length = environ.get("CONTENT_LENGTH") or ""
     if not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return None
     body = environ["wsgi.input"].read(int(length))
     environ["wsgi.input"] = BytesIO(body)  # for Django, if it is to answer
     call = _read_call(body)
-    decision = repeat_decision(call) if call else None
+    decision = cached_decision(call) if call else None
     if decision is None:
         return None
-    return Answer({"Content-Type": "application/json"}, encode_report(decision))
+    return CachedAnswer({"Content-Type": "application/json"}, encode_report(decision))
 
 
 def _read_call(body: bytes) -> Call | None:

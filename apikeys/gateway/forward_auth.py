@@ -19,7 +19,7 @@ from structlog.contextvars import bind_contextvars
 from apikeys.decisions.decide import OUR_PREFIX, Call, Decision, decide
 from apikeys.decisions.reasons import Reason, sentence_of, status_of
 from apikeys.decisions.statement import Facts
-from catalog.routing import Target, read_decoded_target, read_target, read_url_target
+from catalog.routing import RequestTarget, read_decoded_target, read_target, read_url_target
 from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.ids import new_id
 from stoa_cp.domain.errors import ErrorCode
@@ -42,7 +42,7 @@ HEADER_SAFE = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number)
 class Profile:
     """How a family of proxies asks, and which statuses it lets through to the client (None: all)."""
 
-    target_of: Callable[[Meta], Target | None]
+    target_of: Callable[[Meta], RequestTarget | None]
     statuses: frozenset[HTTPStatus] | None = None
 
 
@@ -58,7 +58,7 @@ def envoy(path: str) -> Profile:
     return Profile(lambda _meta: read_decoded_target(path))
 
 
-def answer(meta: Meta, profile: Profile) -> HttpResponse:
+def authorize(meta: Meta, profile: Profile) -> HttpResponse:
     """Decide on the call that a proxy asks about. The request's own method, query and body mean nothing."""
     key, is_foreign = key_of(meta)
     target = profile.target_of(meta)
@@ -87,9 +87,9 @@ def key_of(meta: Meta) -> tuple[str | None, bool]:
     return key, key is not None and not key.startswith(OUR_PREFIX)
 
 
-def headers_of(decision: Decision, facts: Facts, target: Target) -> dict[str, str]:
+def headers_of(decision: Decision, facts: Facts, target: RequestTarget) -> dict[str, str]:
     """Return what a proxy is told of a call that may pass."""
-    headers = _identity(facts) | _upstream(facts, target) | _limits(decision) | _lifetime(facts)
+    headers = _identity(facts) | _upstream(facts, target) | _limits(decision) | _deprecation_headers(facts)
     headers["X-Stoa-Decision"] = new_id("dec")
     return headers
 
@@ -124,7 +124,7 @@ def _identity(facts: Facts) -> dict[str, str]:
     }
 
 
-def _upstream(facts: Facts, target: Target) -> dict[str, str]:
+def _upstream(facts: Facts, target: RequestTarget) -> dict[str, str]:
     """Return where the call goes: the upstream's parts, and the path there, without the query."""
     scheme, host, base_path = _parts_of(facts.upstream_url)
     return {
@@ -163,7 +163,7 @@ def _limits(decision: Decision) -> dict[str, str]:
     }
 
 
-def _lifetime(facts: Facts) -> dict[str, str]:
+def _deprecation_headers(facts: Facts) -> dict[str, str]:
     """Return the warnings of a deprecated API (RFC 9745 §2, RFC 8594 §3)."""
     headers = {}
     if facts.deprecated_at:

@@ -9,7 +9,7 @@ from django.utils import translation
 from structlog.contextvars import bind_contextvars
 
 from stoa_cp.net.client_address import client_address
-from stoa_cp.rest.middleware import GATEWAY, refuse_large
+from stoa_cp.rest.middleware import GATEWAY_PREFIX, check_size
 
 
 class GatewayMiddleware:
@@ -19,12 +19,12 @@ class GatewayMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path_info.startswith(GATEWAY):
+        if not request.path_info.startswith(GATEWAY_PREFIX):
             return self.get_response(request)
         bind_contextvars(address=client_address(request))
         language = language_of(request.headers.get("Accept-Language", ""))
         with translation.override(language):
-            response = refuse_large(request) or _answer(request)
+            response = check_size(request) or _answer(request)
         for name, value in common_headers(getattr(response, "content", b""), language).items():
             response.headers.setdefault(name, value)
         return response

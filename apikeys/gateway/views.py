@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 
 from apikeys.decisions.decide import Call, Decision, decide
 from apikeys.decisions.reasons import Reason
-from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, Configuration, await_other
+from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, Configuration, wait_for_change
 from apikeys.gateway.exporters import MEDIA_TYPES, export_configuration
 from apikeys.gateway.exporters.site import describe_site
-from apikeys.gateway.forward_auth import PROFILES, answer, envoy
+from apikeys.gateway.forward_auth import PROFILES, authorize, envoy
 from apikeys.gateway.serializers import (
     VerificationRequestSerializer,
     VerificationSerializer,
@@ -31,7 +31,7 @@ from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.permissions import require
-from stoa_cp.rest.conditional import etag, names
+from stoa_cp.rest.conditional import etag, etag_matches
 from stoa_cp.rest.parsers import parse_json
 from stoa_cp.rest.problems import Problem, problem_of, respond
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
@@ -58,7 +58,7 @@ class DecisionView(APIView):
     rights: ClassVar = {"decide": "gateway:decide"}
     action = "decide"
 
-    def answer(self, request: HttpRequest, decide_on: Callable[[], HttpResponse]) -> HttpResponse:
+    def authorize(self, request: HttpRequest, decide_on: Callable[[], HttpResponse]) -> HttpResponse:
         """Let the gateway in, and turn a refusal into the envelope."""
         try:
             require(authenticate_gateway(request.headers), self.rights[self.action])
@@ -79,7 +79,7 @@ class VerifyView(DecisionView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST" and request.content_type == "application/json":
-            return self.answer(request, lambda: self._verify(parse_json(request.body)))
+            return self.authorize(request, lambda: self._verify(parse_json(request.body)))
         return super().dispatch(request, *args, **kwargs)  # refuses the method or the media type
 
     def _verify(self, body: Any) -> HttpResponse:
@@ -106,10 +106,10 @@ class AuthorizeView(DecisionView):
         responses={200: OpenApiResponse(description="The call may pass: identity and upstream are in the headers.")},
     )
     def get(self, request: HttpRequest, path: str = "") -> HttpResponse:
-        return answer(request.META, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
+        return authorize(request.META, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return self.answer(request, lambda: self.get(request, *args, **kwargs))
+        return self.authorize(request, lambda: self.get(request, *args, **kwargs))
 
 
 @extend_schema(tags=["Gateway"])
@@ -134,11 +134,11 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         query.is_valid(raise_exception=True)
         program, wait_seconds = query.validated_data["format"], query.validated_data["wait"]
         known = request.headers.get("If-None-Match", "")
-        configuration = await_other(lambda tag: names(known, tag), wait_seconds)
+        configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds)
         headers = {"ETag": etag(configuration.tag)}
         if not configuration.was_awaited:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        if names(known, configuration.tag):
+        if etag_matches(known, configuration.tag):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         return self._respond(program, configuration, headers)
 

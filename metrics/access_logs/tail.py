@@ -20,7 +20,7 @@ FORGET_AFTER_SECONDS = 7 * 86_400
 
 
 @dataclass(slots=True)
-class Place:
+class Checkpoint:
     """How far one file was read, in bytes; ``until`` is the end of a chunk that may have been delivered already."""
 
     offset: int = 0
@@ -52,11 +52,11 @@ class Places:
         self.path = path
         self.is_new = not path.exists()
         stored = {} if self.is_new else json.loads(path.read_text())
-        self._by_head = {head: Place(**place) for head, place in stored.items()}
+        self._by_head = {head: Checkpoint(**place) for head, place in stored.items()}
 
-    def of(self, head: str) -> Place:
+    def of(self, head: str) -> Checkpoint:
         """Return the place of a file, at its beginning if it is new."""
-        return self._by_head.setdefault(head, Place())
+        return self._by_head.setdefault(head, Checkpoint())
 
     def save(self) -> None:
         """Write them so that a reader finds the old ones or the new ones, also after a power cut."""
@@ -74,7 +74,7 @@ class Places:
             os.close(folder)
 
 
-class Follower:
+class LogTailer:
     """Reads what is new in a log. Between ``chunks`` and ``settle`` a chunk counts as delivered or not, never half."""
 
     def __init__(self, log: Path, places: Places) -> None:
@@ -137,7 +137,7 @@ def _head_of(path: Path) -> str | None:
     return hashlib.sha256(line).hexdigest()[:16] if line.endswith(b"\n") else None
 
 
-def _read_lines(path: Path, head: str, place: Place) -> bytes:
+def _read_lines(path: Path, head: str, place: Checkpoint) -> bytes:
     """Return whole lines from the place on: exactly those up to ``until`` if there is one. Empty at the end."""
     length = CHUNK_BYTES if place.until is None else place.until - place.offset
     try:

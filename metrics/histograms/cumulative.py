@@ -9,10 +9,10 @@ from itertools import accumulate
 from metrics.histograms.sketch import CLASS_STRIDE, COUNT_CODES, VALUE_MS, width_of
 
 # The n-th number is that of the buckets up to n; the last is that of all requests, and there is at least one number.
-Distribution = Sequence[int]
+CumulativeHistogram = Sequence[int]
 
 
-def distribution_of(cells: Collection[int], counts: Iterable[int]) -> Distribution:
+def distribution_of(cells: Collection[int], counts: Iterable[int]) -> CumulativeHistogram:
     """Return the distribution of a sketch's cells, whatever their statuses."""
     in_bucket = [0] * len(VALUE_MS)
     for cell, count in zip(cells, counts, strict=True):
@@ -21,13 +21,13 @@ def distribution_of(cells: Collection[int], counts: Iterable[int]) -> Distributi
     return list(accumulate(in_bucket[: slowest + 1]))
 
 
-def encode_distribution(distribution: Distribution) -> bytes:
+def encode_distribution(distribution: CumulativeHistogram) -> bytes:
     """Encode as the width of a number, as in a sketch, then the numbers. Equal distributions have equal encodings."""
     width = width_of(distribution[-1])
     return struct.pack(f"<B{len(distribution)}{COUNT_CODES[width]}", width, *distribution)
 
 
-def decode_distribution(encoded: bytes) -> Distribution:
+def decode_distribution(encoded: bytes) -> CumulativeHistogram:
     """Return the distribution of an encoded one."""
     # An array takes the bytes as they are: a tenth of the time that unpacking them takes.
     numbers = array(COUNT_CODES[encoded[0]], encoded[1:])

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from metrics.histograms.cumulative import Distribution, distribution_of
+from metrics.histograms.cumulative import CumulativeHistogram, distribution_of
 from metrics.histograms.sketch import CLASS_STRIDE, FIRST_ERROR_CLASS, VALUE_MS, decode
 
 BUCKETS = range(len(VALUE_MS))
@@ -13,10 +13,10 @@ STATUS_CLASSES = range(1, 6)
 
 
 @dataclass(slots=True)
-class Reading:
+class LatencySummary:
     """Any number of distributions, read as their sum, and how many of their requests the upstream failed to answer."""
 
-    distributions: list[Distribution] = field(default_factory=list)
+    distributions: list[CumulativeHistogram] = field(default_factory=list)
     errors: int = 0
 
     @classmethod
@@ -29,7 +29,7 @@ class Reading:
     def requests(self) -> int:
         return sum([distribution[-1] for distribution in self.distributions])
 
-    def include(self, other: "Reading") -> None:
+    def include(self, other: "LatencySummary") -> None:
         """Read the other's requests too."""
         self.distributions += other.distributions
         self.errors += other.errors
@@ -53,15 +53,15 @@ class Reading:
         return sum([each[bucket] if bucket < len(each) else each[-1] for each in self.distributions])
 
 
-def read_sketch(encoded: bytes | memoryview) -> Reading:
+def read_sketch(encoded: bytes | memoryview) -> LatencySummary:
     """Return the reading of an encoded sketch."""
-    return Reading.of_cells(*decode(encoded))
+    return LatencySummary.of_cells(*decode(encoded))
 
 
-def read_status_classes(encoded: bytes) -> Iterator[tuple[str, Reading]]:
+def read_status_classes(encoded: bytes) -> Iterator[tuple[str, LatencySummary]]:
     """Yield the reading of each status class that occurs in an encoded sketch, and its name: ``2xx``."""
     cells, counts = decode(encoded)
     for status_class in STATUS_CLASSES:
         start, stop = (bisect_left(cells, (status_class + after) * CLASS_STRIDE) for after in (0, 1))
         if start < stop:
-            yield f"{status_class}xx", Reading.of_cells(cells[start:stop], counts[start:stop])
+            yield f"{status_class}xx", LatencySummary.of_cells(cells[start:stop], counts[start:stop])

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.functional import Promise
 from msgspec import UNSET
 
-from metrics.ingest.records import Judge, Record, RecordRefused
+from metrics.ingest.records import Record, RecordRefused, RecordValidator
 
 MINUTE_SECONDS = 60
 
@@ -23,7 +23,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class ParsedRecords:
     """What a batch holds, in columns: one object for each of ten thousand calls would double their time.
 
     ``times`` are in seconds since 1970; ``indices`` are the places in the batch.
@@ -38,12 +38,12 @@ class Calls:
 Groups = dict[tuple[float, str, str | None], list[int]]
 
 
-def judge_records(values: Sequence[Any], judge: Judge) -> tuple[Calls, list[Refusal]]:
+def validate_records(values: Sequence[Any], judge: RecordValidator) -> tuple[ParsedRecords, list[Refusal]]:
     """Return the records that can be counted if what they name exists, and why the others cannot."""
     times = judge.times_of(values) if all(isinstance(value, Record) for value in values) else None
     if times is not None:
-        return Calls(list(values), times, list(range(len(values)))), []
-    calls, refused = Calls(), []
+        return ParsedRecords(list(values), times, list(range(len(values)))), []
+    calls, refused = ParsedRecords(), []
     for index, value in enumerate(values):
         try:
             record, at = judge.read(value)
@@ -56,7 +56,7 @@ def judge_records(values: Sequence[Any], judge: Judge) -> tuple[Calls, list[Refu
     return calls, refused
 
 
-def group_calls(calls: Calls) -> Groups:
+def group_calls(calls: ParsedRecords) -> Groups:
     """Put calls of the same minute, API and subscription together. A field left out is as good as null."""
     groups: Groups = defaultdict(list)
     for place, (record, at) in enumerate(zip(calls.records, calls.times, strict=True)):

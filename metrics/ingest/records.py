@@ -46,7 +46,7 @@ class RecordRefused(Exception):
         self.message = message
 
 
-class Judge:
+class RecordValidator:
     """Judges the records of one batch by the clock of its arrival. ``max_age`` None lets any past time through."""
 
     def __init__(self, now: datetime, max_age: timedelta | None = MAX_AGE) -> None:

@@ -22,7 +22,7 @@ FROM subscriptions_subscription WHERE id = ANY(%(subscription_ids)b::text[])
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class KnownReferences:
     """What exists of the things that a batch names.
 
     ``owners`` has the tenant of each API and the API of each subscription, by ids, which tell the two apart.
@@ -42,14 +42,14 @@ class Directory:
         return subscription_id is None or self.owners.get(subscription_id) == api_id
 
 
-def look_up(api_ids: Iterable[str], subscription_ids: Iterable[str | None]) -> Directory:
+def look_up(api_ids: Iterable[str], subscription_ids: Iterable[str | None]) -> KnownReferences:
     """Return what of this exists. Misspelled ids never reach the database."""
     named = {
         "api_ids": [name for name in api_ids if is_id(name, "api")],
         "subscription_ids": [name for name in subscription_ids if is_id(name, "sub")],
     }
     rows = fetch_all(LOOK_UP, named)
-    return Directory(
+    return KnownReferences(
         owners={id_: owner_id for id_, owner_id, _deleted_at in rows},
         deleted_at={id_: deleted_at for id_, _owner_id, deleted_at in rows if deleted_at},
     )

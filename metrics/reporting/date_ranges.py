@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Level
+from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Resolution
 from stoa_cp.domain.errors import InvalidField
 
 DEFAULT_DAYS = 30
@@ -20,7 +20,7 @@ class Granularity:
     """How finely an answer tells time, and how many days it may cover at most."""
 
     name: str
-    level: Level
+    level: Resolution
     max_days: int
 
 
@@ -38,7 +38,7 @@ GRANULARITIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class DateRange:
     """Both dates are inclusive and in UTC."""
 
     granularity: Granularity
@@ -82,7 +82,7 @@ class Span:
         return bucket.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def choose_span(name: str, start_date: date | None, end_date: date | None) -> Span:
+def choose_span(name: str, start_date: date | None, end_date: date | None) -> DateRange:
     """Return the span for what was asked; what is missing is chosen so that it ends today and covers 30 days.
 
     Raises InvalidField where the dates make no span, or a longer one than the granularity allows.
@@ -99,4 +99,4 @@ def choose_span(name: str, start_date: date | None, end_date: date | None) -> Sp
     if (end_date - start_date).days >= granularity.max_days:
         sentence = _("granularity=%(name)s covers at most %(days)d days; ask for fewer days or a coarser granularity.")
         raise InvalidField("start_date", sentence % {"name": name, "days": granularity.max_days}, code="range_too_long")
-    return Span(granularity, start_date, end_date)
+    return DateRange(granularity, start_date, end_date)

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from metrics.histograms.percentiles import Reading
+from metrics.histograms.percentiles import LatencySummary
 from metrics.histograms.sketch import RELATIVE_ERROR
-from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, total_of
-from metrics.reporting.date_ranges import Span
+from metrics.queries import GroupBy, MetricPoint, Scope, fill_gaps, read_traffic, total_of
+from metrics.reporting.date_ranges import DateRange
 
 GROUP_FIELDS = {GroupBy.API: "api_id", GroupBy.SUBSCRIPTION: "subscription_id", GroupBy.STATUS: "status"}
 
 
-def report_traffic(scope: Scope, span: Span, group_by: GroupBy | None, *, fill: bool) -> dict[str, Any]:
+def report_traffic(scope: Scope, span: DateRange, group_by: GroupBy | None, *, fill: bool) -> dict[str, Any]:
     """Return the answer as the specification words it, with the range, the totals and the precision beside it."""
     lines = read_traffic(scope, span, group_by)
     shown = fill_gaps(lines, span, group_by) if fill else lines
@@ -24,14 +24,14 @@ def report_traffic(scope: Scope, span: Span, group_by: GroupBy | None, *, fill: 
     }
 
 
-def _describe_line(line: Line, span: Span, group_by: GroupBy | None) -> dict[str, Any]:
+def _describe_line(line: MetricPoint, span: DateRange, group_by: GroupBy | None) -> dict[str, Any]:
     named: dict[str, Any] = {"date": span.label(line.bucket)}
     if group_by:
         named[GROUP_FIELDS[group_by]] = line.group
     return named | _describe(line.reading)
 
 
-def _describe(reading: Reading) -> dict[str, int | None]:
+def _describe(reading: LatencySummary) -> dict[str, int | None]:
     p50, p95, p99 = reading.percentiles(50, 95, 99)
     return {
         "requests": reading.requests,

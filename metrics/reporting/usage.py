@@ -12,7 +12,7 @@ from django.db.models import Case, F, FloatField, Max, OuterRef, QuerySet, Subqu
 from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
 
 from apikeys.models import Meter
-from metrics.models import DayTraffic, Grain, HourTraffic, Rollup, Series, TrafficDelta
+from metrics.models import DayTraffic, Dimension, HourTraffic, Rollup, Series, TrafficDelta
 from metrics.rollups.resolutions import HOUR
 from subscriptions.models import Subscription
 
@@ -86,7 +86,7 @@ def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet
     tail_hour = tail.filter(minute__gte=hour, minute__lt=hour + timedelta(hours=1))
     meter = Meter.objects.filter(subject=OuterRef("pk"), month=month)
     calls_this_hour = Case(When(hour=hour, then="hour_calls"), default=0)
-    series = Series.objects.filter(grain=Grain.SUBSCRIPTION, subscription=OuterRef("pk"))
+    series = Series.objects.filter(grain=Dimension.SUBSCRIPTION, subscription=OuterRef("pk"))
     return subscriptions.annotate(
         requests=_sum(folded_month, "requests") + _sum(tail_month, "requests"),
         errors=_sum(folded_month, "errors") + _sum(tail_month, "errors"),
@@ -131,7 +131,7 @@ def _remaining(limit: int | None, used: int) -> int | None:
 
 def _folded(model: type[Rollup]) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = model.objects.filter(
-        series__grain=Grain.SUBSCRIPTION, series__subscription=OuterRef("pk")
+        series__grain=Dimension.SUBSCRIPTION, series__subscription=OuterRef("pk")
     ).values("series__subscription")
     return rows
 

@@ -11,11 +11,11 @@ from psycopg import sql
 
 from metrics.histograms.cumulative import distribution_of, encode_distribution
 from metrics.histograms.sketch import Sketch
-from metrics.models import Grain
+from metrics.models import Dimension
 from metrics.rollups.locks import try_to_hold_rollups
 from metrics.rollups.partitions import ensure_partitions
-from metrics.rollups.resolutions import LEVELS, Level
-from metrics.rollups.series import Source, enter_series
+from metrics.rollups.resolutions import LEVELS, Resolution
+from metrics.rollups.series import Source, get_or_create_series
 
 # About a second of work, far from the statement timeout; what is left waits for the next transaction.
 DELTAS_AT_ONCE = 20_000
@@ -40,7 +40,7 @@ ON CONFLICT (series_id, bucket)
 """)
 
 
-class Piece(NamedTuple):
+class PartialRollup(NamedTuple):
     """Some requests of one source in one minute, or in one bucket of a level."""
 
     source: Source
@@ -49,7 +49,7 @@ class Piece(NamedTuple):
     sketch: Sketch
 
 
-class Figures(NamedTuple):
+class RollupTotals(NamedTuple):
     """What a rollup says of its requests, in the order of its columns."""
 
     requests: int
@@ -60,7 +60,7 @@ class Figures(NamedTuple):
 
 # (series id, bucket) → its requests
 Sums = dict[tuple[int, datetime], Sketch]
-SeriesIds = Mapping[Source, Mapping[Grain, int]]
+SeriesIds = Mapping[Source, Mapping[Dimension, int]]
 
 
 @transaction.atomic
@@ -83,24 +83,26 @@ def fold_deltas(limit: int = DELTAS_AT_ONCE) -> int:
     return len(deltas)
 
 
-def _take_deltas(limit: int) -> list[Piece]:
+def _take_deltas(limit: int) -> list[PartialRollup]:
     with connection.cursor() as cursor:
         cursor.execute(TAKE_DELTAS, [limit])
         return [
-            Piece(Source(tenant_id, api_id, subscription_id), minute, last_request_at, Sketch.from_bytes(sketch))
+            PartialRollup(
+                Source(tenant_id, api_id, subscription_id), minute, last_request_at, Sketch.from_bytes(sketch)
+            )
             for tenant_id, api_id, subscription_id, minute, last_request_at, sketch in cursor.fetchall()
         ]
 
 
-def name_series(pieces: Iterable[Piece]) -> SeriesIds:
+def name_series(pieces: Iterable[PartialRollup]) -> SeriesIds:
     """Return the ids of the series that the pieces' sources add to; those that are new are made."""
     latest: dict[Source, datetime] = {}
     for piece in pieces:
         latest[piece.source] = max(piece.last_request_at, latest.get(piece.source, piece.last_request_at))
-    return enter_series(latest)
+    return get_or_create_series(latest)
 
 
-def sum_pieces(level: Level, pieces: Iterable[Piece], series_ids: SeriesIds) -> Sums:
+def sum_pieces(level: Resolution, pieces: Iterable[PartialRollup], series_ids: SeriesIds) -> Sums:
     """Return what the pieces add to each series of a level."""
     sums: Sums = defaultdict(Sketch)
     for piece in pieces:
@@ -110,7 +112,7 @@ def sum_pieces(level: Level, pieces: Iterable[Piece], series_ids: SeriesIds) -> 
     return sums
 
 
-def _add_to_level(level: Level, sums: Sums) -> None:
+def _add_to_level(level: Resolution, sums: Sums) -> None:
     if sums:
         ensure_partitions(level, (bucket for _series_id, bucket in sums))
         for key, sketch in _read_rollups(level, sums).items():
@@ -118,7 +120,7 @@ def _add_to_level(level: Level, sums: Sums) -> None:
         write_rollups(level, sums)
 
 
-def _read_rollups(level: Level, keys: Sums) -> Sums:
+def _read_rollups(level: Resolution, keys: Sums) -> Sums:
     """Return what the level holds under these keys."""
     series_ids, buckets = zip(*keys, strict=True)
     with connection.cursor() as cursor:
@@ -129,7 +131,7 @@ def _read_rollups(level: Level, keys: Sums) -> Sums:
         return {(series_id, bucket): Sketch.from_bytes(sketch) for series_id, bucket, sketch in cursor.fetchall()}
 
 
-def write_rollups(level: Level, sums: Sums) -> None:
+def write_rollups(level: Resolution, sums: Sums) -> None:
     """Store these sums in place of what the level holds under their keys. The partitions must be there."""
     series_ids, buckets = zip(*sums, strict=True)
     figures = zip(*(figures_of(sketch, level) for sketch in sums.values()), strict=True)
@@ -140,9 +142,9 @@ def write_rollups(level: Level, sums: Sums) -> None:
         )
 
 
-def figures_of(sketch: Sketch, level: Level) -> Figures:
+def figures_of(sketch: Sketch, level: Resolution) -> RollupTotals:
     """Return how the level stores a sketch."""
     distribution = None
     if level.keeps_distributions:
         distribution = encode_distribution(distribution_of(sketch.cells, sketch.cells.values()))
-    return Figures(sketch.requests, sketch.errors, sketch.to_bytes(), distribution)
+    return RollupTotals(sketch.requests, sketch.errors, sketch.to_bytes(), distribution)

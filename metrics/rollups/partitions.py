@@ -7,13 +7,13 @@ from django.db import connection, transaction
 from psycopg import sql
 
 from metrics.rollups.locks import hold_rollups
-from metrics.rollups.resolutions import LEVELS, Level
+from metrics.rollups.resolutions import LEVELS, Resolution
 
 # Beat asks every hour; two partitions ahead outlast a night without beat even for the minutes.
 PARTITIONS_AHEAD = 2
 
 
-def ensure_partitions(level: Level, buckets: Iterable[datetime]) -> None:
+def ensure_partitions(level: Resolution, buckets: Iterable[datetime]) -> None:
     """Make the partitions that these buckets fall into. Costs nothing to repeat."""
     with connection.cursor() as cursor:
         for start in sorted({level.partition_start(bucket) for bucket in buckets}):
@@ -35,7 +35,7 @@ def maintain_partitions(now: datetime) -> list[str]:
     return [name for level in LEVELS for name in _maintain(level, now)]
 
 
-def _maintain(level: Level, now: datetime) -> list[str]:
+def _maintain(level: Resolution, now: datetime) -> list[str]:
     upcoming = [now]
     for _ahead in range(PARTITIONS_AHEAD):
         upcoming.append(level.next_partition(level.partition_start(upcoming[-1])))
@@ -47,7 +47,7 @@ def _maintain(level: Level, now: datetime) -> list[str]:
     return expired
 
 
-def partition_names(level: Level) -> list[str]:
+def partition_names(level: Resolution) -> list[str]:
     """Return the tables that make up the level's table, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -58,6 +58,6 @@ def partition_names(level: Level) -> list[str]:
         return [name for (name,) in cursor.fetchall()]
 
 
-def start_of(level: Level, name: str) -> datetime:
+def start_of(level: Resolution, name: str) -> datetime:
     """Return when the partition of this name begins."""
     return level.parse_partition(name.removeprefix(f"{level.table}_"))

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
-from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic, Rollup
+from metrics.models import DayTraffic, Dimension, HourTraffic, MinuteTraffic, Rollup
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EVERY_GRAIN = (Grain.SUBSCRIPTION, Grain.API, Grain.TENANT)
+EVERY_GRAIN = (Dimension.SUBSCRIPTION, Dimension.API, Dimension.TENANT)
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class Resolution:
     """One resolution.
 
     ``partition_format`` (for strftime) ends a partition's name and can be parsed back into its start;
@@ -22,7 +22,7 @@ class Level:
 
     name: str
     model: type[Rollup]
-    grains: tuple[Grain, ...]
+    grains: tuple[Dimension, ...]
     step: timedelta
     partition_format: str
     longest_partition: timedelta
@@ -51,17 +51,17 @@ class Level:
         return self.partition_start(now - timedelta(days=days)) if days else EPOCH
 
 
-MINUTE = Level(
+MINUTE = Resolution(
     "minute",
     MinuteTraffic,
     # An API's minutes are added up from its subscriptions' when they are read; a tenant may have thousands of those.
-    (Grain.SUBSCRIPTION, Grain.TENANT),
+    (Dimension.SUBSCRIPTION, Dimension.TENANT),
     timedelta(minutes=1),
     "%Y%m%d",
     timedelta(days=1),
     # There are many, with few requests in each: a million records would take 13.6 MB instead of 8.6.
     keeps_distributions=False,
 )
-HOUR = Level("hour", HourTraffic, EVERY_GRAIN, timedelta(hours=1), "%Y%m", timedelta(days=31))
-DAY = Level("day", DayTraffic, EVERY_GRAIN, timedelta(days=1), "%Y", timedelta(days=366))
+HOUR = Resolution("hour", HourTraffic, EVERY_GRAIN, timedelta(hours=1), "%Y%m", timedelta(days=31))
+DAY = Resolution("day", DayTraffic, EVERY_GRAIN, timedelta(days=1), "%Y", timedelta(days=366))
 LEVELS = (MINUTE, HOUR, DAY)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from metrics.models import Grain
+from metrics.models import Dimension
 
 ENTER_SERIES = """
 INSERT INTO metrics_series (tenant_id, grain, api_id, subscription_id, last_request_at)
@@ -24,26 +24,26 @@ class Source(NamedTuple):
     api_id: str
     subscription_id: str | None
 
-    def owner(self, grain: Grain) -> tuple[str, str, str | None, str | None]:
+    def owner(self, grain: Dimension) -> tuple[str, str, str | None, str | None]:
         """Return what identifies the source's series at this grain, in the order of its columns."""
         match grain:
-            case Grain.TENANT:
+            case Dimension.TENANT:
                 return self.tenant_id, grain.value, None, None
-            case Grain.API:
+            case Dimension.API:
                 return self.tenant_id, grain.value, self.api_id, None
-            case Grain.SUBSCRIPTION:
+            case Dimension.SUBSCRIPTION:
                 return self.tenant_id, grain.value, self.api_id, self.subscription_id
 
 
-def enter_series(last_request_at: Mapping[Source, datetime]) -> dict[Source, dict[Grain, int]]:
+def get_or_create_series(last_request_at: Mapping[Source, datetime]) -> dict[Source, dict[Dimension, int]]:
     """Return the ids of the series that each source adds to. New ones are made; the dates only move forward."""
     latest: dict[tuple[str, str, str | None, str | None], datetime] = {}
     for source, moment in last_request_at.items():
-        for grain in Grain:
+        for grain in Dimension:
             owner = source.owner(grain)
             latest[owner] = max(moment, latest.get(owner, moment))
     columns = [list(column) for column in zip(*latest, strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(ENTER_SERIES, [*columns, list(latest.values())])
         ids = {tuple(owner): series_id for *owner, series_id in cursor.fetchall()}
-    return {source: {grain: ids[source.owner(grain)] for grain in Grain} for source in last_request_at}
+    return {source: {grain: ids[source.owner(grain)] for grain in Dimension} for source in last_request_at}

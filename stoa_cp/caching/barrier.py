@@ -25,18 +25,18 @@ WITH drawn AS MATERIALIZED (SELECT nextval('stoa_cp_epoch') AS epoch)
 SELECT epoch, pg_notify('{EPOCHS}', epoch::text) FROM drawn
 """  # noqa: S608 - a constant
 # In a snapshot of its own, after the epoch was drawn: a lease that it does not see will be told of the epoch.
-IS_AWAITED = """
+IS_STILL_STALE = """
 SELECT EXISTS (SELECT FROM stoa_cp_cachelease WHERE valid_until > clock_timestamp() AND confirmed_epoch < %s)
 """
 
 
-def await_caches_on_commit() -> None:
-    """After the commit, wait as ``await_caches`` does; once, whatever the transaction changes."""
-    if all(hook is not await_caches for _savepoints, hook, *_ in connection.run_on_commit):
-        transaction.on_commit(await_caches)
+def wait_for_invalidation_on_commit() -> None:
+    """After the commit, wait as ``wait_for_invalidation`` does; once, whatever the transaction changes."""
+    if all(hook is not wait_for_invalidation for _savepoints, hook, *_ in connection.run_on_commit):
+        transaction.on_commit(wait_for_invalidation)
 
 
-def await_caches() -> None:
+def wait_for_invalidation() -> None:
     """Wait until no process can answer from a state before this moment.
 
     Takes two short statements where nobody holds a lease, the milliseconds of a notification where all listen, and
@@ -45,10 +45,10 @@ def await_caches() -> None:
     with connection.cursor() as cursor:
         cursor.execute(ANNOUNCE)
         epoch = cursor.fetchone()[0]
-        while _is_awaited(cursor, epoch):
+        while _is_still_stale(cursor, epoch):
             sleep(POLL_SECONDS)
 
 
-def _is_awaited(cursor: CursorWrapper, epoch: int) -> bool:
-    cursor.execute(IS_AWAITED, [epoch])
+def _is_still_stale(cursor: CursorWrapper, epoch: int) -> bool:
+    cursor.execute(IS_STILL_STALE, [epoch])
     return bool(cursor.fetchone()[0])

@@ -34,9 +34,9 @@ class Lease:
 lease = Lease()
 # Each cache enters itself here as it is made: one that somebody forgot to name would be stale.
 # Empties it of an owner's rows; of everything, without one.
-invalidators: list[Callable[[str | None], None]] = []
+invalidation_callbacks: list[Callable[[str | None], None]] = []
 # What caches do about three times a second.
-chores: list[Callable[[], None]] = []
+maintenance_callbacks: list[Callable[[], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Cache(Generic[Key, Value]):
         self._entries: dict[Key, _Entry[Value]] = {}
         self._invalidations = 0
         self._lock = Lock()
-        invalidators.append(self.invalidate)
+        invalidation_callbacks.append(self.invalidate)
 
     def get(self, key: Key) -> Value | None:
         entry = self._entries.get(key) if lease.is_held() else None

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from stoa_cp.caching.barrier import CHANGES, EPOCHS
-from stoa_cp.caching.cache import LEASE_SECONDS, chores, invalidators, lease
+from stoa_cp.caching.cache import LEASE_SECONDS, invalidation_callbacks, lease, maintenance_callbacks
 from stoa_cp.db.ids import new_id
 
 logger = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class Listener:
                 self._listen()
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("invalidation_interrupted", error=str(error))
-            self._let_go()
+            self._release()
             self._is_over.wait(RENEWAL_SECONDS)
 
     def stop(self) -> None:
@@ -85,20 +85,20 @@ class Listener:
             cursor.execute(f"LISTEN {EPOCHS}")
         self._renew()
         while self._is_wanted():
-            self._hear_for(RENEWAL_SECONDS)
-            for chore in chores:
-                chore()
+            self._receive_for(RENEWAL_SECONDS)
+            for callback in maintenance_callbacks:
+                callback()
             self._renew()
 
-    def _hear_for(self, seconds: float) -> None:
+    def _receive_for(self, seconds: float) -> None:
         """Wait for news at most so long, and hear all that has come."""
         with connection.wrap_database_errors:
             # All of them first: psycopg keeps the connection to itself meanwhile, and giving back needs it.
             notifications = list(connection.connection.notifies(timeout=seconds, stop_after=1))
         for notification in notifications:
-            self._hear(notification.channel, notification.payload)
+            self._receive(notification.channel, notification.payload)
 
-    def _hear(self, channel: str, payload: str) -> None:
+    def _receive(self, channel: str, payload: str) -> None:
         if channel == CHANGES:
             _invalidate(payload or None)
         else:
@@ -119,7 +119,7 @@ class Listener:
         """Hear of an epoch, which is on its way as a rule; else throw away all that may be older."""
         give_up_at = monotonic() + CATCH_UP_SECONDS
         while self._epoch < epoch and (left := give_up_at - monotonic()) > 0:
-            self._hear_for(left)
+            self._receive_for(left)
         if self._epoch < epoch:
             _invalidate(None)
             self._epoch = epoch
@@ -128,7 +128,7 @@ class Listener:
         with connection.cursor() as cursor:
             cursor.execute(WRITE_LEASE, {"holder": self._holder, "epoch": self._epoch, "seconds": WRITTEN_SECONDS})
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """Keep nothing any more, and let nobody wait for us if that can be said."""
         lease.ends_at = 0.0
         connection.close()  # the session may be broken
@@ -137,11 +137,11 @@ class Listener:
             with connection.cursor() as cursor:
                 cursor.execute(END_LEASES, {"holder": self._holder})
         except (DatabaseError, InterfaceError):
-            logger.warning("lease_left_to_run_out")
+            logger.warning("cache_lease_not_released")
         finally:
             connection.close()
 
 
 def _invalidate(owner: str | None) -> None:
-    for invalidate in invalidators:
+    for invalidate in invalidation_callbacks:
         invalidate(owner)

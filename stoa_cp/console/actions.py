@@ -57,11 +57,11 @@ class Dialog:
     submit: str | Promise = ""
     form: type[DialogForm] = DialogForm
     variant: ActionVariant = ActionVariant.DEFAULT
-    offered: Callable[[Any], bool] = lambda _row: True
+    is_available: Callable[[Any], bool] = lambda _row: True
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ActionResult:
     """What came of it. A ``secret`` is shown in the dialog, once, and nowhere else."""
 
     sentence: str | Promise
@@ -69,10 +69,10 @@ class Done:
 
 
 # (admin, row, valid form, operator) → what came of it. The row is None where the dialog stands above a list.
-Step = Callable[[Any, Any, Any, Actor], Done]
+Step = Callable[[Any, Any, Any, Actor], ActionResult]
 
 
-def ask(dialog: Dialog) -> Callable[[Step], Any]:
+def service_action(dialog: Dialog) -> Callable[[Step], Any]:
     """Turn a method that calls one service into an action for ``actions_row``, ``actions_detail`` or ``actions_list``.
 
     The action changes something only by a POST from its dialog. A refusal is shown as a warning, or beside the
@@ -108,7 +108,7 @@ def _as_unfold(dialog: Dialog) -> dict[str, Any]:
         "form_class": dialog.form,
         "form_submit_text": dialog.submit or dialog.label,
         # Ours, and read by the row's menu and by ReadOnlyAdmin; Unfold passes it on.
-        "offered": dialog.offered,
+        "is_available": dialog.is_available,
         "is_dangerous": dialog.variant == ActionVariant.DANGER,
     }
 
@@ -122,7 +122,7 @@ def _find_row(admin: Any, request: HttpRequest, object_id: str | None) -> Model 
     return row
 
 
-def _show_success(request: HttpRequest, done: Done) -> HttpResponse:
+def _show_success(request: HttpRequest, done: ActionResult) -> HttpResponse:
     if done.secret is None:
         messages.success(request, str(done.sentence))
         return _reload_page()
@@ -162,6 +162,6 @@ def flag_field(**options: Any) -> BooleanField:
     return BooleanField(required=False, widget=UnfoldBooleanWidget(), **options)
 
 
-def moment_field(**options: Any) -> DateTimeField:
+def datetime_field(**options: Any) -> DateTimeField:
     """Return a field for a time in UTC, which is this service's time zone."""
     return DateTimeField(widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}), **options)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from stoa_cp.domain.errors import ErrorCode
 from stoa_cp.net.client_address import client_address
-from stoa_cp.ratelimit.limiter import Budget, spend_one
+from stoa_cp.ratelimit.limiter import RateLimit, hit
 from stoa_cp.rest.problems import Problem, respond
 
 
@@ -19,10 +19,10 @@ def limit_logins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
     @wraps(view)
     def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST":
-            budget = Budget(f"login:{client_address(request)}", settings.STOA_LOGIN_RATE_LIMIT)
-            allowance = spend_one(budget, request)
-            if allowance.is_exceeded:
-                return respond(Problem(ErrorCode.RATE_LIMITED, headers=allowance.headers()))
+            rate_limit = RateLimit(f"login:{client_address(request)}", settings.STOA_LOGIN_RATE_LIMIT)
+            status = hit(rate_limit, request)
+            if status.is_exceeded:
+                return respond(Problem(ErrorCode.RATE_LIMITED, headers=status.headers()))
         return view(request, *args, **kwargs)
 
     return limited

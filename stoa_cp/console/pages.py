@@ -43,10 +43,10 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # the package publishes 
         """Offer what is possible in the row's state, as the row's menu in the list does."""
         row = self.get_object(request, object_id)
         actions: list[Any] = super().get_actions_detail(request, object_id)
-        return [action for action in actions if row is not None and action.dialog["offered"](row)]
+        return [action for action in actions if row is not None and action.dialog["is_available"](row)]
 
 
-class UncountedAdmin(ReadOnlyAdmin):
+class LargeTableAdmin(ReadOnlyAdmin):
     """Lists a table that may hold millions of rows: no page of it counts them."""
 
     paginator = InfinitePaginator
@@ -96,22 +96,22 @@ def column(
     return decorate
 
 
-def heading(name: str, detail: str) -> list[str]:
+def row_header(name: str, detail: str) -> list[str]:
     """Return a row's two-line heading and the initials beside it: ``partner-portal`` is PP."""
     initials = "".join(word[0] for word in re.findall(r"\w+", name)[:2])
     return [name, detail, initials.upper()]
 
 
-def grouped(number: int) -> str:
+def format_number(number: int) -> str:
     """Return a number with thousands separators, as the reader's language writes them."""
     return number_format(number, use_l10n=True, force_grouping=True)
 
 
-def shown_limit(limit: int | None) -> str:
+def format_limit(limit: int | None) -> str:
     """Return a limit as people read it, with a word where there is none."""
-    return _("unlimited") if limit is None else grouped(limit)
+    return _("unlimited") if limit is None else format_number(limit)
 
 
-def shown_moment(moment: datetime | None) -> str | None:
+def format_datetime(moment: datetime | None) -> str | None:
     """Return a time as the reader's language writes it, for what is no field of the row."""
     return date_format(moment, "DATETIME_FORMAT") if moment else None

@@ -63,12 +63,12 @@ def digests(credential: str) -> list[bytes]:
 
 
 def _hmac(credential: str, pepper: str) -> bytes:
-    mac = _begun(pepper).copy()
+    mac = _hmac_for(pepper).copy()
     mac.update(credential.encode())
     return mac.digest()
 
 
 @lru_cache
-def _begun(pepper: str) -> hmac.HMAC:
+def _hmac_for(pepper: str) -> hmac.HMAC:
     """Return what is the same for all credentials: every call of every consumer needs two digests."""
     return hmac.new(pepper.encode(), digestmod="sha256")

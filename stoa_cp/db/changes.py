@@ -9,7 +9,7 @@ from django.db.models import Model
 _ABSENT = object()  # equals no value: a field that is no attribute of the row always differs
 
 
-def differing(row: Model, fields: Mapping[str, Any]) -> dict[str, Any]:
+def changed_fields(row: Model, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that hold something else than the row does: what is merely sent back changes nothing."""
     return {name: value for name, value in fields.items() if getattr(row, name, _ABSENT) != value}
 
@@ -17,7 +17,7 @@ def differing(row: Model, fields: Mapping[str, Any]) -> dict[str, Any]:
 def apply_changes(row: Model, fields: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Set the attributes that differ and return them as ``{name: [before, after]}`` in JSON types. Does not save."""
     changes = {}
-    for name, value in differing(row, fields).items():
+    for name, value in changed_fields(row, fields).items():
         changes[name] = [as_json(getattr(row, name)), as_json(value)]
         setattr(row, name, value)
     return changes

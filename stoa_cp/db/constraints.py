@@ -16,7 +16,7 @@ class Duplicate(DomainError):
 
 
 @contextmanager
-def refusing(refusals: Mapping[str, DomainError]) -> Iterator[None]:
+def translate_violations(refusals: Mapping[str, DomainError]) -> Iterator[None]:
     """Run the block in a savepoint; raise ``refusals[constraint]`` if it violates a constraint of that name.
 
     Any other violation is a bug and passes through.

@@ -24,7 +24,7 @@ def fetch_all(statement: str, parameters: Mapping[str, Any], *, using: str = DEF
     connection = connections[using]
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        is_suspect = _was_spoken_to(connection.connection.fileno())
+        is_suspect = _has_unread_input(connection.connection.fileno())
     if is_suspect:
         connection.close_if_health_check_failed()
         connection.ensure_connection()
@@ -39,7 +39,7 @@ def fetch_all(statement: str, parameters: Mapping[str, Any], *, using: str = DEF
         return rows
 
 
-def _was_spoken_to(socket: int) -> bool:
+def _has_unread_input(socket: int) -> bool:
     """Tell whether the server said something unasked: its farewell, as a rule.
 
     Django would ask it first whether it is still there, which takes as long as the statement itself.

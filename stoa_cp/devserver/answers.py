@@ -12,7 +12,7 @@ MAX_FORM_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """A request: its path, the fields of its query or form, and the Authorization header ("" without one)."""
 
     method: str
@@ -22,7 +22,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A response, complete in memory."""
 
     body: bytes
@@ -30,24 +30,24 @@ class Answer:
     headers: Mapping[str, str] | None = None
 
 
-def json_answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:
-    """Answer with a JSON document that nobody may keep."""
+def json_answer(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Response with a JSON document that nobody may keep."""
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return Answer(json.dumps(document).encode(), status, headers)
+    return Response(json.dumps(document).encode(), status, headers)
 
 
-def page(markup: str, status: HTTPStatus = HTTPStatus.OK) -> Answer:
-    """Answer with an HTML page that nobody may keep or frame."""
+def page(markup: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Response with an HTML page that nobody may keep or frame."""
     headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
-    return Answer(markup.encode(), status, headers)
+    return Response(markup.encode(), status, headers)
 
 
-def redirect(location: str) -> Answer:
+def redirect(location: str) -> Response:
     """Send the browser elsewhere, with a GET."""
-    return Answer(b"", HTTPStatus.FOUND, {"Location": location})
+    return Response(b"", HTTPStatus.FOUND, {"Location": location})
 
 
-def http_server(host: str, port: int, answer: Callable[[Question], Answer]) -> ThreadingHTTPServer:
+def http_server(host: str, port: int, answer: Callable[[Request], Response]) -> ThreadingHTTPServer:
     """Return a server, already listening (``port`` 0: any), that gives each question to ``answer``."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,7 +63,7 @@ def http_server(host: str, port: int, answer: Callable[[Question], Answer]) -> T
         def _answer(self, encoded: str) -> None:
             fields = dict(parse_qsl(encoded, keep_blank_values=True))
             path = urlsplit(self.path).path
-            given = answer(Question(self.command, path, fields, self.headers.get("Authorization", "")))
+            given = answer(Request(self.command, path, fields, self.headers.get("Authorization", "")))
             self.send_response(given.status)
             for name, value in (given.headers or {}).items():
                 self.send_header(name, value)

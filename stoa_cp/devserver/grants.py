@@ -56,7 +56,7 @@ class Grants:
     _codes: dict[str, Authorisation] = field(default_factory=dict)
 
     def tokens(self, fields: Fields, authorization: str) -> Claims:
-        """Answer a token request. Raises Refused."""
+        """Response a token request. Raises Refused."""
         self._authenticate_client(fields, authorization)
         grant = GRANT_TYPES.get(fields.get("grant_type", ""))
         if grant is None:

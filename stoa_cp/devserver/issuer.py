@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import jwt
 
-from stoa_cp.devserver.answers import Answer, Question, json_answer, page, redirect
+from stoa_cp.devserver.answers import Request, Response, json_answer, page, redirect
 from stoa_cp.devserver.grants import GRANT_TYPES, Fields, Grants, Refused
 from stoa_cp.devserver.realm import CLIENT_ID, PROFILE_CLAIMS
 
@@ -36,7 +36,7 @@ class Issuer:
 
     grants: Grants
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Request) -> Response:
         route = ROUTES.get(question.path)
         if route is None:
             return json_answer({"error": "Not Found"}, HTTPStatus.NOT_FOUND)
@@ -45,7 +45,7 @@ class Issuer:
         except Refused as refusal:
             return json_answer({"error": refusal.code, "error_description": str(refusal)}, refusal.status)
 
-    def configuration(self, _question: Question) -> Answer:
+    def configuration(self, _question: Request) -> Response:
         """The metadata of OpenID Connect Discovery 1.0."""
         protocol = f"{self.grants.issuer}/protocol/openid-connect"
         return json_answer(
@@ -65,20 +65,20 @@ class Issuer:
             }
         )
 
-    def certificates(self, _question: Question) -> Answer:
+    def certificates(self, _question: Request) -> Response:
         return json_answer({"keys": [self.grants.key.published()]})
 
-    def token(self, question: Question) -> Answer:
+    def token(self, question: Request) -> Response:
         return json_answer(self.grants.tokens(question.fields, question.authorization))
 
-    def userinfo(self, question: Question) -> Answer:
+    def userinfo(self, question: Request) -> Response:
         try:
             claims = self.grants.key.verify(question.authorization.removeprefix("Bearer "))
         except jwt.InvalidTokenError as error:
             raise Refused("invalid_token", str(error), HTTPStatus.UNAUTHORIZED) from error
         return json_answer({name: value for name, value in claims.items() if name in PROFILE_CLAIMS})
 
-    def authorisation(self, question: Question) -> Answer:
+    def authorisation(self, question: Request) -> Response:
         """Show the login form; once it is filled in rightly, send the browser back with a code (RFC 6749 §4.1)."""
         fields = question.fields
         target = fields.get("redirect_uri", "")
@@ -92,12 +92,12 @@ class Issuer:
             return page(_login_page(fields, str(refusal)), HTTPStatus.UNAUTHORIZED)
         return redirect(f"{target}?{urlencode({'code': code, 'state': fields.get('state', '')})}")
 
-    def logout(self, question: Question) -> Answer:
+    def logout(self, question: Request) -> Response:
         target = question.fields.get("post_logout_redirect_uri", "")
         return redirect(target) if urlsplit(target).hostname in LOOPBACK else page("You are signed out.")
 
 
-ROUTES: dict[str, Callable[[Issuer, Question], Answer]] = {
+ROUTES: dict[str, Callable[[Issuer, Request], Response]] = {
     f"{REALM}/.well-known/openid-configuration": Issuer.configuration,
     f"{REALM}/protocol/openid-connect/certs": Issuer.certificates,
     f"{REALM}/protocol/openid-connect/token": Issuer.token,

@@ -8,11 +8,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 from structlog.contextvars import get_contextvars
 
-from stoa_cp.caching.barrier import await_caches_on_commit
+from stoa_cp.caching.barrier import wait_for_invalidation_on_commit
 from stoa_cp.domain.actors import Actor
 from stoa_cp.eventlog.chain import GENESIS, link_hash
-from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
-from stoa_cp.jobs.enqueue import ring
+from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
+from stoa_cp.jobs.enqueue import enqueue_on_commit
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.
 Changes = Mapping[str, list[Any]]
@@ -53,9 +53,9 @@ def emit(
     event.save(force_insert=True)
     head.sequence, head.hash = event.sequence, event.hash
     head.save()
-    EventDispatch.objects.create(event=event)
-    await_caches_on_commit()
-    ring(settings.EVENT_CONSUMER_TASK)
+    OutboxEntry.objects.create(event=event)
+    wait_for_invalidation_on_commit()
+    enqueue_on_commit(settings.EVENT_CONSUMER_TASK)
     return event
 
 

@@ -42,7 +42,12 @@ class EventChain(models.Model):
     hash = models.BinaryField(max_length=32)
 
 
-class EventDispatch(models.Model):
-    """A mark that an event has not been fanned out yet; deleted with the fan-out, so that no event is updated."""
+class OutboxEntry(models.Model):
+    """Marks an event that is not fanned out yet. The fan-out deletes it, so that no event is ever updated."""
 
-    event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="dispatch")
+    event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="outbox_entry")
+
+    class Meta:
+        # The table keeps its first name: an older release runs beside this one during an upgrade.
+        db_table = "stoa_cp_eventdispatch"
+        verbose_name_plural = "outbox entries"

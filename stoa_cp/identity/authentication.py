@@ -13,7 +13,7 @@ from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.jwks import signing_keys
 from stoa_cp.identity.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token
 
-__all__ = ["GateAuthentication", "TokenExpired", "TokenInvalid", "TokenMissing", "authenticate_bearer"]
+__all__ = ["ApiCallAuthentication", "TokenExpired", "TokenInvalid", "TokenMissing", "authenticate_bearer"]
 
 MAX_REMEMBERED_TOKENS = 10_000  # about 10 MB
 
@@ -37,7 +37,7 @@ class RecentTokens:
         token = self._tokens.get(digest)
         if token is None:
             return None
-        if token.expires_at <= time.time() or signing_keys().known(token.key.kid) is not token.key:
+        if token.expires_at <= time.time() or signing_keys().get_cached(token.key.kid) is not token.key:
             with self._lock:
                 self._tokens.pop(digest, None)
             return None
@@ -80,7 +80,7 @@ def actor_of(request: Request) -> Actor:
     return user
 
 
-class GateAuthentication(BaseAuthentication):
+class ApiCallAuthentication(BaseAuthentication):
     """Adopts what the gate found out: when DRF asks, the token is verified and the call is counted."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None] | None:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.models import SigningKeySet
-from stoa_cp.identity.provider import ProviderFailure, ask, discover, endpoint
+from stoa_cp.identity.provider import ProviderFailure, discover, endpoint, fetch_json
 from stoa_cp.identity.signing_keys import SigningKey, parse_keys
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class KeyStore:
         self._fetching: Thread | None = None
         self._lock = Lock()
 
-    def known(self, kid: str) -> SigningKey | None:
+    def get_cached(self, kid: str) -> SigningKey | None:
         """Return the key if memory holds it; never waits for the provider."""
         current = self._set
         age_seconds = time.time() - current.fetched_at
@@ -72,17 +72,17 @@ class KeyStore:
             self._store(current)
         return current.keys.get(kid) if age_seconds <= USABLE_SECONDS else None
 
-    def find(self, kid: str) -> SigningKey | None:
+    def get(self, kid: str) -> SigningKey | None:
         """Return the key, asking the provider if need be; None if the provider has no such key.
 
         Raises IdentityProviderUnavailable if that cannot be told now.
         """
         if not self._is_loaded:
             self._load()
-        key = self.known(kid)
+        key = self.get_cached(kid)
         if key is None:
             self._wait_for_fetch()
-            key = self.known(kid)
+            key = self.get_cached(kid)
         if key is None and (self._is_provider_away or self._is_fetching()):
             raise IdentityProviderUnavailable
         return key
@@ -121,7 +121,7 @@ class KeyStore:
     def _download(self) -> KeySet:
         until = time.monotonic() + FETCH_SECONDS
         url = self._jwks_url or endpoint(discover(self._issuer, until=until), "jwks_uri")
-        document = ask(url, until=until)
+        document = fetch_json(url, until=until)
         # The same document keeps the same key objects, and with them the tokens verified under them.
         keys = self._set.keys if document == self._set.document else parse_keys(document)
         if not keys:

@@ -19,7 +19,7 @@ class ProviderFailure(Exception):
     """The identity provider gave no usable answer. The text tells the log why; callers do not see it."""
 
 
-def ask(url: str, *, until: float, form: Mapping[str, str] | None = None) -> dict[str, Any]:
+def fetch_json(url: str, *, until: float, form: Mapping[str, str] | None = None) -> dict[str, Any]:
     """GET a JSON object, or POST ``form`` for one.
 
     ``until`` is a time of the monotonic clock: then the socket is shut, whatever the provider drips into it.
@@ -43,7 +43,7 @@ def discover(issuer: str, *, until: float) -> dict[str, Any]:
 
     Raises ProviderFailure if there is none, or if it is another issuer's.
     """
-    metadata = ask(f"{issuer.rstrip('/')}/.well-known/openid-configuration", until=until)
+    metadata = fetch_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration", until=until)
     if metadata.get("issuer") != issuer:
         raise ProviderFailure(f"{issuer} calls itself {metadata.get('issuer')!r}")
     return metadata

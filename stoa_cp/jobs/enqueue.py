@@ -16,30 +16,30 @@ from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
 logger = structlog.get_logger(__name__)
 
-MAX_RINGING = 16  # per process; more are only under way if the broker has fallen silent
+MAX_PUBLISHING = 16  # per process; more are only under way if the broker has fallen silent
 
-IMPATIENT_SECONDS = 5.0  # as long as the next sweep takes
+COOL_DOWN_SECONDS = 5.0  # as long as the next sweep takes
 
-_ringing = BoundedSemaphore(MAX_RINGING)
+_publishing = BoundedSemaphore(MAX_PUBLISHING)
 
 
 @dataclass(slots=True)
-class Patience:
+class CircuitBreaker:
     """From when on (monotonic seconds) a caller waits for the broker again: a change with ten events waits once."""
 
-    returns_at: float = 0.0
+    open_until: float = 0.0
 
-    def seconds(self) -> float:
-        return PUBLISH_SECONDS if monotonic() >= self.returns_at else 0.0
+    def wait_seconds(self) -> float:
+        return PUBLISH_SECONDS if monotonic() >= self.open_until else 0.0
 
-    def lose(self) -> None:
-        self.returns_at = monotonic() + IMPATIENT_SECONDS
-
-
-_patience = Patience()
+    def trip(self) -> None:
+        self.open_until = monotonic() + COOL_DOWN_SECONDS
 
 
-def ring(task_name: str, *args: str) -> None:
+_breaker = CircuitBreaker()
+
+
+def enqueue_on_commit(task_name: str, *args: str) -> None:
     """Send the task once the transaction has committed; a broker that is away costs 0.2 s and a line in the log."""
     transaction.on_commit(lambda: _publish(task_name, args), robust=True)
 
@@ -47,25 +47,27 @@ def ring(task_name: str, *args: str) -> None:
 def _publish(task_name: str, args: tuple[str, ...]) -> None:
     """Send in a thread of its own: psycopg knows no deadline for a server that was well and falls silent."""
     is_done = Event()
-    if not _ringing.acquire(blocking=False):
-        logger.warning("doorbell_not_heard", task=task_name, error="too many rings are under way")
+    if not _publishing.acquire(blocking=False):
+        logger.warning("task_not_published", task=task_name, error="too many rings are under way")
         return
     # In our context, whose request id goes with the task. A daemon: nobody waits for a stuck one at the end.
-    Thread(target=copy_context().run, args=(_ring_out, task_name, args, is_done), name="doorbell", daemon=True).start()
-    patience_seconds = _patience.seconds()
-    if not is_done.wait(patience_seconds) and patience_seconds:
-        _patience.lose()
-        logger.warning("doorbell_not_heard", task=task_name, error="no answer in time")
+    Thread(
+        target=copy_context().run, args=(_send_and_report, task_name, args, is_done), name="doorbell", daemon=True
+    ).start()
+    wait_seconds = _breaker.wait_seconds()
+    if not is_done.wait(wait_seconds) and wait_seconds:
+        _breaker.trip()
+        logger.warning("task_not_published", task=task_name, error="no answer in time")
 
 
-def _ring_out(task_name: str, args: tuple[str, ...], is_done: Event) -> None:
+def _send_and_report(task_name: str, args: tuple[str, ...], is_done: Event) -> None:
     try:
         _send(task_name, args)
     except (OperationalError, OSError, psycopg.Error) as error:
-        _patience.lose()
-        logger.warning("doorbell_not_heard", task=task_name, error=str(error))
+        _breaker.trip()
+        logger.warning("task_not_published", task=task_name, error=str(error))
     finally:
-        _ringing.release()
+        _publishing.release()
         is_done.set()
 
 

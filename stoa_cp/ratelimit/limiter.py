@@ -30,7 +30,7 @@ class RateLimited(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class RateLimit:
     """Whose calls count together, and how many of them an hour allows.
 
     ``holder`` is the row that says so: whoever needs it in the same request need not ask for it again.
@@ -38,11 +38,11 @@ class Budget:
 
     key: str
     calls_per_hour: int
-    holder: Model | None = None
+    tenant: Model | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class RateLimitStatus:
     """What is left of a budget. ``reset`` is in epoch seconds."""
 
     limit: int
@@ -61,27 +61,27 @@ class Allowance:
         return headers
 
 
-def budget_of(actor: Actor | None, request: HttpRequest) -> Budget:
+def rate_limit_of(actor: Actor | None, request: HttpRequest) -> RateLimit:
     """Return the budget that a call draws on: its tenant's, its own, or that of its address."""
     if actor is None:
-        return Budget(f"address:{client_address(request)}", settings.STOA_ANONYMOUS_RATE_LIMIT)
-    budget: Budget = import_string(settings.STOA_CALLER_BUDGET)(actor)
-    return budget
+        return RateLimit(f"address:{client_address(request)}", settings.STOA_ANONYMOUS_RATE_LIMIT)
+    rate_limit: RateLimit = import_string(settings.STOA_RATE_LIMIT_RESOLVER)(actor)
+    return rate_limit
 
 
-def spend_one(budget: Budget, request: HttpRequest) -> Allowance:
+def hit(rate_limit: RateLimit, request: HttpRequest) -> RateLimitStatus:
     """Count one call and tell what is left. When the counters are away the call passes, and that is logged."""
     try:
-        usage = get_usage(request, group="v1", key=lambda _group, _request: budget.key, rate=RATE, increment=True)
+        usage = get_usage(request, group="v1", key=lambda _group, _request: rate_limit.key, rate=RATE, increment=True)
     except (DatabaseError, redis.RedisError):
         logger.warning("rate limit not counted: the counter store is away", exc_info=True)
         usage = None
     if usage is None:
-        return Allowance(budget.calls_per_hour, budget.calls_per_hour, int(time()) + WINDOW_SECONDS)
+        return RateLimitStatus(rate_limit.calls_per_hour, rate_limit.calls_per_hour, int(time()) + WINDOW_SECONDS)
     count: int = usage["count"]
-    return Allowance(
-        limit=budget.calls_per_hour,
-        remaining=max(0, budget.calls_per_hour - count),
+    return RateLimitStatus(
+        limit=rate_limit.calls_per_hour,
+        remaining=max(0, rate_limit.calls_per_hour - count),
         reset=int(time()) + usage["time_left"],
-        is_exceeded=count > budget.calls_per_hour,
+        is_exceeded=count > rate_limit.calls_per_hour,
     )

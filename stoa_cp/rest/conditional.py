@@ -23,23 +23,23 @@ def etag(version: int | str) -> str:
     return f'W/"{version}"'
 
 
-def with_state(version: int, *state: object) -> str:
+def composite_version(version: int, *state: object) -> str:
     """Return a version that also tells apart what is read with the row but does not stand in it."""
     return f"{version}.{sha256(repr(state).encode()).hexdigest()[:8]}"
 
 
-def names(header: str, version: int | str) -> bool:
+def etag_matches(header: str, version: int | str) -> bool:
     """Tell whether an If-None-Match header names this version, or any by ``*``."""
     return header.strip() == "*" or str(version) in ENTITY_TAG.findall(header)
 
 
-def refuse_stale(rows: QuerySet[Model], pk: str, if_match: str) -> None:
+def check_row_version(rows: QuerySet[Model], pk: str, if_match: str) -> None:
     """Lock the row that a conditional write is about, and compare: nobody can slip in between check and change.
 
     Raises PreconditionFailed.
     """
     version = rows.select_for_update(of=("self",), no_key=True).values_list("version", flat=True).filter(pk=pk).first()
-    # The row alone is what a client must have seen to change it: the rest of `with_state` is left aside.
+    # The row alone is what a client must have seen to change it: the rest of `composite_version` is left aside.
     known = {tag.partition(".")[0] for tag in ENTITY_TAG.findall(if_match)}
     if version is None or not (if_match.strip() == "*" or str(version) in known):
         raise PreconditionFailed

@@ -21,12 +21,12 @@ from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.errors import DomainError, InvalidField
-from stoa_cp.rest.models import StoredAnswer
+from stoa_cp.rest.models import IdempotencyRecord
 
 HEADER = "Idempotency-Key"
-KEPT = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 KEY = re.compile(r'("?)([\x21\x23-\x7e]{1,255})\1', re.ASCII)
-KEPT_HEADERS = ("Content-Type", "Location", "ETag")
+STORED_HEADERS = ("Content-Type", "Location", "ETag")
 
 
 class IdempotencyKeyReused(DomainError):
@@ -44,7 +44,7 @@ class IdempotencyInProgress(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class IdempotentRequest:
     """One request with a key: ``scope`` is whose, which method and which path."""
 
     key: str
@@ -52,7 +52,7 @@ class Attempt:
     body: bytes
 
     @classmethod
-    def read(cls, header: str, scope: str, body: bytes) -> "Attempt":
+    def read(cls, header: str, scope: str, body: bytes) -> "IdempotentRequest":
         """Take the key bare or quoted. Raises InvalidField for anything but 1 to 255 visible ASCII characters."""
         matched = KEY.fullmatch(header)
         if matched is None:
@@ -73,7 +73,7 @@ class Attempt:
         Raises IdempotencyInProgress, IdempotencyKeyReused.
         """
         self._lock()
-        stored = StoredAnswer.objects.filter(digest=self.digest, created_at__gt=Now() - KEPT).first()
+        stored = IdempotencyRecord.objects.filter(digest=self.digest, created_at__gt=Now() - RETENTION).first()
         if stored is None:
             return None
         if not constant_time_compare(bytes(stored.body_digest), self.body_digest):
@@ -86,12 +86,12 @@ class Attempt:
 
     def store(self, response: HttpResponse) -> None:
         """Keep the answer; it becomes readable with the effect that it tells of."""
-        StoredAnswer.objects.update_or_create(
+        IdempotencyRecord.objects.update_or_create(
             digest=self.digest,
             defaults={
                 "body_digest": self.body_digest,
                 "status": response.status_code,
-                "headers": {name: response[name] for name in KEPT_HEADERS if name in response},
+                "headers": {name: response[name] for name in STORED_HEADERS if name in response},
                 "content": self._cipher().encrypt(response.content),
                 "created_at": Now(),
             },
@@ -111,7 +111,7 @@ class Attempt:
         return Fernet(base64.urlsafe_b64encode(derivation.derive(self.key.encode())))
 
 
-def forget_old_answers() -> int:
+def delete_expired_records() -> int:
     """Delete the answers that no retry can ask for any more; return how many."""
-    deleted, _per_model = StoredAnswer.objects.filter(created_at__lte=Now() - KEPT).delete()
+    deleted, _per_model = IdempotencyRecord.objects.filter(created_at__lte=Now() - RETENTION).delete()
     return deleted

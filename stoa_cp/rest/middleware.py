@@ -11,11 +11,11 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import authenticate_bearer
 from stoa_cp.net.client_address import client_address
-from stoa_cp.ratelimit.limiter import Allowance, Budget, RateLimited, budget_of, spend_one
+from stoa_cp.ratelimit.limiter import RateLimit, RateLimited, RateLimitStatus, hit, rate_limit_of
 from stoa_cp.rest.problems import Problem, problem_of, respond
 
-GATED = "/v1/"
-GATEWAY = "/v1/gateway/"  # gateways bring their own credential and are not counted
+API_PREFIX = "/v1/"
+GATEWAY_PREFIX = "/v1/gateway/"  # gateways bring their own credential and are not counted
 
 
 class BodyTooLarge(DomainError):
@@ -26,35 +26,35 @@ class BodyTooLarge(DomainError):
     message = _("The request body is too large.")
 
 
-class GateMiddleware:
+class ApiMiddleware:
     """Sets ``request.actor``, or answers in the view's place; puts the rate-limit headers on every answer."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if not request.path_info.startswith(GATED):
+        if not request.path_info.startswith(API_PREFIX):
             return self.get_response(request)
         bind_contextvars(address=client_address(request))
-        too_large = refuse_large(request)
+        too_large = check_size(request)
         if not too_large:
             _read_body(request)
         actor, refusal = _identify(request)
-        budget = budget_of(actor, request)
-        allowance = spend_one(budget, request)
-        if allowance.is_exceeded:
+        rate_limit = rate_limit_of(actor, request)
+        status = hit(rate_limit, request)
+        if status.is_exceeded:
             refusal = RateLimited()
-        response = too_large or (_refuse(refusal) if refusal else self._pass(request, actor, budget, allowance))
-        for name, value in allowance.headers().items():
+        response = too_large or (_refuse(refusal) if refusal else self._pass(request, actor, rate_limit, status))
+        for name, value in status.headers().items():
             response.headers.setdefault(name, value)
         return response
 
     def _pass(
-        self, request: HttpRequest, actor: Actor | None, budget: Budget, allowance: Allowance
+        self, request: HttpRequest, actor: Actor | None, rate_limit: RateLimit, status: RateLimitStatus
     ) -> HttpResponseBase:
-        request.actor = actor  # type: ignore[attr-defined]  # for GateAuthentication
-        request.budget = budget  # type: ignore[attr-defined]  # for TenantScopedViewSet
-        request.allowance = allowance  # type: ignore[attr-defined]  # for /v1/me
+        request.actor = actor  # type: ignore[attr-defined]  # for ApiCallAuthentication
+        request.rate_limit = rate_limit  # type: ignore[attr-defined]  # for TenantScopedViewSet
+        request.status = status  # type: ignore[attr-defined]  # for /v1/me
         return self.get_response(request)
 
 
@@ -63,11 +63,11 @@ def _read_body(request: HttpRequest) -> bytes:
     return request.body
 
 
-def refuse_large(request: HttpRequest) -> HttpResponseBase | None:
+def check_size(request: HttpRequest) -> HttpResponseBase | None:
     """Look at the announced length before a byte of the body is read; traffic may be larger than the rest."""
-    if request.path_info.startswith(f"{GATEWAY}authorize"):
+    if request.path_info.startswith(f"{GATEWAY_PREFIX}authorize"):
         return None  # its body is the original call's, which nobody reads here
-    is_traffic = request.path_info == f"{GATEWAY}traffic"
+    is_traffic = request.path_info == f"{GATEWAY_PREFIX}traffic"
     limit = settings.STOA_MAX_TRAFFIC_BODY_BYTES if is_traffic else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     announced = request.META.get("CONTENT_LENGTH") or "0"
     return None if announced.isdecimal() and int(announced) <= limit else _refuse(BodyTooLarge())

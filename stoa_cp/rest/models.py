@@ -3,7 +3,7 @@
 from django.db import models
 
 
-class StoredAnswer(models.Model):
+class IdempotencyRecord(models.Model):
     """The answer to a request with an Idempotency-Key, encrypted, for its retries."""
 
     digest = models.BinaryField(primary_key=True, max_length=32)
@@ -14,4 +14,6 @@ class StoredAnswer(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
+        # The table keeps its first name: an older release runs beside this one during an upgrade.
+        db_table = "stoa_cp_storedanswer"
         indexes = [models.Index(fields=["created_at"], name="stored_answer_created_at")]

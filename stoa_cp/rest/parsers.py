@@ -42,7 +42,7 @@ def parse_json(body: bytes) -> Any:
         raise InvalidField("", sentence % {"line": error.lineno, "column": error.colno}) from None
     except RecursionError:
         raise InvalidField("", _("The body is nested too deeply.")) from None
-    refuse_unstorable(value)
+    check_storable(value)
     return value
 
 
@@ -68,7 +68,7 @@ def _bounded_integer(digits: str) -> int:
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_integer)
 
 
-def refuse_unstorable(value: Any, *, depth: int = 0) -> None:
+def check_storable(value: Any, *, depth: int = 0) -> None:
     """Raise InvalidField for a value that holds NUL or half a surrogate pair, or is nested more than 32 deep."""
     if depth > MAX_DEPTH:
         raise InvalidField("", _("The body is nested too deeply."))
@@ -77,8 +77,8 @@ def refuse_unstorable(value: Any, *, depth: int = 0) -> None:
             raise InvalidField("", _("The body contains a character that cannot be stored."))
         case dict():
             for name, member in value.items():
-                refuse_unstorable(name, depth=depth)
-                refuse_unstorable(member, depth=depth + 1)
+                check_storable(name, depth=depth)
+                check_storable(member, depth=depth + 1)
         case list():
             for member in value:
-                refuse_unstorable(member, depth=depth + 1)
+                check_storable(member, depth=depth + 1)

@@ -17,12 +17,12 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
-from stoa_cp.db.changes import differing
+from stoa_cp.db.changes import changed_fields
 from stoa_cp.domain.actors import Actor
 from stoa_cp.identity.authentication import actor_of
-from stoa_cp.rest.conditional import etag, names, refuse_stale
+from stoa_cp.rest.conditional import check_row_version, etag, etag_matches
 from stoa_cp.rest.filtering import NamedFieldsFilter
-from stoa_cp.rest.idempotency import HEADER, Attempt
+from stoa_cp.rest.idempotency import HEADER, IdempotentRequest
 from stoa_cp.rest.parameters import flag_parameter
 
 # Long enough for the other side to take the lock that it waited for: tried again at once, we would often be faster.
@@ -58,8 +58,8 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
 
     def retrieve(self, request: Any, **kwargs: str) -> Response:
         resource = self.get_object()
-        tag = self.version_of(resource)
-        if names(request.headers.get("If-None-Match", ""), tag):
+        tag = self.etag_version(resource)
+        if etag_matches(request.headers.get("If-None-Match", ""), tag):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag(tag)})
         return self._answer(resource, HTTPStatus.OK)
 
@@ -76,7 +76,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         serializer = serializer_class(instance, data=data, partial=is_partial, context=context)
         serializer.is_valid(raise_exception=True)
         fields: dict[str, Any] = serializer.validated_data
-        return fields if instance is None else differing(instance, fields)
+        return fields if instance is None else changed_fields(instance, fields)
 
     def write(
         self,
@@ -112,7 +112,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
                 return replayed
             if on is not None and "If-Match" in self.request.headers:
                 self.check_precondition(on)
-            response = _as_bytes(answer())
+            response = _render_now(answer())
             if is_dry_run:
                 transaction.set_rollback(True)
             elif attempt:
@@ -122,16 +122,16 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     def check_precondition(self, resource: Model) -> None:
         """Compare If-Match under a lock. Raises PreconditionFailed."""
         rows = type(resource)._default_manager.all()  # noqa: SLF001 - Django documents it
-        refuse_stale(rows, resource.pk, self.request.headers["If-Match"])
+        check_row_version(rows, resource.pk, self.request.headers["If-Match"])
 
-    def _attempt(self) -> Attempt | None:
+    def _attempt(self) -> IdempotentRequest | None:
         header = self.request.headers.get(HEADER)
         if header is None or self.request.method not in ("POST", "PATCH"):
             return None
         scope = f"{self.actor.id}\n{self.request.method}\n{self.request.path}"
-        return Attempt.read(header, scope, self.request.body)
+        return IdempotentRequest.read(header, scope, self.request.body)
 
-    def version_of(self, resource: Any) -> int | str:
+    def etag_version(self, resource: Any) -> int | str:
         """Return what the ETag shows; subclasses add what can change without a new version of the row."""
         version: int = resource.version
         return version
@@ -140,15 +140,15 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         self, resource: Model, *, status: int = HTTPStatus.OK, once: Mapping[str, Any] | None = None
     ) -> Response:
         """Answer a write with the whole object, and with what is shown ``once``, in this answer only."""
-        return self._answer(self.read_again(resource), status, once)
+        return self._answer(self.reload(resource), status, once)
 
-    def read_again(self, resource: Model) -> Model:
+    def reload(self, resource: Model) -> Model:
         """Return what was written as a read shows it; subclasses whose reads add to the row ask for it."""
         return resource
 
     def _answer(self, resource: Model, status: int, once: Mapping[str, Any] | None = None) -> Response:
         data = representation_by(self.get_serializer_class())(resource) | dict(once or {})
-        return Response(data, status=status, headers={"ETag": etag(self.version_of(resource))})
+        return Response(data, status=status, headers={"ETag": etag(self.etag_version(resource))})
 
     def render_created(self, resource: Model, *, once: Mapping[str, Any] | None = None) -> Response:
         """Answer 201 with the whole object and where it lives."""
@@ -176,7 +176,7 @@ def representation_by(serializer_class: type[BaseSerializer[Any]]) -> Callable[[
     return _representations[serializer_class]
 
 
-def _as_bytes(response: Response) -> HttpResponse:
+def _render_now(response: Response) -> HttpResponse:
     """Render now, inside the transaction: what is stored for a retry is what the first client got."""
     content = b"" if response.data is None else JSONRenderer().render(response.data)
     media_type = "application/json" if content else None

@@ -78,7 +78,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "stoa_cp.rest.middleware.GateMiddleware",
+    "stoa_cp.rest.middleware.ApiMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -184,7 +184,9 @@ OIDC_USE_PKCE = True
 LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
 STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=False)
-STOA_CALLER_BUDGET = "tenants.rate_limit.budget_of"  # (Actor) -> Budget: whose calls count together, and how many
+STOA_RATE_LIMIT_RESOLVER = (
+    "tenants.rate_limit.rate_limit_of"  # (Actor) -> RateLimit: whose calls count together, and how many
+)
 STOA_PLATFORM_RATE_LIMIT = env.int("STOA_PLATFORM_RATE_LIMIT", default=100_000)
 STOA_ANONYMOUS_RATE_LIMIT = env.int("STOA_ANONYMOUS_RATE_LIMIT", default=1_000)
 STOA_LOGIN_RATE_LIMIT = env.int("STOA_LOGIN_RATE_LIMIT", default=100)
@@ -202,7 +204,7 @@ STOA_EGRESS_ALLOW = env.list("STOA_EGRESS_ALLOW", default=[])
 
 # --- REST framework ------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["stoa_cp.identity.authentication.GateAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["stoa_cp.identity.authentication.ApiCallAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["stoa_cp.identity.permissions.HasRight"],
     "DEFAULT_PARSER_CLASSES": ["stoa_cp.rest.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

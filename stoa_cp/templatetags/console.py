@@ -11,4 +11,4 @@ register = Library()
 @register.filter
 def offered_to(actions: list[dict[str, Any]], row: Model) -> list[dict[str, Any]]:
     """Return those of a list's dialogs that are possible in the row's state."""
-    return [action for action in actions if action["dialog"]["offered"](row)]
+    return [action for action in actions if action["dialog"]["is_available"](row)]

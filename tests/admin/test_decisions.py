@@ -10,7 +10,7 @@ from django.utils import timezone
 from apikeys.models import ApiKey, KeySecret
 from stoa_cp.crypto.credentials import digest
 from stoa_cp.eventlog.models import Event
-from subscriptions.models import Status, Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 from tests.admin.pages import answer, dialog_of, list_of, page_of, said
 from tests.factories import SubscriptionFactory
 
@@ -29,7 +29,7 @@ def active() -> Subscription:
     return SubscriptionFactory(application="web-shop", active=True)
 
 
-def offered(console: Client, subscription: Subscription) -> set[str]:
+def is_available(console: Client, subscription: Subscription) -> set[str]:
     """Return the steps that the subscription's page offers; its row in the list must offer the same."""
     pages = [console.get(url).content.decode() for url in (page_of(subscription), list_of(Subscription))]
     on_page, in_list = ({step for step in STEPS if dialog_of(subscription, step) in page} for page in pages)
@@ -70,7 +70,7 @@ def test_an_approval_grants_the_terms_and_shows_the_key_once(console: Client, pe
     response = answer(console, dialog_of(pending, "approve"), **TERMS)
 
     subscription = Subscription.objects.get()
-    assert (subscription.status, subscription.rate_limit, subscription.quota) == (Status.ACTIVE, 500, None)
+    assert (subscription.status, subscription.rate_limit, subscription.quota) == (SubscriptionStatus.ACTIVE, 500, None)
     assert subscription.decided_by == "operator:olga"
     shown = re.search(r"stoa_live_\w+", response.content.decode())
     assert shown is not None
@@ -103,14 +103,14 @@ def test_what_the_form_or_the_service_refuses_is_said_beside_the_field(console: 
 
     assert "Ensure this value is greater than or equal to 1." in zero.content.decode()
     assert "This time has passed already." in late.content.decode()
-    assert Subscription.objects.get().status == Status.PENDING_APPROVAL
+    assert Subscription.objects.get().status == SubscriptionStatus.PENDING_APPROVAL
 
 
 def test_a_rejection_keeps_its_reason(console: Client, pending: Subscription) -> None:
     response = answer(console, dialog_of(pending, "reject"), reason="No contract")
 
     subscription = Subscription.objects.get()
-    assert (subscription.status, subscription.status_reason) == (Status.REJECTED, "No contract")
+    assert (subscription.status, subscription.status_reason) == (SubscriptionStatus.REJECTED, "No contract")
     assert said(response) == ["success: web-shop is rejected."]
 
 
@@ -120,24 +120,24 @@ def test_a_subscription_is_suspended_resumed_and_revoked(console: Client, active
         answer(console, dialog_of(active, step), reason="Because")
         states.append(Subscription.objects.get().status)
 
-    assert states == [Status.SUSPENDED, Status.ACTIVE, Status.REVOKED]
+    assert states == [SubscriptionStatus.SUSPENDED, SubscriptionStatus.ACTIVE, SubscriptionStatus.REVOKED]
     assert set(Event.objects.values_list("actor", flat=True)) == {"operator:olga"}
 
 
 @pytest.mark.parametrize(
     ("status", "steps"),
     [
-        (Status.PENDING_APPROVAL, {"approve", "reject"}),
-        (Status.ACTIVE, {"suspend", "revoke"}),
-        (Status.SUSPENDED, {"resume", "revoke"}),
-        (Status.REVOKED, set()),
+        (SubscriptionStatus.PENDING_APPROVAL, {"approve", "reject"}),
+        (SubscriptionStatus.ACTIVE, {"suspend", "revoke"}),
+        (SubscriptionStatus.SUSPENDED, {"resume", "revoke"}),
+        (SubscriptionStatus.REVOKED, set()),
     ],
 )
 def test_only_what_is_possible_is_offered(console: Client, active: Subscription, status: str, steps: set[str]) -> None:
     active.status = status
     active.save()
 
-    assert offered(console, active) == steps
+    assert is_available(console, active) == steps
 
 
 def test_a_row_that_is_gone_is_a_warning(console: Client, pending: Subscription) -> None:
@@ -155,4 +155,4 @@ def test_a_deleted_tenants_subscription_cannot_be_approved(console: Client, pend
     response = answer(console, dialog_of(pending, "approve"), **TERMS)
 
     assert said(response) == ["warning: Resource not found"]
-    assert Subscription.objects.get().status == Status.PENDING_APPROVAL
+    assert Subscription.objects.get().status == SubscriptionStatus.PENDING_APPROVAL

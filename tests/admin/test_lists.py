@@ -17,10 +17,10 @@ from catalog.models import Api, Gateway
 from metrics.models import Series, TrafficBatch, TrafficDelta
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.ratelimit.models import Counter
-from stoa_cp.rest.models import StoredAnswer
+from stoa_cp.rest.models import IdempotencyRecord
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
 from tests.admin.pages import list_of, page_of
@@ -46,16 +46,16 @@ QUERIES: dict[type[Model], int] = {
     EventChain: COUNTED,
     SigningKeySet: COUNTED,
     Event: UNCOUNTED,
-    EventDispatch: UNCOUNTED,
+    OutboxEntry: UNCOUNTED,
     Counter: UNCOUNTED,
     CacheLease: UNCOUNTED,
-    StoredAnswer: UNCOUNTED,
+    IdempotencyRecord: UNCOUNTED,
     TrafficBatch: UNCOUNTED,
     TrafficDelta: UNCOUNTED,
     Series: UNCOUNTED,
 }
 # A stored answer has nothing more to show than its line in the list.
-WITH_PAGES = [model for model in QUERIES if model is not StoredAnswer]
+WITH_PAGES = [model for model in QUERIES if model is not IdempotencyRecord]
 
 
 def add_rows(times: int) -> None:
@@ -79,7 +79,7 @@ def add_records(event: Event) -> None:
     Counter.objects.create(key=name, value=1)
     CacheLease.objects.create(confirmed_epoch=1, valid_until=now)
     SigningKeySet.objects.create(issuer=f"https://{name}.example.com", document={}, fetched_at=now)
-    StoredAnswer.objects.create(
+    IdempotencyRecord.objects.create(
         digest=name.encode(), body_digest=b"", status=201, headers={}, content=b"", created_at=now
     )
 

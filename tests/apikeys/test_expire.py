@@ -11,7 +11,7 @@ from apikeys.services import revoke_key
 from apikeys.tasks import announce_expiries
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event
-from subscriptions.models import Status, Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import Tenant
 from tests.factories import ApiKeyFactory
 from tests.races import at_once
@@ -58,9 +58,9 @@ def test_a_key_that_was_issued_for_less_is_no_surprise(key: ApiKey) -> None:
 
 
 def test_of_keys_that_open_nothing_anyway_nothing_is_said(key: ApiKey) -> None:
-    Subscription.objects.update(status=Status.REVOKED)
+    Subscription.objects.update(status=SubscriptionStatus.REVOKED)
     assert announced_with(days=1) == []
-    Subscription.objects.update(status=Status.ACTIVE)
+    Subscription.objects.update(status=SubscriptionStatus.ACTIVE)
     Tenant.objects.update(status="deleted", deleted_at=timezone.now())
     assert announced_with(days=1) == []
 

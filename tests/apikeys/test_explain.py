@@ -7,7 +7,7 @@ import pytest
 from apikeys.decisions.checks import CHECKS, LIMITS
 from apikeys.models import ApiKey, KeySecret, Meter
 from catalog.models import Api
-from subscriptions.models import Status, Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import Tenant
 from tests.answers import NOT_FOUND, invalid, refusal_of
 from tests.apikeys.conftest import Issue
@@ -43,7 +43,7 @@ def test_a_key_is_named_by_itself_or_by_its_id(victor: Caller, key: ApiKey) -> N
 
 
 def test_the_first_failure_is_the_reason_and_the_others_are_told(victor: Caller, secret: str) -> None:
-    Subscription.objects.update(status=Status.SUSPENDED)
+    Subscription.objects.update(status=SubscriptionStatus.SUSPENDED)
     Api.objects.update(status="inactive")
 
     assert explained(victor, key=secret) == (

@@ -18,7 +18,7 @@ from catalog.models import Api
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services import resume_subscription, retire_api, suspend_subscription
+from subscriptions.services import delete_api_and_subscriptions, resume_subscription, suspend_subscription
 from tenants.services import resume_tenant, suspend_tenant
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
@@ -132,7 +132,7 @@ def test_no_process_says_valid_after_the_api_is_deleted(under_load: list[WebProc
             api = ApiFactory(tenant=mobile.tenant)
             _key, secret = services.issue_key(subscription_to(api), services.NewKey(), by=SYSTEM)
             assert codes(under_load, pool, secret) == {"valid"}
-            retire_api(api, cascade=True, by=SYSTEM)
+            delete_api_and_subscriptions(api, cascade=True, by=SYSTEM)
             assert codes(under_load, pool, secret) == {"subscription_revoked"}
 
 

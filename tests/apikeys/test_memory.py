@@ -15,17 +15,17 @@ from pytest_django import DjangoAssertNumQueries
 from apikeys import services
 from apikeys.decisions import cache as memories
 from apikeys.decisions import decide as decisions_decide
-from apikeys.decisions.cache import IDLE_SECONDS, MAX_BLOCK_CALLS, Memory, memory
+from apikeys.decisions.cache import IDLE_SECONDS, MAX_BLOCK_CALLS, DecisionCache, memory
 from apikeys.decisions.decide import Call, Decision, decide
 from apikeys.decisions.meters import reset_meter
 from apikeys.decisions.statement import Facts
-from apikeys.decisions.token_leases import Loan, give_back
-from apikeys.decisions.token_pool import OwnPurse, Purse, SharedPurse
-from apikeys.models import ApiKey, Loans, Meter
+from apikeys.decisions.token_leases import TokenLease, return_tokens
+from apikeys.decisions.token_pool import LocalTokenPool, RedisTokenPool, TokenPool
+from apikeys.models import ApiKey, LeaseState, Meter
 from catalog.models import Api
 from catalog.routing import read_target
-from stoa_cp.caching.barrier import await_caches
-from stoa_cp.caching.cache import Lease, chores, invalidators
+from stoa_cp.caching.barrier import wait_for_invalidation
+from stoa_cp.caching.cache import Lease, invalidation_callbacks, maintenance_callbacks
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
@@ -47,22 +47,22 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True, params=["own", "shared"])
-def purse(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Purse:
+def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TokenPool:
     """Calls are lent to each process for itself, or to all of them through Redis."""
-    purse = OwnPurse() if request.param == "own" else SharedPurse(request.getfixturevalue("redis_url"))
-    monkeypatch.setattr(memory, "purse", purse)
-    return purse
+    pool = LocalTokenPool() if request.param == "own" else RedisTokenPool(request.getfixturevalue("redis_url"))
+    monkeypatch.setattr(memory, "pool", pool)
+    return pool
 
 
 @pytest.fixture(autouse=True)
-def listening(transactional_db: None, purse: Purse) -> Iterator[None]:
+def listening(transactional_db: None, pool: TokenPool) -> Iterator[None]:
     with listener():
         yield
 
 
 def limit(**limits: int | None) -> None:
     Subscription.objects.update(**{"rate_limit": None, "quota": None} | limits)
-    await_caches()
+    wait_for_invalidation()
 
 
 def calls(secret: str, count: int) -> int:
@@ -76,9 +76,9 @@ def forget() -> None:
 
 
 @contextmanager
-def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
+def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionCache]:
     """Decide as a process with a memory of its own; what it has borrowed, it keeps until it is told."""
-    other = Memory(OwnPurse() if isinstance(memory.purse, OwnPurse) else memory.purse)
+    other = DecisionCache(LocalTokenPool() if isinstance(memory.pool, LocalTokenPool) else memory.pool)
     with monkeypatch.context() as there:
         there.setattr(decisions_decide, "memory", other)
         yield other
@@ -86,9 +86,9 @@ def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
 
 @pytest.fixture(autouse=True)
 def no_other_process_afterwards() -> Iterator[None]:
-    listeners, tidiers = list(invalidators), list(chores)
+    listeners, tidiers = list(invalidation_callbacks), list(maintenance_callbacks)
     yield
-    invalidators[:], chores[:] = listeners, tidiers
+    invalidation_callbacks[:], maintenance_callbacks[:] = listeners, tidiers
 
 
 # --- Counting --------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_a_call_on_its_own_borrows_nothing(secret: str) -> None:
     limit(quota=1_000_000)
     calls(secret, 1)
     meter = Meter.objects.get()
-    assert (meter.month_calls, meter.hour_calls, meter.loans) == (1, 1, Loans.NONE)
+    assert (meter.month_calls, meter.hour_calls, meter.leases) == (1, 1, LeaseState.NONE)
 
 
 def test_what_is_not_called_goes_back_as_soon_as_the_key_rests(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_of_150_calls_one_hundred_pass(secret: str, field: str) -> None:
 def test_the_ceiling_of_an_api_is_exact(secret: str, payments: Api) -> None:
     limit()
     Api.objects.update(requests_per_hour=100)
-    await_caches()
+    wait_for_invalidation()
     assert calls(secret, 150) == 100
     assert set(Meter.objects.values_list("hour_calls", flat=True)) == {100}
 
@@ -156,7 +156,7 @@ def test_a_quota_is_announced_by_the_call_that_reaches_it(secret: str) -> None:
 
 def test_a_test_key_is_let_pass_and_counts_on_nothing(issue: Issue) -> None:
     _key, secret = issue(mode="test")
-    await_caches()
+    wait_for_invalidation()
     assert calls(secret, 20) == 20
     assert not Meter.objects.exists()
 
@@ -180,7 +180,7 @@ def test_a_call_that_lacks_gets_what_another_process_holds(secret: str, monkeypa
         passed += 1
     assert passed == 400
     meter = Meter.objects.get()
-    assert (meter.hour_calls, meter.loans) == (400, Loans.NONE)
+    assert (meter.hour_calls, meter.leases) == (400, LeaseState.NONE)
 
 
 def test_of_many_at_once_as_many_pass_as_are_left_although_another_holds_some(
@@ -290,7 +290,7 @@ def test_what_was_borrowed_before_a_reset_is_not_given_back(secret: str) -> None
     reset_meter(Meter.objects.get(), by=SYSTEM)
     calls(secret, 5)
     forget()
-    give_back([Loan(before.subjects, 4, before.hour, before.month, before.asked_at)])
+    return_tokens([TokenLease(before.subjects, 4, before.hour, before.month, before.asked_at)])
     assert Meter.objects.get().month_calls == 5
 
 
@@ -299,7 +299,7 @@ def test_only_the_hour_and_the_month_that_counted_a_call_get_it_back(secret: str
     forget()
     meter = Meter.objects.get()
     hour = timedelta(hours=1)
-    give_back([Loan([meter.subject], 2, meter.hour - hour, meter.month, timezone.now())])
+    return_tokens([TokenLease([meter.subject], 2, meter.hour - hour, meter.month, timezone.now())])
     meter.refresh_from_db()
     assert (meter.hour_calls, meter.month_calls) == (5, 3)
 
@@ -307,11 +307,11 @@ def test_only_the_hour_and_the_month_that_counted_a_call_get_it_back(secret: str
 def test_what_is_left_of_an_hour_that_is_over_goes_back(secret: str) -> None:
     limit(quota=1_000)
     calls(secret, 2)
-    (warm,) = memory._warm.values()
-    memory.purse.put("the hour before", memory.purse.empty(warm.purse or ""))
-    warm.purse, warm.ends_at = "the hour before", 0.0
+    (warm,) = memory._decisions.values()
+    memory.pool.put("the hour before", memory.pool.empty(warm.pool or ""))
+    warm.pool, warm.ends_at = "the hour before", 0.0
     calls(secret, 1)
-    assert memory.purse.empty("the hour before") == 0
+    assert memory.pool.empty("the hour before") == 0
     forget()
     assert Meter.objects.get().month_calls == 3
 
@@ -323,11 +323,11 @@ def test_what_cannot_be_given_back_stays_owed(secret: str, monkeypatch: pytest.M
     limit(quota=1_000)
     calls(secret, 3)
     with monkeypatch.context() as away:
-        away.setattr(memories, "give_back", fail)
+        away.setattr(memories, "return_tokens", fail)
         with pytest.raises(OperationalError):
             forget()
     assert Meter.objects.get().month_calls > 3
-    memory.tidy()
+    memory.expire_idle()
     assert Meter.objects.get().month_calls == 3
 
 
@@ -360,14 +360,14 @@ def test_a_new_api_takes_its_calls_from_a_shorter_path(secret: str, payments: Ap
     for _call in range(10):
         assert ask("/acme/payments/refunds/7", secret).is_allowed
     ApiFactory(tenant=payments.tenant, path="/payments/refunds")
-    await_caches()
+    wait_for_invalidation()
     assert ask("/acme/payments/refunds/7", secret).reason == "api_not_subscribed"
     assert ask("/acme/payments/7", secret).is_allowed
 
 
 def test_an_open_api_is_warm_without_a_key(payments: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     Api.objects.update(auth_required=False, requests_per_hour=1_000)
-    await_caches()
+    wait_for_invalidation()
     for _call in range(10):
         assert decide(Call(None, read_target("/acme/payments"))).is_allowed
     with django_assert_num_queries(0):
@@ -382,6 +382,6 @@ def test_there_is_an_end_to_what_is_remembered(issue: Issue, monkeypatch: pytest
     limit()
     for secret in secrets:
         assert calls(secret, 2) == 2
-    assert len(memory._warm) == 2
+    assert len(memory._decisions) == 2
     forget()
     assert Meter.objects.get().month_calls == 6

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from apikeys.decisions.cache import memory
 from apikeys.decisions.decide import Call, decide
-from apikeys.decisions.token_pool import AWAY_SECONDS, OwnPurse, Purse, SharedPurse, open_purse
+from apikeys.decisions.token_pool import AWAY_SECONDS, LocalTokenPool, RedisTokenPool, TokenPool, open_token_pool
 from apikeys.models import Meter
 from subscriptions.models import Subscription
 from tests.identity.ports import free_port
@@ -22,38 +22,38 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=["own", "shared"])
-def purse(request: pytest.FixtureRequest) -> Iterator[Purse]:
+def pool(request: pytest.FixtureRequest) -> Iterator[TokenPool]:
     if request.param == "own":
-        yield OwnPurse()
+        yield LocalTokenPool()
         return
     with redis_server() as url:
-        yield SharedPurse(url)
+        yield RedisTokenPool(url)
 
 
-def test_what_was_put_in_is_taken_once(purse: Purse) -> None:
-    assert purse.put("a", 2_000) == 0
-    assert sum(at_once(*[lambda: sum(purse.take("a", 1) for _call in range(1_000))] * 4)) == 2_000
-    assert purse.empty("a") == 0
+def test_what_was_put_in_is_taken_once(pool: TokenPool) -> None:
+    assert pool.add("a", 2_000) == 0
+    assert sum(at_once(*[lambda: sum(pool.take("a", 1) for _call in range(1_000))] * 4)) == 2_000
+    assert pool.drain("a") == 0
 
 
-def test_a_cost_is_taken_whole_or_not_at_all(purse: Purse) -> None:
-    purse.put("a", 5)
-    purse.put("a", 2)
-    assert [purse.take("a", 4), purse.take("a", 4), purse.take("b", 1)] == [True, False, False]
-    assert (purse.empty("a"), purse.empty("a")) == (3, 0)
+def test_a_cost_is_taken_whole_or_not_at_all(pool: TokenPool) -> None:
+    pool.add("a", 5)
+    pool.add("a", 2)
+    assert [pool.take("a", 4), pool.take("a", 4), pool.take("b", 1)] == [True, False, False]
+    assert (pool.drain("a"), pool.drain("a")) == (3, 0)
 
 
 def test_processes_share_what_lies_in_redis() -> None:
     with redis_server() as url:
-        one, other = SharedPurse(url), SharedPurse(url)
-        one.put("a", 2)
+        one, other = RedisTokenPool(url), RedisTokenPool(url)
+        one.add("a", 2)
         assert (other.take("a", 1), one.take("a", 1), other.take("a", 1)) == (True, True, False)
 
 
 def test_the_settings_say_which(settings: Settings) -> None:
-    assert isinstance(open_purse(), OwnPurse)
+    assert isinstance(open_token_pool(), LocalTokenPool)
     settings.STOA_COUNTER_URL = "redis://127.0.0.1:1/0"
-    assert isinstance(open_purse(), SharedPurse)
+    assert isinstance(open_token_pool(), RedisTokenPool)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_while_redis_is_silent_every_call_asks_the_database(
     secret: str, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Subscription.objects.update(rate_limit=100, quota=None)
-    monkeypatch.setattr(memory, "purse", SharedPurse(silent))
+    monkeypatch.setattr(memory, "pool", RedisTokenPool(silent))
     with listener():
         begun_at = monotonic()
         assert calls(secret, 120) == 100
@@ -83,15 +83,15 @@ def test_a_redis_that_goes_and_comes_back_costs_no_call_too_many(secret: str, mo
     Subscription.objects.update(rate_limit=1_000, quota=None)
     port = free_port()
     with redis_server(port) as url:
-        purse = SharedPurse(url)
-        monkeypatch.setattr(memory, "purse", purse)
+        pool = RedisTokenPool(url)
+        monkeypatch.setattr(memory, "pool", pool)
         with listener():
             passed = calls(secret, 30)
     with listener():
         passed += calls(secret, 30)
         assert passed == 60
         with redis_server(port):
-            wait_until(purse.is_open)
+            wait_until(pool.is_open)
             passed += calls(secret, 1_000)
     assert 1_000 - 2 * 256 <= passed <= 1_000
     assert Meter.objects.get().hour_calls == 1_000

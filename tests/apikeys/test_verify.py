@@ -10,12 +10,12 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from apikeys import services
-from apikeys.decisions.decide import Call, decide, note_use
+from apikeys.decisions.decide import Call, decide, record_use
 from apikeys.models import ApiKey, KeySecret, Meter
 from catalog.models import Api
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
-from subscriptions.models import Status, Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import Tenant
 from tests.answers import invalid, refusal_of
 from tests.apikeys.conftest import Edge, Issue
@@ -60,9 +60,9 @@ def hour_end() -> int:
 STATES: dict[str, Callable[[], object]] = {
     "key_revoked": lambda: services.revoke_key(ApiKey.objects.get(), by=SYSTEM),
     "key_expired": lambda: ApiKey.objects.update(expires_at=PAST),
-    "subscription_suspended": lambda: Subscription.objects.update(status=Status.SUSPENDED),
-    "subscription_revoked": lambda: Subscription.objects.update(status=Status.REVOKED),
-    "subscription_expired": lambda: Subscription.objects.update(status=Status.EXPIRED),
+    "subscription_suspended": lambda: Subscription.objects.update(status=SubscriptionStatus.SUSPENDED),
+    "subscription_revoked": lambda: Subscription.objects.update(status=SubscriptionStatus.REVOKED),
+    "subscription_expired": lambda: Subscription.objects.update(status=SubscriptionStatus.EXPIRED),
     "api_inactive": lambda: Api.objects.update(status="inactive"),
     "tenant_suspended": lambda: Tenant.objects.update(status="suspended"),
 }
@@ -179,10 +179,10 @@ def test_its_use_is_noted_once_a_minute(secret: str, django_assert_num_queries: 
 
 def test_of_two_that_note_the_same_use_the_first_writes(secret: str) -> None:
     (row,) = KeySecret.objects.all()
-    note_use(row.pk)
+    record_use(row.pk)
     KeySecret.objects.update(last_used_at=timezone.now() - timedelta(seconds=30))
     (noted,) = KeySecret.objects.all()
-    note_use(row.pk)  # it asked before the first one had written
+    record_use(row.pk)  # it asked before the first one had written
     row.refresh_from_db()
     assert row.last_used_at == noted.last_used_at
 

@@ -12,13 +12,13 @@ from django.test.client import ClientHandler
 from django.urls import resolve
 
 from apikeys import services
-from apikeys.gateway.fast_path import WarmAnswers
+from apikeys.gateway.fast_path import CachedDecisionMiddleware
 from apikeys.models import ApiKey
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Gateway
 from stoa_cp.caching import listener as caching_listener
-from stoa_cp.caching.barrier import await_caches
+from stoa_cp.caching.barrier import wait_for_invalidation
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.observability.metrics import OWN
 from subscriptions.models import Subscription
@@ -51,7 +51,7 @@ class Service:
 
     def __init__(self, token: str) -> None:
         self.django = Django()
-        self.application = WarmAnswers(self.django)
+        self.application = CachedDecisionMiddleware(self.django)
         self.token = token
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[str, dict[str, str], bytes]:
@@ -195,5 +195,5 @@ def test_a_gateway_that_was_withdrawn_is_refused_by_the_next_answer(service: Ser
     for _call in range(3):
         service.ask(*question("verify", secret)[:3])
     Gateway.objects.all().delete()
-    await_caches()
+    wait_for_invalidation()
     assert service.ask(*question("verify", secret)[:3])[0] == "401 Unauthorized"

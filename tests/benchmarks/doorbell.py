@@ -59,14 +59,14 @@ def _default_worker() -> Iterator[None]:
         app.conf.broker_url = original
 
 
-def _milliseconds_to(receiver: Receiver, tenant: Tenant, patience_seconds: float) -> float:
+def _milliseconds_to(receiver: Receiver, tenant: Tenant, wait_seconds: float) -> float:
     """Commit an event, and return how long after it the receiver had it."""
     committed_at: list[float] = []
     with transaction.atomic():
         # Before the event's own doorbell, which is part of the time.
         transaction.on_commit(lambda: committed_at.append(monotonic()))
         event = an_event(tenant)
-    deadline = monotonic() + patience_seconds
+    deadline = monotonic() + wait_seconds
     while event.id not in receiver.ids:
         assert monotonic() < deadline, "the event did not arrive"
         sleep(0.01)

@@ -8,7 +8,7 @@ from time import perf_counter
 from django.utils import timezone
 
 from metrics.queries import Scope
-from metrics.reporting.date_ranges import Span, choose_span
+from metrics.reporting.date_ranges import DateRange, choose_span
 from metrics.reporting.render import report_traffic
 from metrics.rollups.resolutions import DAY
 from tenants.models import Tenant
@@ -61,11 +61,11 @@ def query_rows() -> Iterator[Row]:
     )
 
 
-def _ask_raw(table: str, tenant: Tenant, span: Span) -> None:
+def _ask_raw(table: str, tenant: Tenant, span: DateRange) -> None:
     assert len(ask(RAW.format(table=table), tenant.id, span.start, span.stop)) == DAYS
 
 
-def _tenant_with(count: int, span: Span) -> Tenant:
+def _tenant_with(count: int, span: DateRange) -> Tenant:
     tenant = TenantFactory(name=f"bench-{count}")
     targets = make_targets(tenant, apis=2, subscriptions=2)
     for number, records in enumerate(in_batches(calls(targets, span.start, span.stop - span.start, count))):
@@ -74,7 +74,7 @@ def _tenant_with(count: int, span: Span) -> Tenant:
     return tenant
 
 
-def _report(tenant: Tenant, span: Span) -> None:
+def _report(tenant: Tenant, span: DateRange) -> None:
     answer = report_traffic(Scope(tenant.id), span, None, fill=False)
     assert len(answer["metrics"]) == DAYS
 

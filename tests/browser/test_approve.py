@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from apikeys.models import ApiKey, KeySecret
 from stoa_cp.crypto.credentials import digest
 from stoa_cp.domain.actors import operator
-from subscriptions.models import Status, Subscription
+from subscriptions.models import Subscription, SubscriptionStatus
 from subscriptions.services import reject_subscription
 from tests.admin.pages import list_of, page_of
 from tests.factories import SubscriptionFactory
@@ -52,7 +52,7 @@ def test_a_subscription_is_approved_from_the_list(desk: Page, pending: Subscript
 
     expect(desk.get_by_text("No results found")).to_be_visible()
     subscription = Subscription.objects.get()
-    assert (subscription.status, subscription.rate_limit) == (Status.ACTIVE, 500)
+    assert (subscription.status, subscription.rate_limit) == (SubscriptionStatus.ACTIVE, 500)
     assert bytes(KeySecret.objects.get().digest) == digest(shown)
 
 
@@ -89,7 +89,7 @@ def test_who_comes_second_gets_a_warning(desk: Page, pending: Subscription) -> N
     press(desk, "Approve")
 
     expect(desk.get_by_text("The subscription is rejected.")).to_be_visible()
-    assert Subscription.objects.get().status == Status.REJECTED
+    assert Subscription.objects.get().status == SubscriptionStatus.REJECTED
 
 
 def test_a_refused_field_is_marked_and_can_be_corrected(desk: Page, pending: Subscription) -> None:
@@ -121,7 +121,7 @@ def test_a_dialog_that_is_cancelled_changes_nothing(desk: Page, pending: Subscri
     desk.locator("#dialog").get_by_text("Cancel").click()
 
     expect(desk.locator("#dialog")).not_to_be_visible()
-    assert Subscription.objects.get().status == Status.PENDING_APPROVAL
+    assert Subscription.objects.get().status == SubscriptionStatus.PENDING_APPROVAL
 
 
 def test_after_the_session_has_ended_a_dialog_leads_to_the_login(desk: Page, pending: Subscription) -> None:

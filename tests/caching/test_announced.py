@@ -48,7 +48,7 @@ OF_ITS_TENANT: dict[str, Callable[[], object]] = {
     "a plan": lambda: Plan.objects.update(slug="another"),
     "a key": lambda: ApiKey.objects.update(revoked_at=Now()),
     "a meter that is reset": lambda: Meter.objects.update(reset_at=Now()),
-    "a meter that calls in": lambda: Meter.objects.update(loans="recalled"),
+    "a meter that calls in": lambda: Meter.objects.update(leases="recalled"),
 }
 
 
@@ -81,7 +81,7 @@ def test_a_gateway_names_itself(key: ApiKey, change: Callable[[], object]) -> No
     [
         lambda: KeySecret.objects.update(last_used_at=Now()),
         lambda: Gateway.objects.update(last_seen_at=Now()),
-        lambda: Meter.objects.update(hour_calls=F("hour_calls") + 1, loans="out"),
+        lambda: Meter.objects.update(hour_calls=F("hour_calls") + 1, leases="out"),
         lambda: KeySecret.objects.create(
             key=ApiKey.objects.get(), digest=new_credential("stoa_live_").encode()[:32], valid_until=Now()
         ),

@@ -6,7 +6,7 @@ from time import monotonic
 import pytest
 
 from stoa_cp.caching import cache as caching_cache
-from stoa_cp.caching.cache import Cache, invalidators, lease
+from stoa_cp.caching.cache import Cache, invalidation_callbacks, lease
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> None:
 def cache() -> Iterator[Cache[str, int]]:
     cache = Cache[str, int]()
     yield cache
-    invalidators.remove(cache.invalidate)
+    invalidation_callbacks.remove(cache.invalidate)
 
 
 def load(cache: Cache[str, int], key: str, value: int, owner: str = "acme") -> None:

@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 from django.test import override_settings
 
 from stoa_cp.caching import listener as caching_listener
-from stoa_cp.caching.barrier import await_caches, await_caches_on_commit
-from stoa_cp.caching.cache import Cache, invalidators, lease
+from stoa_cp.caching.barrier import wait_for_invalidation, wait_for_invalidation_on_commit
+from stoa_cp.caching.cache import Cache, invalidation_callbacks, lease
 from stoa_cp.caching.listener import WRITTEN_SECONDS, Listener, ensure_listening
 from stoa_cp.caching.models import CacheLease
 from tenants.models import Tenant
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def cache() -> Iterator[Cache[str, int]]:
     cache = Cache[str, int]()
     yield cache
-    invalidators.remove(cache.invalidate)
+    invalidation_callbacks.remove(cache.invalidate)
 
 
 def load(cache: Cache[str, int], tenant: Tenant) -> None:
@@ -38,21 +38,21 @@ def load(cache: Cache[str, int], tenant: Tenant) -> None:
 @pytest.mark.usefixtures("listening")
 def test_a_change_is_gone_from_the_caches_when_its_author_goes_on(cache: Cache[str, int]) -> None:
     tenant = TenantFactory()
-    await_caches()
+    wait_for_invalidation()
     for _round in range(20):
         load(cache, tenant)
         Tenant.objects.update(updated_at=Now())
-        await_caches()
+        wait_for_invalidation()
         assert cache.get("tier") is None
 
 
 @pytest.mark.usefixtures("listening")
 def test_others_rows_stay(cache: Cache[str, int]) -> None:
     tenant, other = TenantFactory(), TenantFactory()
-    await_caches()
+    wait_for_invalidation()
     load(cache, tenant)
     Tenant.objects.filter(pk=other.pk).update(updated_at=Now())
-    await_caches()
+    wait_for_invalidation()
     assert cache.get("tier") == 1
 
 
@@ -62,10 +62,10 @@ def test_an_author_waits_for_a_process_that_does_not_listen_until_its_lease_is_o
             caching_listener.WRITE_LEASE, {"holder": "hld-0000000000000000", "epoch": 0, "seconds": WRITTEN_SECONDS}
         )
     begun_at = monotonic()
-    await_caches()
+    wait_for_invalidation()
     assert WRITTEN_SECONDS - 0.1 <= monotonic() - begun_at <= WRITTEN_SECONDS + 10
     begun_at = monotonic()
-    await_caches()
+    wait_for_invalidation()
     assert monotonic() - begun_at < 1
 
 
@@ -74,13 +74,13 @@ def test_one_who_confirms_is_not_waited_for_any_longer(monkeypatch: pytest.Monke
     silent, before = Listener(), newest_epoch()
     silent._renew()
     with ThreadPoolExecutor(1) as pool:
-        author = pool.submit(lambda: (await_caches(), connection.close()))
+        author = pool.submit(lambda: (wait_for_invalidation(), connection.close()))
         wait_until(lambda: newest_epoch() > before)
-        silent._hear("stoa_epochs", str(newest_epoch()))
+        silent._receive("stoa_epochs", str(newest_epoch()))
         assert not author.done()
         silent._renew()
         author.result(timeout=30)
-    silent._let_go()
+    silent._release()
 
 
 def newest_epoch() -> int:
@@ -98,11 +98,11 @@ def test_a_renewal_that_finds_an_epoch_of_which_it_has_not_heard_empties_the_cac
     late._renew()
     assert cache.get("tier") == 1
     CacheLease.objects.update(valid_until="2000-01-01T00:00Z")
-    await_caches()
+    wait_for_invalidation()
     late._renew()
     assert cache.get("tier") is None
     assert CacheLease.objects.get(holder=late._holder).confirmed_epoch == newest_epoch()
-    late._let_go()
+    late._release()
 
 
 def test_a_listener_that_is_cut_off_keeps_nothing_and_starts_again(cache: Cache[str, int]) -> None:
@@ -115,7 +115,7 @@ def test_a_listener_that_is_cut_off_keeps_nothing_and_starts_again(cache: Cache[
         assert cache.get("tier") is None
         load(cache, tenant)
         Tenant.objects.update(updated_at=Now())
-        await_caches()
+        wait_for_invalidation()
         assert cache.get("tier") is None
 
 
@@ -129,8 +129,8 @@ def test_whoever_writes_a_lease_is_one_of_its_holders(monkeypatch: pytest.Monkey
     one._renew()
     other._renew()
     assert lease.holders == 2
-    one._let_go()
-    other._let_go()
+    one._release()
+    other._release()
 
 
 def test_one_who_stops_is_not_waited_for() -> None:
@@ -143,8 +143,8 @@ def test_one_who_stops_is_not_waited_for() -> None:
 def test_a_transaction_waits_once_whatever_it_changes() -> None:
     before = newest_epoch()
     with transaction.atomic():
-        await_caches_on_commit()
-        await_caches_on_commit()
+        wait_for_invalidation_on_commit()
+        wait_for_invalidation_on_commit()
         assert newest_epoch() == before
     assert newest_epoch() == before + 1
 
@@ -152,7 +152,7 @@ def test_a_transaction_waits_once_whatever_it_changes() -> None:
 def test_a_transaction_that_is_undone_waits_for_nobody() -> None:
     before = newest_epoch()
     with transaction.atomic():
-        await_caches_on_commit()
+        wait_for_invalidation_on_commit()
         transaction.set_rollback(True)
     assert newest_epoch() == before
 

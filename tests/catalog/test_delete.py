@@ -7,7 +7,7 @@ import pytest
 from catalog.models import Api
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services import retire_api, suspend_subscription
+from subscriptions.services import delete_api_and_subscriptions, suspend_subscription
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, invalid, refusal_of
@@ -120,7 +120,7 @@ def test_a_cascade_and_a_decision_at_once_do_not_wait_for_each_other() -> None:
         last = max(subscriptions, key=lambda subscription: subscription.id)
 
         at_once(
-            outcome_of(lambda: retire_api(api, cascade=True, by=SYSTEM)),  # noqa: B023 - run before the next round
+            outcome_of(lambda: delete_api_and_subscriptions(api, cascade=True, by=SYSTEM)),  # noqa: B023 - run before the next round
             outcome_of(lambda: suspend_subscription(last, "", by=SYSTEM)),  # noqa: B023 - the same
         )
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.routing import Target, read_decoded_target, read_target, read_url_target
+from catalog.routing import RequestTarget, read_decoded_target, read_target, read_url_target
 
 APIS = ("/", "/payments", "/payments/refunds", "/pay", "/admin")
 
@@ -72,7 +72,7 @@ HOSTILE = [
 ]
 
 
-def selected(target: Target | None) -> str | None:
+def selected(target: RequestTarget | None) -> str | None:
     """Return the path of the API that a tenant with APIS would serve the call from, as the statement finds it."""
     return None if target is None else next(prefix for prefix in target.prefixes if prefix in APIS)
 

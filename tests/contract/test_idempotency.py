@@ -10,8 +10,8 @@ from django.db.models import F
 
 from catalog.models import Api
 from stoa_cp.observability import headers
-from stoa_cp.rest.idempotency import Attempt, forget_old_answers
-from stoa_cp.rest.models import StoredAnswer
+from stoa_cp.rest.idempotency import Attempt, delete_expired_records
+from stoa_cp.rest.models import IdempotencyRecord
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.factories import SubscriptionFactory
@@ -40,7 +40,7 @@ def test_a_secret_is_replayed_but_not_readable_in_the_database(alice: Caller, ac
     secret = alice.post(path, {}, Idempotency_Key="k-2").json()["api_key"]
 
     assert alice.post(path, {}, Idempotency_Key="k-2").json()["api_key"] == secret
-    assert secret.encode() not in bytes(StoredAnswer.objects.get().content)
+    assert secret.encode() not in bytes(IdempotencyRecord.objects.get().content)
 
 
 def test_another_body_is_refused(alice: Caller, acme: Tenant) -> None:
@@ -88,11 +88,11 @@ def test_a_key_is_visible_ascii(alice: Caller, acme: Tenant, key: str) -> None:
 
 def test_after_a_day_a_key_is_new_again(alice: Caller, acme: Tenant) -> None:
     alice.post(APIS, BODY, Idempotency_Key="k-8")
-    StoredAnswer.objects.update(created_at=F("created_at") - timedelta(hours=24))
+    IdempotencyRecord.objects.update(created_at=F("created_at") - timedelta(hours=24))
 
     assert alice.post(APIS, BODY, Idempotency_Key="k-8").status_code == 409
-    assert forget_old_answers() == 1
-    assert not StoredAnswer.objects.exists()
+    assert delete_expired_records() == 1
+    assert not IdempotencyRecord.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,6 @@
 """A tenant with one of everything, to try every operation on."""
 
-from subscriptions.models import Status
+from subscriptions.models import SubscriptionStatus
 from tests.factories import ApiFactory, ApiKeyFactory, GatewayFactory, PlanFactory, SubscriptionFactory, TenantFactory
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 
@@ -21,7 +21,7 @@ def build_world(name: str = "acme") -> dict[str, str]:
         "subscription_id": SubscriptionFactory(tenant=tenant, api=api, plan=plan).id,
         "active_subscription_id": active.id,
         "suspended_subscription_id": SubscriptionFactory(
-            tenant=tenant, api=api, plan=plan, active=True, status=Status.SUSPENDED
+            tenant=tenant, api=api, plan=plan, active=True, status=SubscriptionStatus.SUSPENDED
         ).id,
         "key_id": ApiKeyFactory(subscription=active).id,
         "gateway_id": GatewayFactory().id,

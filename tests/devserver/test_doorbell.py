@@ -20,7 +20,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from stoa_cp.celery import app
 from stoa_cp.jobs import enqueue
 from stoa_cp.jobs.broker import QUEUE, broker_url, install_queue, publishing_options
-from stoa_cp.jobs.enqueue import ring
+from stoa_cp.jobs.enqueue import enqueue_on_commit
 
 BROKERS = ["pgmq://stoa:secret@127.0.0.1:{port}/stoa", "redis://127.0.0.1:{port}/0", "amqp://127.0.0.1:{port}//"]
 # Who did not give up would wait for much longer. A loaded machine makes a second of 0.2 s: `make faults` has the row B2
@@ -44,7 +44,7 @@ def silent_port() -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def forget_connections() -> Iterator[None]:
-    enqueue._patience.returns_at = 0.0
+    enqueue._breaker.open_until = 0.0
     yield
     pools.reset()
     gc.collect()  # ends the threads that still try to reach the brokers of these tests
@@ -55,9 +55,9 @@ def stall_seconds(url: str, monkeypatch: pytest.MonkeyPatch) -> float:
     monkeypatch.setattr(app.conf, "broker_url", url)
     durations = []
     for _time in range(4):
-        enqueue._patience.returns_at = 0.0
+        enqueue._breaker.open_until = 0.0
         began = time.perf_counter()
-        ring("tenants.set_up", "ten-0000000000000000")
+        enqueue_on_commit("tenants.set_up", "ten-0000000000000000")
         durations.append(time.perf_counter() - began)
     return median(durations[1:])
 
@@ -81,12 +81,12 @@ def test_a_change_with_ten_events_waits_for_a_silent_broker_once(
     silent_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.conf, "broker_url", BROKERS[0].format(port=silent_port))
-    ring("tenants.set_up", "ten-0000000000000000")  # imports the client
-    enqueue._patience.returns_at = 0.0
+    enqueue_on_commit("tenants.set_up", "ten-0000000000000000")  # imports the client
+    enqueue._breaker.open_until = 0.0
 
     with transaction.atomic():
         for _event in range(10):
-            ring("tenants.set_up", "ten-0000000000000000")
+            enqueue_on_commit("tenants.set_up", "ten-0000000000000000")
         began = time.perf_counter()
 
     assert time.perf_counter() - began < SOON_SECONDS
@@ -109,11 +109,11 @@ def test_a_broker_that_falls_silent_under_a_ring_is_soon_given_up(monkeypatch: p
         speaks.wait(PATIENCE_SECONDS)
 
     await_rings()
-    monkeypatch.setattr(enqueue, "_ringing", BoundedSemaphore(2))
+    monkeypatch.setattr(enqueue, "_publishing", BoundedSemaphore(2))
     monkeypatch.setattr(enqueue, "_send", fall_silent)
     for _ring in range(3):
         began = time.perf_counter()
-        ring("tenants.set_up", "ten-0000000000000000")
+        enqueue_on_commit("tenants.set_up", "ten-0000000000000000")
         assert time.perf_counter() - began < SOON_SECONDS
     speaks.set()
     await_rings()
@@ -127,7 +127,7 @@ def test_nothing_rings_before_the_commit(
     rung: list[tuple[str, tuple[str, ...]]] = []
     monkeypatch.setattr(app, "send_task", lambda name, args, **_options: rung.append((name, args)))
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
-        ring("tenants.set_up", "ten-0000000000000000")
+        enqueue_on_commit("tenants.set_up", "ten-0000000000000000")
         assert rung == []
     assert rung == [("tenants.set_up", ("ten-0000000000000000",))]
 

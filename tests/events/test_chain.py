@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.chain import first_broken_sequence
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from tests.commands import refusal_of_command, run
 from tests.races import at_once
 
@@ -29,7 +29,7 @@ def chains(db: None) -> None:
 
 def tamper(sql: str) -> None:
     """Do what only the table's owner can: switch the trigger off."""
-    EventDispatch.objects.all().delete()
+    OutboxEntry.objects.all().delete()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE stoa_cp_event DISABLE TRIGGER event_is_immutable")
@@ -120,7 +120,7 @@ def test_a_head_that_was_set_back_or_removed_is_noticed() -> None:
     "change",
     [
         lambda: Event.objects.filter(tenant_id=TENANT).update(actor="mallory"),
-        lambda: Event.objects.filter(tenant_id=TENANT)._raw_delete("default"),  # type: ignore[attr-defined]  # past EventDispatch
+        lambda: Event.objects.filter(tenant_id=TENANT)._raw_delete("default"),  # type: ignore[attr-defined]  # past OutboxEntry
     ],
 )
 def test_the_database_refuses_to_change_the_log(change: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ from structlog.contextvars import bound_contextvars
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.eventlog.chain import first_broken_sequence
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.eventlog.models import Event, EventChain, EventDispatch
+from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from tests.conftest import Caller
 from tests.factories import TenantFactory
 from tests.races import at_once
@@ -47,7 +47,7 @@ def test_an_event_goes_with_its_change() -> None:
 def test_an_event_waits_for_its_fan_out() -> None:
     event = emit_one()
 
-    assert EventDispatch.objects.get().event == event
+    assert OutboxEntry.objects.get().event == event
 
 
 def test_an_event_tells_who_from_where_and_in_which_request() -> None:

@@ -5,7 +5,7 @@ from django.db import connection, transaction
 
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.eventlog.models import Event, EventDispatch
+from stoa_cp.eventlog.models import Event, OutboxEntry
 from tenants.models import Tenant
 from tests.answers import NOT_FOUND, invalid, refusal_of
 from tests.conftest import Caller
@@ -140,7 +140,7 @@ def test_an_empty_log_is_intact(victor: Caller, acme: Tenant) -> None:
 
 
 def test_an_altered_event_is_named(victor: Caller, log: list[Event]) -> None:
-    EventDispatch.objects.all().delete()
+    OutboxEntry.objects.all().delete()
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE stoa_cp_event DISABLE TRIGGER event_is_immutable")

@@ -12,9 +12,9 @@ from pkgutil import resolve_name
 # Each is a function, under the name by which its caller knows it, that is called at that moment.
 POINTS = {
     "before the send": "webhooks.delivery.worker.send",
-    "between commit and doorbell": "stoa_cp.jobs.enqueue._publish",
-    "before the commit": "stoa_cp.eventlog.emit.ring",
-    "before the answer": "stoa_cp.ratelimit.limiter.Allowance.headers",
+    "between commit and publishing": "stoa_cp.jobs.enqueue._publish",
+    "before the commit": "stoa_cp.eventlog.emit.enqueue_on_commit",
+    "before the answer": "stoa_cp.ratelimit.limiter.RateLimitStatus.headers",
 }
 
 

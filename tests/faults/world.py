@@ -101,13 +101,13 @@ class World:
         from django.db import connection
         from django.db.models.functions import Now
 
-        from stoa_cp.eventlog.models import EventDispatch
+        from stoa_cp.eventlog.models import OutboxEntry
         from stoa_cp.jobs.broker import QUEUE
         from webhooks.models import Delivery, Webhook
 
         connection.close()
         Webhook.objects.update(deleted_at=Now())
         Delivery.objects.all().delete()
-        EventDispatch.objects.all().delete()
+        OutboxEntry.objects.all().delete()
         with connection.cursor() as cursor:
             cursor.execute("SELECT pgmq.purge_queue(%s)", [QUEUE])

@@ -191,12 +191,12 @@ def test_what_was_rotated_before_the_first_start_is_left_alone(plane: Ledger, lo
 
 def test_the_same_chunk_is_sent_again_when_the_answer_was_lost(plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 3)
-    original = tail.Follower.settle
+    original = tail.LogTailer.settle
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tail.Follower, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(tail.LogTailer, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             ship()
-    assert tail.Follower.settle is original
+    assert tail.LogTailer.settle is original
     write(log, 2)  # the log goes on meanwhile
     assert "sent before" in ship()
     assert sorted(plane.lines.values()) == [1] * 5

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apikeys.gateway.exporters.site import describe_site
-from apikeys.models import Loans, Meter
+from apikeys.models import LeaseState, Meter
 from apikeys.services import revoke_key
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
@@ -45,7 +45,7 @@ def test_a_limit_is_exact(edge: Proxy, town: Town) -> None:
 
 def test_nothing_gets_through_after_a_revocation(edge: Proxy, town: Town) -> None:
     assert statuses(edge, town, 60) == {200: 60}
-    assert Meter.objects.get().loans == Loans.OUT
+    assert Meter.objects.get().leases == LeaseState.LEASED
     revoke_key(town.key, by=SYSTEM)
     assert statuses(edge, town, 20) == {401: 20}
     assert len(town.paying.calls) == 60

@@ -28,7 +28,7 @@ def provider(settings: Settings) -> Iterator[Provider]:
 def store(provider: Provider) -> KeyStore:
     """The key store that the process uses, warm."""
     keys = jwks.signing_keys()
-    assert keys.find(provider.keys[0]["kid"])
+    assert keys.get(provider.keys[0]["kid"])
     return keys
 
 

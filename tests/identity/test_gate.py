@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.identity.authentication import GateAuthentication
+from stoa_cp.identity.authentication import ApiCallAuthentication
 from tests.identity.provider import Provider, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +48,7 @@ def test_a_token_that_nobody_can_judge_is_a_503(client: Client, provider: Provid
 
 def test_the_rest_framework_adopts_the_gates_verdict() -> None:
     request = APIRequestFactory().get(PATH)
-    assert GateAuthentication().authenticate(Request(request)) is None
+    assert ApiCallAuthentication().authenticate(Request(request)) is None
     request.actor = Actor("alice")
-    assert GateAuthentication().authenticate(Request(request)) == (Actor("alice"), None)
-    assert GateAuthentication().authenticate_header(Request(request)) == 'Bearer realm="stoa"'
+    assert ApiCallAuthentication().authenticate(Request(request)) == (Actor("alice"), None)
+    assert ApiCallAuthentication().authenticate_header(Request(request)) == 'Bearer realm="stoa"'

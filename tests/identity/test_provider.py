@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from stoa_cp.identity.provider import MAX_ANSWER_BYTES, ProviderFailure, ask, discover, endpoint
+from stoa_cp.identity.provider import MAX_ANSWER_BYTES, ProviderFailure, discover, endpoint, fetch_json
 from tests.identity.provider import Provider, rsa_jwk
 
 SECONDS = 0.5
@@ -14,7 +14,7 @@ def fetch(provider: Provider) -> float:
     """Ask for the keys and return how long the refusal took."""
     start = time.monotonic()
     with pytest.raises(ProviderFailure):
-        ask(provider.jwks_url, until=start + SECONDS)
+        fetch_json(provider.jwks_url, until=start + SECONDS)
     return time.monotonic() - start
 
 
@@ -44,7 +44,7 @@ def test_a_refused_connection_is_a_failure(provider: Provider) -> None:
 def test_no_proxy_of_the_environment_is_used(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert ask(provider.jwks_url, until=time.monotonic() + SECONDS) == {"keys": provider.keys}
+    assert fetch_json(provider.jwks_url, until=time.monotonic() + SECONDS) == {"keys": provider.keys}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_no_proxy_of_the_environment_is_used(provider: Provider, monkeypatch: py
 )
 def test_a_nonsensical_address_is_a_failure(url: str) -> None:
     with pytest.raises(ProviderFailure):
-        ask(url, until=time.monotonic() + SECONDS)
+        fetch_json(url, until=time.monotonic() + SECONDS)
 
 
 def test_metadata_of_another_issuer_is_refused(provider: Provider) -> None:

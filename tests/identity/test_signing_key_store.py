@@ -142,11 +142,11 @@ def test_a_caller_who_was_overtaken_by_the_first_fetch_stores_nothing(
 
     def be_overtaken() -> None:
         monkeypatch.undo()
-        assert keys.find("first")
+        assert keys.get("first")
 
     monkeypatch.setattr(keys, "_start_fetch", be_overtaken)
 
-    assert keys.known("first") is None
+    assert keys.get_cached("first") is None
     assert SigningKeySet.objects.get().document == {"keys": provider.keys}
 
 
@@ -167,7 +167,7 @@ def test_an_unchanged_set_lets_remembered_tokens_live(provider: Provider, store:
     token = provider.token()
     authenticate_bearer(f"Bearer {token}")
     age(store, STALE_SECONDS)
-    store.known("first")
+    store.get_cached("first")
     settle(store)
     assert provider.fetches == 2
     assert authentication._recent.get(sha256(token.encode()).digest())
@@ -178,7 +178,7 @@ def test_a_new_key_under_an_old_name_ends_the_old_tokens(provider: Provider, sto
     authenticate_bearer(old)
     provider.keys = [rsa_jwk("second", kid="first")]
     age(store, STALE_SECONDS)
-    store.known("first")
+    store.get_cached("first")
     settle(store)
     with pytest.raises(TokenInvalid):
         authenticate_bearer(old)
@@ -228,6 +228,6 @@ def test_a_stored_set_older_than_a_day_is_worth_nothing(provider: Provider) -> N
 def test_a_set_without_usable_keys_does_not_replace_a_good_one(provider: Provider, store: KeyStore) -> None:
     provider.keys = []
     age(store, STALE_SECONDS)
-    store.known("first")
+    store.get_cached("first")
     settle(store)
     assert call(provider)

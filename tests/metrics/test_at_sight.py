@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from metrics.histograms.sketch import Sketch, cell_of
 from metrics.ingest import batches
 from metrics.ingest.batches import Batch, read_json, read_ndjson
-from metrics.ingest.grouping import Refusal, group_calls, judge_records
-from metrics.ingest.records import Judge, Record
+from metrics.ingest.grouping import Refusal, group_calls, validate_records
+from metrics.ingest.records import Record, RecordValidator
 from stoa_cp.domain.errors import InvalidField
 
 NOW = datetime(2025, 1, 9, 10, 0, tzinfo=UTC)
@@ -111,7 +111,7 @@ def outcome_of(read: Callable[[], Batch]) -> Any:
         batch = read()
     except InvalidField as refusal:
         return refusal.field, refusal.detail_code, str(refusal)
-    calls, refused = judge_records(batch.records, Judge(NOW))
+    calls, refused = validate_records(batch.records, RecordValidator(NOW))
     groups = group_calls(calls)
     cells = [cell_of(record.status, record.latency_ms) for record in calls.records]
     counted = {
@@ -148,7 +148,7 @@ def test_what_is_in_order_is_read_at_sight(left_out: list[str]) -> None:
 
     for batch in (read_json(document(text, text)), read_ndjson(f"{text}\n\n{text}\r\n".encode(), "b-1")):
         assert [type(record) for record in batch.records] == [Record, Record]
-        assert judge_records(batch.records, Judge(NOW))[1] == []
+        assert validate_records(batch.records, RecordValidator(NOW))[1] == []
 
 
 @pytest.mark.parametrize("again", ['"status": 500', '"status": 200', '"statu\\u0073": 500', '"bytes": 1'])
@@ -157,7 +157,7 @@ def test_a_field_that_comes_twice_costs_its_record(again: str) -> None:
     bad = f"{good[:-1]}, {again}}}"
 
     for batch in (read_json(document(good, bad)), read_ndjson(f"{good}\n{bad}".encode(), "b-1")):
-        calls, refused = judge_records(batch.records, Judge(NOW))
+        calls, refused = validate_records(batch.records, RecordValidator(NOW))
         assert calls.indices == [0]
         assert [(refusal.index, refusal.code) for refusal in refused] == [(1, "invalid")]
 
@@ -166,6 +166,6 @@ def test_a_missing_field_does_not_make_up_for_one_that_comes_twice() -> None:
     twice = json.dumps(GOOD)[:-1] + ', "subscription_id": null}'
     without = json.dumps({name: value for name, value in GOOD.items() if name != "subscription_id"})
 
-    _calls, refused = judge_records(read_json(document(twice, without)).records, Judge(NOW))
+    _calls, refused = validate_records(read_json(document(twice, without)).records, RecordValidator(NOW))
 
     assert [refusal.index for refusal in refused] == [0]

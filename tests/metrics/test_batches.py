@@ -17,7 +17,7 @@ from metrics.ingest.batches import (
     read_json,
     read_ndjson,
 )
-from metrics.ingest.records import Judge, RecordRefused
+from metrics.ingest.records import RecordRefused, RecordValidator
 from stoa_cp.domain.errors import InvalidField
 
 
@@ -86,7 +86,7 @@ def test_a_line_that_is_no_record_costs_only_itself(line: bytes) -> None:
 
     assert [batch.records[0], batch.records[2]] == [{"status": 200}, {"status": 201}]
     with pytest.raises(RecordRefused):
-        Judge(timezone.now()).read(batch.records[1])
+        RecordValidator(timezone.now()).read(batch.records[1])
 
 
 def test_not_a_number_reaches_the_judge_and_no_further() -> None:

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from catalog.models import Api
 from metrics.histograms.percentiles import read_sketch
-from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic, Series, TrafficDelta
+from metrics.models import DayTraffic, Dimension, HourTraffic, MinuteTraffic, Series, TrafficDelta
 from metrics.rollups import fold as rollups_fold
 from metrics.rollups.fold import fold_deltas
 from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE
@@ -30,7 +30,7 @@ def test_folding_moves_the_deltas_into_every_level(mobile: Subscription, payment
 
     assert not TrafficDelta.objects.exists()
     assert {counted(level, grain) for level in LEVELS for grain in level.grains} == {4}
-    assert {row.errors for row in DayTraffic.objects.filter(series__grain=Grain.TENANT)} == {1}
+    assert {row.errors for row in DayTraffic.objects.filter(series__grain=Dimension.TENANT)} == {1}
 
 
 def test_folding_again_adds_to_what_is_there(mobile: Subscription) -> None:
@@ -38,7 +38,7 @@ def test_folding_again_adds_to_what_is_there(mobile: Subscription) -> None:
         report(record_of(mobile, latency_ms=latency_ms))
         fold_all()
 
-    row = DayTraffic.objects.get(series__grain=Grain.TENANT)
+    row = DayTraffic.objects.get(series__grain=Dimension.TENANT)
     assert row.requests == 3
     assert read_sketch(row.sketch).percentiles(50, 99) == [20, 30]
 

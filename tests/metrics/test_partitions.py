@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from metrics.models import TrafficBatch
 from metrics.rollups.partitions import ensure_partitions, maintain_partitions, partition_names
-from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE, Level
+from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE, Resolution
 from metrics.services import forget_batches
 from subscriptions.models import Subscription
 from tests.metrics.traffic import counted, fold_all, record_of, report
@@ -32,7 +32,7 @@ def retention(settings: Settings) -> None:
     ],
     ids=["minute", "hour", "day"],
 )
-def test_this_partition_and_the_next_two_are_made(level: Level, suffixes: list[str]) -> None:
+def test_this_partition_and_the_next_two_are_made(level: Resolution, suffixes: list[str]) -> None:
     assert maintain_partitions(NOW) == []
     assert partition_names(level) == [f"{level.table}_{suffix}" for suffix in suffixes]
 

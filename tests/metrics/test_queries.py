@@ -12,8 +12,17 @@ from pytest_django import DjangoAssertNumQueries
 
 from catalog.models import Api
 from metrics.models import DayTraffic, HourTraffic
-from metrics.queries import GroupBy, Line, Scope, fill_gaps, read_traffic, requests_per_day, top_tenants, total_of
-from metrics.reporting.date_ranges import GRANULARITIES, Span, choose_span
+from metrics.queries import (
+    GroupBy,
+    MetricPoint,
+    Scope,
+    fill_gaps,
+    read_traffic,
+    requests_per_day,
+    top_tenants,
+    total_of,
+)
+from metrics.reporting.date_ranges import GRANULARITIES, DateRange, choose_span
 from metrics.reporting.render import report_traffic
 from stoa_cp.domain.errors import InvalidField
 from subscriptions.models import Subscription
@@ -27,12 +36,12 @@ def midnight() -> datetime:
     return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def span_of(granularity: str, days: int = 1) -> Span:
+def span_of(granularity: str, days: int = 1) -> DateRange:
     """The last ``days`` days, today included."""
     return choose_span(granularity, midnight().date() - timedelta(days=days - 1), midnight().date())
 
 
-def counts(lines: list[Line]) -> list[tuple[datetime, str | None, int]]:
+def counts(lines: list[MetricPoint]) -> list[tuple[datetime, str | None, int]]:
     return [(line.bucket, line.group, line.reading.requests) for line in lines]
 
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from metrics.histograms.cumulative import encode_distribution
 from metrics.histograms.sketch import Sketch
-from metrics.models import DayTraffic, Grain, HourTraffic, MinuteTraffic
+from metrics.models import DayTraffic, Dimension, HourTraffic, MinuteTraffic
 from metrics.rollups.rebuild import rebuild_day
 from metrics.rollups.resolutions import DAY, HOUR
 from subscriptions.models import Subscription
@@ -47,7 +47,7 @@ def test_there_is_no_difference(busy: Subscription) -> None:
 
 
 def test_a_difference_is_reported_and_left_as_it_is(busy: Subscription, today: datetime) -> None:
-    HourTraffic.objects.filter(series__grain=Grain.TENANT, bucket__gte=today).update(
+    HourTraffic.objects.filter(series__grain=Dimension.TENANT, bucket__gte=today).update(
         sketch=Sketch({2048: 9}).to_bytes()
     )
 
@@ -55,20 +55,21 @@ def test_a_difference_is_reported_and_left_as_it_is(busy: Subscription, today: d
         rebuild()
 
     assert (
-        Sketch.from_bytes(HourTraffic.objects.filter(series__grain=Grain.TENANT).latest("bucket").sketch).requests == 9
+        Sketch.from_bytes(HourTraffic.objects.filter(series__grain=Dimension.TENANT).latest("bucket").sketch).requests
+        == 9
     )
 
 
 def test_a_difference_can_be_repaired(busy: Subscription, today: datetime) -> None:
-    DayTraffic.objects.filter(series__grain=Grain.API, bucket=today).delete()
-    HourTraffic.objects.filter(series__grain=Grain.SUBSCRIPTION, bucket__gte=today).update(
+    DayTraffic.objects.filter(series__grain=Dimension.API, bucket=today).delete()
+    HourTraffic.objects.filter(series__grain=Dimension.SUBSCRIPTION, bucket__gte=today).update(
         requests=F("requests") + 5, sketch=Sketch({2048: 9}).to_bytes()
     )
 
     assert "repaired" in rebuild("--repair")
 
     assert rebuild().startswith("0 differences")
-    assert counted(DAY, Grain.API) == counted(HOUR) == 20
+    assert counted(DAY, Dimension.API) == counted(HOUR) == 20
 
 
 def test_a_distribution_that_differs_is_reported(busy: Subscription, today: datetime) -> None:

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from catalog.models import Gateway
-from metrics.models import Grain, TrafficBatch
+from metrics.models import Dimension, TrafficBatch
 from metrics.rollups.resolutions import DAY
 from metrics.simulation import Target, choose_targets, simulate_records
 from subscriptions.models import Subscription
@@ -95,7 +95,7 @@ def test_older_traffic_goes_past_it_and_it_says_so(mobile: Subscription, capsys:
 
     call_command("simulate_traffic", "500", "--days", "20", "--until", until.isoformat())
 
-    assert counted(DAY, Grain.TENANT) == 500
+    assert counted(DAY, Dimension.TENANT) == 500
     assert capsys.readouterr().out == "500 were older than it takes, and were handed to the service behind it.\n"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.histograms.cumulative import decode_distribution, distribution_of, encode_distribution
-from metrics.histograms.percentiles import Reading, read_sketch, read_status_classes
+from metrics.histograms.percentiles import LatencySummary, read_sketch, read_status_classes
 from metrics.histograms.sketch import LOWEST_MS, MAX_LATENCY_MS, VALUE_MS, Sketch, cell_of
 
 LATENCIES = st.integers(0, MAX_LATENCY_MS)
@@ -27,20 +27,20 @@ def exact_percentile(latencies: list[int], rank: int) -> int:
     return sorted(latencies)[ceil(rank * len(latencies) / 100) - 1]
 
 
-def read_stored(sketch: Sketch) -> Reading:
+def read_stored(sketch: Sketch) -> LatencySummary:
     """Read a sketch from the form that hours and days store for it."""
     encoded = encode_distribution(distribution_of(sketch.cells, sketch.cells.values()))
-    return Reading([decode_distribution(encoded)], sketch.errors)
+    return LatencySummary([decode_distribution(encoded)], sketch.errors)
 
 
-def read_all(readings: Iterable[Reading]) -> Reading:
-    together = Reading()
+def read_all(readings: Iterable[LatencySummary]) -> LatencySummary:
+    together = LatencySummary()
     for reading in readings:
         together.include(reading)
     return together
 
 
-def assert_close(reading: Reading, latencies: list[int]) -> None:
+def assert_close(reading: LatencySummary, latencies: list[int]) -> None:
     for rank, estimate in zip((50, 95, 99), reading.percentiles(50, 95, 99), strict=True):
         exact = exact_percentile(latencies, rank)
         assert estimate is not None
@@ -167,5 +167,5 @@ def test_statuses_are_told_apart() -> None:
 
 
 def test_without_requests_there_is_no_percentile() -> None:
-    assert Reading().percentiles(50, 95, 99) == [None, None, None]
+    assert LatencySummary().percentiles(50, 95, 99) == [None, None, None]
     assert read_sketch(Sketch().to_bytes()).percentiles(50) == [None]

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from catalog.models import Api
 from metrics.ingest.batches import Batch
-from metrics.models import Grain, TrafficDelta
+from metrics.models import Dimension, TrafficDelta
 from metrics.rollups.fold import fold_deltas
-from metrics.rollups.resolutions import LEVELS, Level
+from metrics.rollups.resolutions import LEVELS, Resolution
 from metrics.services import Receipt, ingest_batch
 from stoa_cp.domain.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
@@ -44,7 +44,7 @@ def fold_all() -> None:
         pass
 
 
-def counted(level: Level | None = None, grain: Grain = Grain.SUBSCRIPTION) -> int:
+def counted(level: Resolution | None = None, grain: Dimension = Dimension.SUBSCRIPTION) -> int:
     """Return how many requests a level holds at a grain; without a level, how many are not folded."""
     rows: Iterable[Any] = (
         TrafficDelta.objects.all() if level is None else level.model.objects.filter(series__grain=grain)

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from tenants.models import Status, Tenant
+from tenants.models import Tenant, TenantStatus
 from tenants.queries import live_tenant
 from tests.factories import TenantFactory
 
@@ -24,6 +24,6 @@ def test_every_column_is_as_django_reads_it() -> None:
 
 
 def test_a_tenant_that_is_deleted_or_unknown_is_none() -> None:
-    tenant = TenantFactory(status=Status.DELETED, deleted_at=timezone.now())
+    tenant = TenantFactory(status=TenantStatus.DELETED, deleted_at=timezone.now())
     assert live_tenant(tenant.id) is None
     assert live_tenant("nobody") is None

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from tenants.models import Tenant
 from tests.webhooks.factories import WebhookFactory
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply, Script
-from webhooks.delivery.worker import Engine
+from webhooks.delivery.worker import DeliveryWorker
 from webhooks.models import Webhook
 
 StartReceiver = Callable[..., Receiver]
@@ -69,7 +69,7 @@ def drain() -> Drain:
     """Return a function that fans out and delivers everything due; it returns how many attempts it settled."""
 
     def drain() -> int:
-        with Engine(django_settings.STOA_WEBHOOK_THREADS) as engine:
+        with DeliveryWorker(django_settings.STOA_WEBHOOK_THREADS) as engine:
             return engine.drain()
 
     return drain

@@ -9,7 +9,7 @@ from factory.django import DjangoModelFactory
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
-from stoa_cp.eventlog.models import Event, EventDispatch
+from stoa_cp.eventlog.models import Event, OutboxEntry
 from tenants.models import Tenant
 from tests.factories import TenantFactory
 from webhooks.delivery.payloads import body_of
@@ -51,5 +51,5 @@ def an_event(tenant: Tenant, event_type: str = "tenant.updated", **data: Any) ->
 def an_old_event(tenant: Tenant, event_type: str = "tenant.updated", **data: Any) -> Event:
     """Return an event that was fanned out already."""
     event = an_event(tenant, event_type, **data)
-    EventDispatch.objects.filter(event=event).delete()
+    OutboxEntry.objects.filter(event=event).delete()
     return event

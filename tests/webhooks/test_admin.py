@@ -12,7 +12,7 @@ from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import SECRET, DeliveryFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
 from webhooks.delivery.queue import claim_due
-from webhooks.models import Delivery, DeliveryStatus, Status, Webhook
+from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 
 __all__ = ["console", "lookout"]
 pytestmark = pytest.mark.django_db
@@ -76,7 +76,7 @@ def test_disable_and_enable(console: Client, webhook: Webhook, receiver: Receive
     pending = DeliveryFactory(webhook=webhook)
     answer(console, dialog_of(webhook, "disable"), reason="complaints")
     webhook.refresh_from_db()
-    assert (webhook.status, webhook.disabled_reason) == (Status.DISABLED, "complaints")
+    assert (webhook.status, webhook.disabled_reason) == (WebhookStatus.DISABLED, "complaints")
     assert last_event().type == "webhook.disabled"
     assert drain() == 0
     answer(console, dialog_of(webhook, "enable"))
@@ -86,7 +86,7 @@ def test_disable_and_enable(console: Client, webhook: Webhook, receiver: Receive
 
 
 def test_try_out(console: Client, webhook: Webhook, receiver: Receiver, drain: Drain) -> None:
-    answer(console, dialog_of(webhook, "try_out"))
+    answer(console, dialog_of(webhook, "send_test"))
     drain()
     assert Delivery.objects.get().event.type == "webhook.test"
     assert len(receiver.received) == 1
@@ -96,4 +96,4 @@ def test_who_may_only_look_changes_nothing(lookout: Client, webhook: Webhook) ->
     assert lookout.get(list_of(Webhook)).status_code == 200
     assert answer(lookout, dialog_of(webhook, "disable")).status_code == 403
     webhook.refresh_from_db()
-    assert webhook.status == Status.ENABLED
+    assert webhook.status == WebhookStatus.ENABLED

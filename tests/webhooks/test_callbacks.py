@@ -15,7 +15,7 @@ from tests.factories import PlanFactory, SubscriptionFactory
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import SECRET, an_event
 from tests.webhooks.receivers import Receiver, Reply
-from webhooks.models import Status, Webhook
+from webhooks.models import Webhook, WebhookStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -86,14 +86,14 @@ def test_a_callback_that_is_gone_is_told_nothing_more_until_it_moves(
     receiver.reply = Reply(410)
     suspend_subscription(subscription, "", by=SYSTEM)
     drain()
-    assert Webhook.objects.get().status == Status.DISABLED
+    assert Webhook.objects.get().status == WebhookStatus.DISABLED
     receiver.reply = Reply(200)
     an_event(acme, "subscription.resumed", id=subscription.id)
     drain()
     assert len(receiver.received) == 1
     update_subscription(subscription, {"callback_url": f"{receiver.url}/moved"}, by=SYSTEM)
     drain()
-    assert Webhook.objects.get().status == Status.ENABLED
+    assert Webhook.objects.get().status == WebhookStatus.ENABLED
     assert types_at(receiver)[1:] != []
 
 

@@ -12,7 +12,7 @@ from tests.races import at_once
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.sessions import holding
 from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, Lease, claim_due
-from webhooks.models import Delivery, DeliveryStatus, Status, Webhook
+from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import delete_webhook
 
 pytestmark = pytest.mark.django_db
@@ -71,9 +71,9 @@ def test_what_is_not_due_is_left_alone(webhook: Webhook, state: dict[str, object
 
 def test_a_disabled_webhook_keeps_its_deliveries(webhook: Webhook) -> None:
     DeliveryFactory(webhook=webhook)
-    Webhook.objects.update(status=Status.DISABLED)
+    Webhook.objects.update(status=WebhookStatus.DISABLED)
     assert claim_due(10) == []
-    Webhook.objects.update(status=Status.ENABLED)
+    Webhook.objects.update(status=WebhookStatus.ENABLED)
     assert len(claim_due(10)) == 1
 
 

@@ -17,7 +17,7 @@ from tests.factories import SubscriptionFactory
 from tests.webhooks.factories import SECRET, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver
 from webhooks import tasks
-from webhooks.delivery.worker import Engine
+from webhooks.delivery.worker import DeliveryWorker
 from webhooks.management.commands import deliver_webhooks
 from webhooks.models import Webhook
 
@@ -70,7 +70,7 @@ def test_a_database_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
     stopping = threading.Event()
     drains = iter([OperationalError("gone"), OperationalError("gone"), None])
 
-    class Interrupted(Engine):
+    class Interrupted(DeliveryWorker):
         def drain(self, should_stop: object = None) -> int:
             outcome = next(drains)
             if outcome is not None:

@@ -22,7 +22,7 @@ from webhooks.delivery.client import Client
 from webhooks.delivery.queue import claim_due
 from webhooks.delivery.retries import DELAYS_SECONDS
 from webhooks.delivery.send import send
-from webhooks.delivery.worker import Engine
+from webhooks.delivery.worker import DeliveryWorker
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook
 from webhooks.services import Rotation, rotate_secret
 
@@ -133,7 +133,7 @@ def test_whatever_comes_back_the_attempts_recorded_are_those_sent(
 def test_a_slow_receiver_is_cut_off(start_raw_receiver: StartRawReceiver, acme: Tenant) -> None:
     WebhookFactory(tenant=acme, url=start_raw_receiver(dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x")).url)
     an_event(acme)
-    with Engine(threads=1, deadline_seconds=0.5) as engine:
+    with DeliveryWorker(threads=1, deadline_seconds=0.5) as engine:
         engine.drain()
     attempt = Attempt.objects.get()
     assert (attempt.error, attempt.response_status) == ("timeout", 200)
@@ -185,7 +185,7 @@ def test_a_dead_receiver_with_a_long_queue_does_not_slow_the_others(
     for webhook in WebhookFactory.create_batch(5, tenant=acme, url=healthy.url):
         DeliveryFactory.create_batch(4, webhook=webhook)
     started_at = monotonic()
-    with Engine(threads=8, deadline_seconds=2.0) as engine:
+    with DeliveryWorker(threads=8, deadline_seconds=2.0) as engine:
         engine.drain(should_stop=lambda: len(healthy.received) == 20)
     assert len(healthy.received) == 20
     assert max(request.arrived_at for request in healthy.received) - started_at < 2.0
@@ -237,7 +237,7 @@ def test_a_zombie_sends_again_but_settles_nothing(
     Delivery.objects.filter(pk=lease.delivery_id).update(next_attempt_at=Now() - timedelta(seconds=1))
     drain()
     settled = list(Attempt.objects.values_list("delivery", "number").order_by("delivery"))
-    with Client(1.0) as client, Engine(threads=1) as engine:
+    with Client(1.0) as client, DeliveryWorker(threads=1) as engine:
         engine._in_flight = 1
         engine._pool.submit(send, client, lease).add_done_callback(engine._finished.put)
         assert engine._settle() == 0

@@ -13,7 +13,7 @@ from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
 from webhooks.delivery.queue import claim_due
-from webhooks.models import Delivery, Status, Webhook
+from webhooks.models import Delivery, Webhook, WebhookStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +42,7 @@ def test_a_test_event_goes_to_this_webhook_alone(
 
 
 def test_a_disabled_webhook_is_not_tried_out(alice: Caller, path: str) -> None:
-    Webhook.objects.update(status=Status.DISABLED)
+    Webhook.objects.update(status=WebhookStatus.DISABLED)
     assert refusal_of(alice.post(f"{path}/test")) == WRONG_STATE
     assert not Delivery.objects.exists()
 
@@ -157,7 +157,7 @@ def test_what_is_on_the_wire_is_not_sent_again(alice: Caller, path: str, webhook
 
 def test_nothing_is_sent_again_to_a_disabled_webhook(alice: Caller, path: str, webhook: Webhook) -> None:
     delivery = DeliveryFactory(webhook=webhook)
-    Webhook.objects.update(status=Status.DISABLED)
+    Webhook.objects.update(status=WebhookStatus.DISABLED)
     assert refusal_of(alice.post(f"{path}/deliveries/{delivery.id}/redeliver")) == WRONG_STATE
 
 

@@ -13,8 +13,8 @@ from tests.webhooks.conftest import Drain, StartReceiver
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
 from tests.webhooks.sessions import holding
-from webhooks.delivery.worker import Engine
-from webhooks.models import Attempt, Delivery, DeliveryStatus, Status, Webhook
+from webhooks.delivery.worker import DeliveryWorker
+from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import disable_webhook
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def test_410_disables_at_once(webhook: Webhook, receiver: Receiver, acme: Tenant
     an_event(acme)
     drain()
     webhook.refresh_from_db()
-    assert (webhook.status, webhook.disabled_reason) == (Status.DISABLED, "The receiver answered 410 Gone.")
+    assert (webhook.status, webhook.disabled_reason) == (WebhookStatus.DISABLED, "The receiver answered 410 Gone.")
     event = Event.objects.get(type="webhook.disabled")
     assert (event.tenant_id, event.actor, event.data["id"]) == (acme.id, SYSTEM.id, webhook.id)
     assert event.data["disabled_reason"] == webhook.disabled_reason
@@ -50,27 +50,27 @@ def test_410_in_the_midst_of_successes_disables_too(
         an_event(acme)
     drain()
     webhook.refresh_from_db()
-    assert webhook.status == Status.DISABLED
+    assert webhook.status == WebhookStatus.DISABLED
 
 
 @pytest.mark.parametrize(
     ("failures_before", "since", "status", "reason"),
     [
-        (19, timedelta(days=5, minutes=1), Status.DISABLED, "No delivery succeeded for 5 days."),
-        (18, timedelta(days=5, minutes=1), Status.ENABLED, ""),
-        (500, timedelta(days=4, hours=23), Status.ENABLED, ""),
+        (19, timedelta(days=5, minutes=1), WebhookStatus.DISABLED, "No delivery succeeded for 5 days."),
+        (18, timedelta(days=5, minutes=1), WebhookStatus.ENABLED, ""),
+        (500, timedelta(days=4, hours=23), WebhookStatus.ENABLED, ""),
     ],
 )
 def test_five_days_and_twenty_failures_without_a_success_disable(
-    failing: Webhook, failures_before: int, since: timedelta, status: Status, reason: str
+    failing: Webhook, failures_before: int, since: timedelta, status: WebhookStatus, reason: str
 ) -> None:
     Webhook.objects.update(failure_count=failures_before, failing_since=Now() - since)
     an_event(failing.tenant)
-    with Engine(threads=1) as engine:
+    with DeliveryWorker(threads=1) as engine:
         engine.drain()
     failing.refresh_from_db()
     assert (failing.status, failing.disabled_reason) == (status, reason)
-    assert Event.objects.filter(type="webhook.disabled").count() == (status == Status.DISABLED)
+    assert Event.objects.filter(type="webhook.disabled").count() == (status == WebhookStatus.DISABLED)
 
 
 def test_failures_are_counted_and_one_success_forgets_them(

@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.eventlog.models import Event, EventDispatch
+from stoa_cp.eventlog.models import Event, OutboxEntry
 from tenants.models import Tenant
 from tenants.services import delete_tenant
 from tests.conftest import Caller
@@ -18,7 +18,7 @@ from tests.webhooks.sessions import holding
 from webhooks.delivery.fan_out import fan_out_events
 from webhooks.delivery.payloads import MAX_BODY_BYTES, body_of
 from webhooks.event_types import AUDITED_ONLY, TYPES
-from webhooks.models import Delivery, Status, Webhook
+from webhooks.models import Delivery, Webhook, WebhookStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -44,7 +44,7 @@ def test_a_webhook_is_told_what_it_subscribed_to(acme: Tenant, events: list[str]
 
 def test_nobody_else_is_told(acme: Tenant, globex: Tenant) -> None:
     WebhookFactory(tenant=globex)
-    WebhookFactory(tenant=acme, status=Status.DISABLED)
+    WebhookFactory(tenant=acme, status=WebhookStatus.DISABLED)
     gone = WebhookFactory(tenant=acme)
     gone.deleted_at = gone.created_at
     gone.save()
@@ -57,13 +57,13 @@ def test_an_event_is_fanned_out_once(webhook: Webhook, acme: Tenant) -> None:
     an_event(acme)
     assert [fan_out_events(), fan_out_events()] == [1, 0]
     assert Delivery.objects.count() == 1
-    assert not EventDispatch.objects.exists()
+    assert not OutboxEntry.objects.exists()
 
 
 def test_a_mark_that_comes_back_adds_no_delivery(webhook: Webhook, acme: Tenant) -> None:
     event = an_event(acme)
     fan_out_events()
-    EventDispatch.objects.create(event=event)
+    OutboxEntry.objects.create(event=event)
     fan_out_events()
     assert Delivery.objects.count() == 1
 
@@ -72,10 +72,10 @@ def test_a_worker_that_dies_leaves_everything_as_it_was(
     webhook: Webhook, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     an_event(acme)
-    monkeypatch.setattr("webhooks.delivery.fan_out.ring", lambda *_args: pytest.fail("killed"))
+    monkeypatch.setattr("webhooks.delivery.fan_out.enqueue_on_commit", lambda *_args: pytest.fail("killed"))
     with pytest.raises(pytest.fail.Exception), transaction.atomic():
         fan_out_events()
-    assert (Delivery.objects.count(), EventDispatch.objects.count()) == (0, 1)
+    assert (Delivery.objects.count(), OutboxEntry.objects.count()) == (0, 1)
 
 
 def test_what_is_audited_only_is_told_to_nobody(webhook: Webhook, acme: Tenant) -> None:
@@ -148,6 +148,6 @@ def test_an_event_that_somebody_has_in_hand_is_skipped_not_waited_for(transactio
     """Remove SKIP LOCKED and the fan-out waits until its lock time-out."""
     WebhookFactory(tenant=acme)
     held, free = an_event(acme), an_event(acme)
-    with holding(lambda: EventDispatch.objects.select_for_update().get(pk=held.pk)):
+    with holding(lambda: OutboxEntry.objects.select_for_update().get(pk=held.pk)):
         assert fan_out_events() == 1
     assert Delivery.objects.get().event == free

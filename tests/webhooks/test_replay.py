@@ -13,7 +13,7 @@ from tests.log import last_event
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver
-from webhooks.models import Delivery, Status, Webhook
+from webhooks.models import Delivery, Webhook, WebhookStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +95,7 @@ def test_a_bad_span_is_refused(alice: Caller, path: str, body: dict[str, Any], r
 
 
 def test_a_disabled_webhook_is_not_replayed_to(alice: Caller, path: str) -> None:
-    Webhook.objects.update(status=Status.DISABLED)
+    Webhook.objects.update(status=WebhookStatus.DISABLED)
     assert refusal_of(alice.post(path, span())) == WRONG_STATE
 
 

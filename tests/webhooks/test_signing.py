@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 from standardwebhooks import Webhook as Verifier
 
-from webhooks.delivery.signing import SecretRefused, hint_of, is_weak, parse_secret, sign, spell_secret
+from webhooks.delivery.signing import SecretRefused, format_secret, is_weak, mask_secret, parse_secret, sign
 
 ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
 AT = datetime.fromtimestamp(1614265330, UTC)
@@ -46,7 +46,7 @@ def test_the_official_verifier_accepts_every_signature(key: bytes, body: str) ->
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": sign([b"another key", key], ID, now, body),
     }
-    Verifier(spell_secret(key)).verify(body.encode(), headers, json_parse=False)
+    Verifier(format_secret(key)).verify(body.encode(), headers, json_parse=False)
 
 
 @given(st.binary(min_size=1, max_size=64))
@@ -102,5 +102,5 @@ def test_an_operator_may_refuse_weak_secrets(settings: Settings) -> None:
 
 
 def test_a_hint_shows_four_characters_of_a_strong_secret_and_none_of_a_weak_one() -> None:
-    assert hint_of(parse_secret(KEY)) == "whsec_…LaSw"
-    assert hint_of(parse_secret("whsec_abc123")) == "whsec_…"
+    assert mask_secret(parse_secret(KEY)) == "whsec_…LaSw"
+    assert mask_secret(parse_secret("whsec_abc123")) == "whsec_…"

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
-from webhooks.models import Status, Webhook
+from webhooks.models import Webhook, WebhookStatus
 
 # Where the event names the subscription that it is about, for each family that is about one.
 SUBSCRIPTION_ID_IN: Mapping[str, str] = {"subscription": "id", "quota": "subscription_id"}
@@ -35,7 +35,7 @@ def sync_callbacks(events: Iterable[Event]) -> None:
         elif callback is None:
             _open(subscription, subscription.callback_url)
         elif callback.url != subscription.callback_url or callback.deleted_at:
-            _move(callback, subscription, subscription.callback_url)
+            _transition(callback, subscription, subscription.callback_url)
 
 
 def _open(subscription: Subscription, url: str) -> None:
@@ -50,10 +50,10 @@ def _open(subscription: Subscription, url: str) -> None:
     Webhook.objects.bulk_create([callback], ignore_conflicts=True)
 
 
-def _move(callback: Webhook, subscription: Subscription, url: str) -> None:
+def _transition(callback: Webhook, subscription: Subscription, url: str) -> None:
     """Send elsewhere from now on, which is a new start for a callback that was disabled or closed."""
     callback.url, callback.secret, callback.deleted_at = url, subscription.callback_secret, None
-    callback.status, callback.disabled_reason = Status.ENABLED, ""
+    callback.status, callback.disabled_reason = WebhookStatus.ENABLED, ""
     callback.failing_since, callback.failure_count = None, 0
     callback.save()
 

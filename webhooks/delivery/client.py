@@ -14,8 +14,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
 from stoa_cp.net.targets import TargetRefused, parse_target, vetted_addresses
-from webhooks.delivery.connections import Connections, TlsFailed, Wire
-from webhooks.delivery.deadlines import Guard, Watchdog
+from webhooks.delivery.connections import Connections, PooledConnection, TlsFailed
+from webhooks.delivery.deadlines import Deadline, Watchdog
 
 DEADLINE_SECONDS = 15.0
 MAX_READ_BYTES = 16 * 1024
@@ -75,7 +75,7 @@ class Client:
             retry_after=answer.retry_after,
         )
 
-    def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, guard: Guard) -> Answer:
+    def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, guard: Deadline) -> Answer:
         target = parse_target(url)
         wire = self._connections.open(target, vetted_addresses(target), guard)
         is_reusable = False
@@ -90,7 +90,9 @@ class Client:
                 wire.close()
         return answer
 
-    def _send(self, wire: Wire, headers: Mapping[str, str], body: bytes, guard: Guard) -> BaseHTTPResponse:
+    def _send(
+        self, wire: PooledConnection, headers: Mapping[str, str], body: bytes, guard: Deadline
+    ) -> BaseHTTPResponse:
         connection = wire.connection
         connection.timeout = guard.remaining_seconds
         with suppress(BrokenPipeError):  # some receivers answer and hang up before they have read everything

@@ -12,7 +12,7 @@ from time import monotonic
 from urllib3.connection import HTTPConnection
 
 from stoa_cp.net.targets import Target
-from webhooks.delivery.deadlines import Guard
+from webhooks.delivery.deadlines import Deadline
 
 CONNECT_SECONDS = 5.0  # for each of a host's addresses, so that a dead one leaves time for the next
 # Node closes idle connections after 5 s, the most impatient of common servers. A request that crosses such
@@ -26,7 +26,7 @@ class TlsFailed(OSError):
 
 
 @dataclass(slots=True)
-class Wire:
+class PooledConnection:
     """An open connection: whom it leads to, and a second handle by which another thread can shut it."""
 
     target: Target
@@ -39,7 +39,7 @@ class Wire:
         self.connection.close()
         self.handle.close()
 
-    def leads_to(self, target: Target, addresses: Sequence[str]) -> bool:
+    def matches(self, target: Target, addresses: Sequence[str]) -> bool:
         return self._origin(self.target) == self._origin(target) and self.address in addresses
 
     def is_fresh(self) -> bool:
@@ -55,10 +55,10 @@ class Connections:
     """Opens wires, and keeps those that were given back. Safe for many threads."""
 
     def __init__(self) -> None:
-        self._idle: deque[Wire] = deque()
+        self._idle: deque[PooledConnection] = deque()
         self._lock = Lock()
 
-    def open(self, target: Target, addresses: Sequence[str], guard: Guard) -> Wire:
+    def open(self, target: Target, addresses: Sequence[str], guard: Deadline) -> PooledConnection:
         """Return a wire to one of ``addresses``, under ``guard``: a kept one, or a new one.
 
         Raises OSError if none answers, TlsFailed.
@@ -78,9 +78,9 @@ class Connections:
             plain.close()
             handle.close()
             raise
-        return Wire(target, address, connection, handle)
+        return PooledConnection(target, address, connection, handle)
 
-    def keep(self, wire: Wire) -> None:
+    def keep(self, wire: PooledConnection) -> None:
         """Take back a wire whose answer was read to its end."""
         wire.idle_since = monotonic()
         with self._lock:
@@ -93,9 +93,9 @@ class Connections:
         while self._idle:
             self._idle.pop().close()
 
-    def _take(self, target: Target, addresses: Sequence[str]) -> Wire | None:
+    def _take(self, target: Target, addresses: Sequence[str]) -> PooledConnection | None:
         with self._lock:
-            wire = next((kept for kept in self._idle if kept.leads_to(target, addresses)), None)
+            wire = next((kept for kept in self._idle if kept.matches(target, addresses)), None)
             if wire is not None:
                 self._idle.remove(wire)
         if wire is not None and not wire.is_fresh():
@@ -114,7 +114,7 @@ class Connections:
             raise TlsFailed(str(error)) from error
 
 
-def _dial(addresses: Sequence[str], port: int, guard: Guard) -> tuple[str, socket.socket]:
+def _dial(addresses: Sequence[str], port: int, guard: Deadline) -> tuple[str, socket.socket]:
     failure: OSError = TimeoutError()
     for address in addresses:
         try:

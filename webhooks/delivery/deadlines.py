@@ -13,7 +13,7 @@ from typing import Self
 TICK_SECONDS = 0.1  # how late a deadline may be noticed
 
 
-class Guard:
+class Deadline:
     """The deadline of one exchange, and the socket to shut when it has passed."""
 
     def __init__(self, seconds: float) -> None:
@@ -52,7 +52,7 @@ class Watchdog:
     """One thread that looks after many guards. Use it as a context manager: leaving ends the thread."""
 
     def __init__(self) -> None:
-        self._guards: set[Guard] = set()
+        self._guards: set[Deadline] = set()
         self._changed = Condition()
         self._is_closed = False
         self._thread = Thread(target=self._run, name="webhook watchdog", daemon=True)
@@ -68,9 +68,9 @@ class Watchdog:
         self._thread.join()
 
     @contextmanager
-    def guard(self, seconds: float) -> Iterator[Guard]:
+    def guard(self, seconds: float) -> Iterator[Deadline]:
         """Yield a guard that expires in ``seconds``."""
-        guard = Guard(seconds)
+        guard = Deadline(seconds)
         with self._changed:
             if not self._guards:
                 self._changed.notify()

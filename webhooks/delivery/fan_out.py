@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import transaction
 
-from stoa_cp.eventlog.models import Event, EventDispatch
-from stoa_cp.jobs.enqueue import ring
+from stoa_cp.eventlog.models import Event, OutboxEntry
+from stoa_cp.jobs.enqueue import enqueue_on_commit
 from webhooks.delivery.callbacks import subscription_of, sync_callbacks
 from webhooks.delivery.payloads import body_of
 from webhooks.event_types import BROADCAST
@@ -22,7 +22,7 @@ def fan_out_events(at_most: int = BATCH) -> int:
 
     Several workers share the work: each skips what another has in hand. One that dies leaves everything as it was.
     """
-    waiting = EventDispatch.objects.select_related("event").order_by("event__timestamp")
+    waiting = OutboxEntry.objects.select_related("event").order_by("event__timestamp")
     marks = list(waiting.select_for_update(of=("self",), skip_locked=True)[:at_most])
     if not marks:
         return 0
@@ -30,9 +30,9 @@ def fan_out_events(at_most: int = BATCH) -> int:
     sync_callbacks(events)
     deliveries = list(_deliveries_of(events))
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
-    EventDispatch.objects.filter(pk__in=[mark.pk for mark in marks]).delete()
+    OutboxEntry.objects.filter(pk__in=[mark.pk for mark in marks]).delete()
     if deliveries:
-        ring(DELIVER_TASK)
+        enqueue_on_commit(DELIVER_TASK)
     return len(marks)
 
 

@@ -15,8 +15,8 @@ from webhooks.delivery.queue import Outcome, settle
 from webhooks.models import Webhook
 from webhooks.services import disable_webhook
 
-GIVEN_UP_AFTER = timedelta(days=5)
-GIVEN_UP_FAILURES = 20
+DISABLE_AFTER_AFTER = timedelta(days=5)
+DISABLE_AFTER_FAILURES = 20
 
 
 @transaction.atomic
@@ -30,7 +30,7 @@ def settle_attempts(outcomes: Sequence[Outcome]) -> int:
             by_webhook[outcome.lease.webhook_id].append(outcome)
     for webhook_id, own in by_webhook.items():
         _note(webhook_id, own)
-    _give_up(by_webhook)
+    _disable(by_webhook)
     return len(ours)
 
 
@@ -54,7 +54,7 @@ def _note(webhook_id: str, outcomes: Sequence[Outcome]) -> None:
         row.update(failing_since=None, failure_count=0)
 
 
-def _give_up(by_webhook: dict[str, list[Outcome]]) -> None:
+def _disable(by_webhook: dict[str, list[Outcome]]) -> None:
     gone = [
         webhook_id
         for webhook_id, outcomes in by_webhook.items()
@@ -63,6 +63,6 @@ def _give_up(by_webhook: dict[str, list[Outcome]]) -> None:
     enabled = Webhook.objects.enabled().order_by("tenant_id", "pk")  # several event chains are locked in this order
     for webhook in enabled.filter(pk__in=gone):
         disable_webhook(webhook, _("The receiver answered 410 Gone."), by=SYSTEM)
-    hopeless = enabled.filter(failing_since__lte=Now() - GIVEN_UP_AFTER, failure_count__gte=GIVEN_UP_FAILURES)
+    hopeless = enabled.filter(failing_since__lte=Now() - DISABLE_AFTER_AFTER, failure_count__gte=DISABLE_AFTER_FAILURES)
     for webhook in hopeless.filter(pk__in=by_webhook.keys() - set(gone)):
         disable_webhook(webhook, _("No delivery succeeded for 5 days."), by=SYSTEM)

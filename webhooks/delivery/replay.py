@@ -12,11 +12,11 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import InvalidField, WrongState
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.eventlog.models import Event
-from stoa_cp.jobs.enqueue import ring
+from stoa_cp.jobs.enqueue import enqueue_on_commit
 from webhooks.delivery.fan_out import DELIVER_TASK
 from webhooks.delivery.payloads import body_of
 from webhooks.event_types import BROADCAST
-from webhooks.models import Delivery, DeliveryQuerySet, DeliveryStatus, Status, Webhook
+from webhooks.models import Delivery, DeliveryQuerySet, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import WebhookDisabled, lock_webhook
 
 MAX_REPLAYED = 10_000
@@ -40,7 +40,7 @@ def redeliver(delivery: Delivery, *, by: Actor) -> Delivery:
         raise DeliveryUnderWay
     data = {"id": delivery.webhook_id, "delivery_id": delivery.id, "event_id": delivery.event_id}
     emit("webhook.redelivered", tenant_id=delivery.tenant_id, actor=by, data=data)
-    ring(DELIVER_TASK)
+    enqueue_on_commit(DELIVER_TASK)
     delivery.refresh_from_db()
     return delivery
 
@@ -68,19 +68,19 @@ def replay(webhook: Webhook, since: datetime, until: datetime, *, by: Actor) -> 
     count = replayed + len(deliveries)
     data = {"id": webhook.id, "since": as_json(since), "until": as_json(until), "deliveries": count}
     emit("webhook.replayed", tenant_id=webhook.tenant_id, actor=by, data=data)
-    ring(DELIVER_TASK)
+    enqueue_on_commit(DELIVER_TASK)
     return count
 
 
 def _lock_enabled(webhook: Webhook) -> Webhook:
     webhook = lock_webhook(webhook)
-    if webhook.status == Status.DISABLED:
+    if webhook.status == WebhookStatus.DISABLED:
         raise WebhookDisabled
     return webhook
 
 
 def _send_again(deliveries: DeliveryQuerySet) -> int:
     """Put deliveries at the start of the schedule, but for those that a worker holds; return how many."""
-    return deliveries.settled_or_waiting().update(
+    return deliveries.not_leased().update(
         status=DeliveryStatus.PENDING, attempts_before=F("attempt"), next_attempt_at=Now(), token=None
     )

@@ -25,7 +25,7 @@ class SecretRefused(ValueError):
         self.reason = reason
 
 
-def spell_secret(key: bytes) -> str:
+def format_secret(key: bytes) -> str:
     """Return the one spelling of a key under which it is stored and shown."""
     return PREFIX + base64.b64encode(key).decode()
 
@@ -64,9 +64,9 @@ def is_weak(key: bytes) -> bool:
     return len(key) < STRONG_BYTES
 
 
-def hint_of(key: bytes) -> str:
+def mask_secret(key: bytes) -> str:
     """Return what may be shown of a secret for ever: its last characters, none of a weak one."""
-    spelled = spell_secret(key).rstrip("=")
+    spelled = format_secret(key).rstrip("=")
     return f"{PREFIX}…" if is_weak(key) else f"{PREFIX}…{spelled[-HINT_LENGTH:]}"
 
 

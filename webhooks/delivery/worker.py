@@ -19,7 +19,7 @@ POLL_SECONDS = 0.25  # how long new work may wait while all that is in hand is s
 LINGER_SECONDS = 0.005  # how long a finished attempt may wait for others to be settled with
 
 
-class Engine:
+class DeliveryWorker:
     """Owns the threads of one run. Only the thread that calls ``drain`` talks to the database."""
 
     def __init__(self, threads: int, deadline_seconds: float = DEADLINE_SECONDS) -> None:
@@ -27,7 +27,7 @@ class Engine:
         self._client = Client(deadline_seconds)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="webhook")
         self._finished: SimpleQueue[Future[Outcome]] = SimpleQueue()
-        self._in_flight = self._turnover = 0
+        self._in_flight = self._finished_per_tick = 0
         self._next_look_at = 0.0
 
     def __enter__(self) -> Self:
@@ -63,15 +63,15 @@ class Engine:
         # As many again as have just finished wait at the threads' door, so that none idles while we settle and claim.
         # Where receivers are slow, next to nothing finishes at a time, and no delivery waits that another worker
         # could send.
-        wanted = self._threads + min(self._turnover, self._threads // 2) - self._in_flight
+        wanted = self._threads + min(self._finished_per_tick, self._threads // 2) - self._in_flight
         for lease in claim_due(wanted) if wanted > 0 else ():
             self._pool.submit(send, self._client, lease).add_done_callback(self._finished.put)
             self._in_flight += 1
 
     def _settle(self) -> int:
         futures = self._collect()
-        self._turnover = len(futures)
-        self._in_flight -= self._turnover
+        self._finished_per_tick = len(futures)
+        self._in_flight -= self._finished_per_tick
         outcomes = []
         for future in futures:
             error = future.exception()

@@ -24,7 +24,7 @@ END = "#END\n"  # APISIX reads a file only if it ends so
 TIMEOUT_MS = 2000
 # When forward-auth has asked: in most releases it does so after proxy-rewrite, which must leave the key where it is.
 # Any other credential is the upstream's own business.
-WITHHOLD_OUR_KEYS = """return function()
+STRIP_API_KEYS = """return function()
   for name, pattern in pairs({["x-api-key"] = "^stoa_", ["authorization"] = "^bearer +stoa_"}) do
     local values = ngx.req.get_headers()[name] or {}
     for _, value in ipairs(type(values) == "table" and values or {values}) do
@@ -54,7 +54,7 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
             "proxy-rewrite": {
                 "regex_uri": [f"^{path}/(.*)$", f"{route.base_path}/$1", f"^{path}$", route.base_path or "/"],
             },
-            "serverless-post-function": {"phase": "access", "functions": [WITHHOLD_OUR_KEYS]},
+            "serverless-post-function": {"phase": "access", "functions": [STRIP_API_KEYS]},
         },
         "upstream": {
             "type": "roundrobin",

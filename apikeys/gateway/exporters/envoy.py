@@ -26,7 +26,7 @@ TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 UPSTREAM_TIMEOUT = "60s"  # as the other gateways have it; Envoy's own is 15 s
 DECISION_TIMEOUT = "2s"  # Envoy's default of 200 ms is less than a control plane takes that has just been started
 # No other filter looks at a header's value. Any other credential is the upstream's own business.
-WITHHOLD_OUR_KEYS = """
+STRIP_API_KEYS = """
 function envoy_on_request(handle)
   local headers = handle:headers()
   if (headers:get("x-api-key") or ""):find("^stoa_") then
@@ -63,11 +63,11 @@ def _listener(site: Site) -> dict[str, Any]:
         "common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"},
         # Before the filters, so that none of these is the client's when ext_authz adds the answer's.
         "early_header_mutation_extensions": [_early_removal(foreign)],
-        "route_config": {"virtual_hosts": [{"name": "stoa", "domains": ["*"], "routes": [*routes, _nowhere()]}]},
+        "route_config": {"virtual_hosts": [{"name": "stoa", "domains": ["*"], "routes": [*routes, _fallback_route()]}]},
         "local_reply_config": {"mappers": [_unavailable()]},
         "http_filters": [
             _decision_filter(site),
-            _filter("lua", f"{FILTERS}.lua.v3.Lua", default_source_code={"inline_string": WITHHOLD_OUR_KEYS}),
+            _filter("lua", f"{FILTERS}.lua.v3.Lua", default_source_code={"inline_string": STRIP_API_KEYS}),
             _filter("router", f"{FILTERS}.router.v3.Router"),
         ],
     }
@@ -157,7 +157,7 @@ def _match(match: dict[str, str], rewritten: str, route: Route) -> dict[str, Any
     }
 
 
-def _nowhere() -> dict[str, Any]:
+def _fallback_route() -> dict[str, Any]:
     """Return where all else goes: a refusal says why, and an API that is newer than the file is a 503."""
     return {"match": {"prefix": "/"}, "direct_response": {"status": 503}}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from apikeys.gateway.configuration import Route
 from apikeys.gateway.exporters.site import Site, dump_yaml, quoted
-from catalog.models import Status
+from catalog.models import ApiStatus
 from subscriptions.models import Subscription
 
 COMMENT = """
@@ -22,7 +22,7 @@ TAG = "stoa"
 
 def export(site: Site) -> str:
     """Return a declarative configuration in YAML. APIs that are switched off are left out."""
-    open_routes = [route for route in site.routes if route.status != Status.INACTIVE]
+    open_routes = [route for route in site.routes if route.status != ApiStatus.INACTIVE]
     tenants = {route.api_id: route.tenant for route in open_routes}
     subscriptions = [each for each in site.subscriptions if each.api_id in tenants]
     names = {route.api_id: name for name, route in _named(open_routes)}

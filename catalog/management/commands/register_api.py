@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from catalog.serializers import NewApiSerializer
-from catalog.services import NewApi, register_api
+from catalog.services import NewApi, create_api
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, body_of, checked, limit
 from tenants.management.lookup import tenant_called
@@ -36,5 +36,5 @@ class Command(OperatorCommand):
         tenant = tenant_called(options["tenant"], by)
         fields = ("name", "version", "path", "upstream_url", "auth_required", "description", "openapi_url")
         body = body_of(options, fields) | {"rate_limit": {"requests_per_hour": options["rate_limit"]}}
-        api = register_api(tenant, NewApi(**checked(NewApiSerializer, body)), by=by)
+        api = create_api(tenant, NewApi(**checked(NewApiSerializer, body)), by=by)
         self.stdout.write(f"API {api.name} ({api.id}) is {api.status} at {api.public_url}")

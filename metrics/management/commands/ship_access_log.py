@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from catalog.authentication import HEADER
 from metrics.access_logs.formats import Record, read_records
-from metrics.access_logs.tail import Chunk, Follower, Places
+from metrics.access_logs.tail import Chunk, LogTailer, Places
 from metrics.ingest.batches import MAX_RECORDS
 
 TOKEN_VARIABLE = "STOA_GATEWAY_TOKEN"  # noqa: S105 - a variable's name
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         place = options["place"] or log.with_name(f"{log.name}.{gateway}.place")
         reporter = Reporter(options["url"], token)
         with _alone(place):
-            follower = Follower(log, Places(place))
+            follower = LogTailer(log, Places(place))
             follower.begin()
             while True:
                 self._report_all(follower, reporter, once=once)
@@ -60,7 +60,7 @@ class Command(BaseCommand):
                     return
                 sleep(POLL_SECONDS)
 
-    def _report_all(self, follower: Follower, reporter: "Reporter", *, once: bool) -> None:
+    def _report_all(self, follower: LogTailer, reporter: "Reporter", *, once: bool) -> None:
         for chunk in follower.chunks():
             self._report(chunk, reporter, once=once)
             follower.settle(chunk)

@@ -7,7 +7,7 @@ from tests.faults.world import World
 from tests.waiting import comes_true, wait_until
 from tests.webhooks.receivers import Receiver, Reply
 from webhooks.delivery.retries import DELAYS_SECONDS, MAX_JITTER
-from webhooks.models import Delivery, Status, Webhook
+from webhooks.models import Delivery, Webhook, WebhookStatus
 
 STEP_SECONDS = 20
 CLOCK_SECONDS = 2.0  # between an attempt's start and its settlement
@@ -80,5 +80,6 @@ def ask_for_time(world: World) -> Measured:
     waits = [_wait_seconds(delivery) for delivery in deliveries[1:]]
     return Measured(
         f"410: {status}; 429 waits {waits[0]:.0f} s, 503 waits {waits[1]:.0f} s",
-        held=status == Status.DISABLED and all(ASKED_SECONDS <= wait <= ASKED_SECONDS + STEP_SECONDS for wait in waits),
+        held=status == WebhookStatus.DISABLED
+        and all(ASKED_SECONDS <= wait <= ASKED_SECONDS + STEP_SECONDS for wait in waits),
     )

@@ -46,7 +46,7 @@ def kill_after_the_commit(world: World) -> Measured:
         world.queue(webhook)
         wait_until(lambda: bool(receiver.received), "the Celery worker delivers", seconds=START_SECONDS)
         receiver.received.clear()
-        status = write_and_die(world, "between commit and doorbell", tenant.id)
+        status = write_and_die(world, "between commit and publishing", tenant.id)
         died_at = monotonic()
         rows = Api.objects.filter(tenant=tenant).count()
         is_heard = comes_true(lambda: bool(receiver.received), seconds=PATIENCE_SECONDS)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
 
-from webhooks.delivery.worker import POLL_SECONDS, Engine
+from webhooks.delivery.worker import POLL_SECONDS, DeliveryWorker
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +32,14 @@ class Command(BaseCommand):
         stopping = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _signal, _frame: stopping.set())
-        with Engine(threads) as engine:
+        with DeliveryWorker(threads) as engine:
             if once:
                 engine.drain(should_stop=stopping.is_set)
             else:
                 run(engine, stopping)
 
 
-def run(engine: Engine, stopping: Event) -> None:
+def run(engine: DeliveryWorker, stopping: Event) -> None:
     """Drain again and again; a database that is away is waited for."""
     while not stopping.is_set():
         try:
