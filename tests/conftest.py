@@ -7,6 +7,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from hypothesis import HealthCheck, settings
 
@@ -21,6 +22,7 @@ from tests.factories import TenantFactory
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+OPERATOR = "olga"
 SECONDS_OF_AN_HOUR = 3600
 SECONDS_OF_A_TEST = 10  # of nearly all of them
 
@@ -125,3 +127,29 @@ def acme(db: None) -> Tenant:
 def globex(db: None) -> Tenant:
     """The other tenant."""
     return TenantFactory(name="globex")
+
+
+@pytest.fixture
+def console(db: None) -> Client:
+    """The console as olga sees it, who may do everything."""
+    return signed_in(User.objects.create_superuser(OPERATOR, first_name="Olga", last_name="Perator"))
+
+
+@pytest.fixture
+def lookout(db: None) -> Client:
+    """The console as somebody sees it who may look at everything and change nothing."""
+    user = User.objects.create_user("luke", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    return signed_in(user)
+
+
+@pytest.fixture
+def passer_by(db: None) -> Client:
+    """A user of the identity provider's who is no operator."""
+    return signed_in(User.objects.create_user("pete"))
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client

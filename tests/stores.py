@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis, RedisError
 
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 from tests.programs import require_program
 
 START_SECONDS = 10

@@ -200,4 +200,4 @@ class DecisionCache:
             raise
 
 
-cache = DecisionCache(open_token_pool())
+decision_cache = DecisionCache(open_token_pool())

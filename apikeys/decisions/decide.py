@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apikeys.decisions import meters
-from apikeys.decisions.cache import CacheKey, cache
+from apikeys.decisions.cache import CacheKey, decision_cache
 from apikeys.decisions.checks import CHECKS, LIMITS
 from apikeys.decisions.reasons import Reason
 from apikeys.decisions.statement import LAST_USED_RESOLUTION_SECONDS, DecisionParameters, Facts, run
@@ -94,7 +94,7 @@ def _decide_from_cache(call: Call, known: list[bytes]) -> Decision | None:
     path = cached_path(call.target) if call.target else None
     if not call.cost or (call.target and path is None):
         return None
-    repeated = cache.get(_cache_key(call, known, path), call.cost)
+    repeated = decision_cache.get(_cache_key(call, known, path), call.cost)
     if repeated is None:
         return None
     facts, made = repeated
@@ -130,7 +130,7 @@ def _look_up(call: Call, known: list[bytes]) -> Facts | None:
     if not call.cost:
         return run(parameters)
     path = load_path(call.target) if call.target else None
-    with cache.loading(_cache_key(call, known, path), call.cost) as lookup:
+    with decision_cache.loading(_cache_key(call, known, path), call.cost) as lookup:
         facts = _run_with_meters(
             parameters._replace(tokens_wanted=lookup.tokens_wanted, token_share=lookup.token_share)
         )

@@ -18,7 +18,7 @@ from django.db import connection
 
 from catalog.authentication import HEADER
 from stoa_cp.devserver.programs import answers
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 
 START_SECONDS = 120
 STOP_SECONDS = 20  # told to end while they start, workers forget it

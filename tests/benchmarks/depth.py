@@ -11,7 +11,7 @@ from tests.benchmarks.databases import execute
 from tests.benchmarks.lists import get, make_tenant, ours, token_for
 from tests.benchmarks.load import measure
 from tests.benchmarks.results import ROUNDS, SECONDS, Row
-from tests.identity.provider import Provider
+from tests.kernel.identity.provider import Provider
 
 PAGE = 50_000
 APIS = (PAGE + 1) * DEFAULT_LIMIT

@@ -18,7 +18,7 @@ from tests.benchmarks.load import measure
 from tests.benchmarks.results import ROUNDS, SECONDS, Row
 from tests.benchmarks.verification import verify_request
 from tests.factories import ApiFactory, SubscriptionFactory
-from tests.identity.provider import Provider
+from tests.kernel.identity.provider import Provider
 
 GOAL_MB = 110
 TIMES_DJANGO = 25

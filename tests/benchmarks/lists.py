@@ -17,7 +17,7 @@ from tests.benchmarks.load import measure
 from tests.benchmarks.results import ROUNDS, SECONDS, Row
 from tests.conftest import Caller
 from tests.factories import ApiFactory, TenantFactory
-from tests.identity.provider import Provider
+from tests.kernel.identity.provider import Provider
 
 APIS = 5_000
 CALLERS = 8  # as many as the servers have threads

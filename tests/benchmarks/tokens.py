@@ -10,7 +10,7 @@ from django.test import override_settings
 from stoa_cp.identity.authentication import authenticate_bearer
 from tests.benchmarks.naive.catalog import verify
 from tests.benchmarks.results import ROUNDS, Row
-from tests.identity.provider import Provider
+from tests.kernel.identity.provider import Provider
 
 CALLS = 2_000
 GOAL_MICROSECONDS = 5

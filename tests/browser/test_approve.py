@@ -12,8 +12,8 @@ from stoa_cp.crypto.credentials import digest
 from stoa_cp.domain.actors import operator
 from subscriptions.models import Subscription, SubscriptionStatus
 from subscriptions.services import reject_subscription
-from tests.admin.pages import list_of, page_of
 from tests.factories import SubscriptionFactory
+from tests.kernel.console.pages import list_of, page_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

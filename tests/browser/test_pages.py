@@ -9,8 +9,8 @@ from catalog.models import Api, Gateway
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
-from tests.admin.pages import list_of, page_of
 from tests.factories import ApiKeyFactory
+from tests.kernel.console.pages import list_of, page_of
 from tests.metrics.traffic import record_of, report
 
 pytestmark = pytest.mark.django_db(transaction=True)

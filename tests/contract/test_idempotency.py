@@ -10,7 +10,7 @@ from django.db.models import F
 
 from catalog.models import Api
 from stoa_cp.observability import headers
-from stoa_cp.rest.idempotency import Attempt, delete_expired_records
+from stoa_cp.rest.idempotency import IdempotentRequest, delete_expired_records
 from stoa_cp.rest.models import IdempotencyRecord
 from tenants.models import Tenant
 from tests.conftest import Caller
@@ -138,7 +138,7 @@ def test_the_second_is_told_while_the_first_is_running(alice: Caller, acme: Tena
     with transaction.atomic():
         subject = alice.get("/v1/me").json()["subject"]
         scope = f"{subject}\nPOST\n{path}"
-        assert Attempt.read("k-10", scope, b"").claim() is None
+        assert IdempotentRequest.read("k-10", scope, b"").claim() is None
         with ThreadPoolExecutor(1) as pool:
             response = pool.submit(_post_and_close, alice, path).result()
 

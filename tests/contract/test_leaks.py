@@ -18,9 +18,9 @@ from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
 from stoa_cp.domain.actors import SYSTEM
 from tenants.models import Tenant
-from tests.admin.pages import list_of, page_of
 from tests.conftest import Caller
 from tests.factories import ApiFactory, PlanFactory
+from tests.kernel.console.pages import list_of, page_of
 from webhooks.delivery.fan_out import fan_out_events
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults.load import Call, Caller
 from tests.faults.world import World
-from tests.identity.crowd import at_once
+from tests.kernel.identity.crowd import at_once
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import IO
 import psutil
 
 from stoa_cp.devserver import programs
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

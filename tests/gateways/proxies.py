@@ -20,7 +20,7 @@ from django.conf import settings
 
 from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 from tests.programs import require_program
 
 START_SECONDS = 15

@@ -23,7 +23,7 @@ from tests.gateways.proxies import (
     command_of,
     upstream,
 )
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 from tests.programs import require_program
 
 pytestmark = pytest.mark.django_db

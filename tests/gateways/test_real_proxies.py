@@ -16,7 +16,7 @@ from subscriptions.models import Subscription
 from tests.factories import ApiFactory
 from tests.gateways.conftest import Town
 from tests.gateways.proxies import FILES, Proxy, listen, proxy
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 from tests.metrics.traffic import counted
 
 PAYMENTS = "/acme/payments"

@@ -20,8 +20,8 @@ from stoa_cp.identity.tokens import read_token
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller
-from tests.identity.conftest import restart_process
-from tests.identity.ports import free_port
+from tests.kernel.identity.conftest import restart_process
+from tests.kernel.identity.ports import free_port
 
 HOME = os.environ.get("STOA_KEYCLOAK_HOME", "")
 pytestmark = [

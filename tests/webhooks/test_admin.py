@@ -5,8 +5,7 @@ from django.test import Client
 
 from stoa_cp.crypto.encryption import encrypt
 from tenants.models import Tenant
-from tests.admin.conftest import console, lookout
-from tests.admin.pages import answer, dialog_of, list_of, page_of, said
+from tests.kernel.console.pages import answer, dialog_of, list_of, page_of, said
 from tests.log import last_event
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import SECRET, DeliveryFactory, an_event
@@ -14,7 +13,6 @@ from tests.webhooks.receivers import Receiver, Reply
 from webhooks.delivery.queue import claim_due
 from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 
-__all__ = ["console", "lookout"]
 pytestmark = pytest.mark.django_db
 
 

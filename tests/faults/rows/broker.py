@@ -41,7 +41,7 @@ def count_lost(ids: set[str], receiver: Receiver) -> int:
         "broker refuses",
         f"its port closed under {WRITES} writes, then opened again",
         "5xx 0, lost 0",
-        "tests/devserver/test_doorbell.py",
+        "tests/kernel/jobs/test_enqueue.py",
     )
 )
 def refuse(world: World) -> Measured:
@@ -72,7 +72,7 @@ def refuse(world: World) -> Measured:
         "broker accepts and is silent",
         f"TCP proxy that falls silent under {SILENT_WRITES} writes (PostgreSQL); a silent port (Redis, RabbitMQ)",
         "stall ≤ 300 ms: the slowest write against the slowest one beside a broker that answers",
-        "tests/devserver/test_doorbell.py",
+        "tests/kernel/jobs/test_enqueue.py",
     )
 )
 def be_silent(world: World) -> Measured:

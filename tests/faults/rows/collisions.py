@@ -18,7 +18,7 @@ from tests.faults.crowd import crowd, post_at_once
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.world import World
-from tests.identity.crowd import at_once
+from tests.kernel.identity.crowd import at_once
 from webhooks.models import Webhook
 
 CROWD, ROUNDS = 20, 30

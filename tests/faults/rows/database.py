@@ -108,7 +108,7 @@ def is_our_503(call: Call) -> bool:
         "all database sessions terminated",
         f"`pg_terminate_backend` × {TERMINATIONS} under {CALLERS} writers",
         "errors ≤ requests in flight, each our 503; committed rows lost 0",
-        "tests/monitoring/test_sessions_cut_off.py",
+        "tests/kernel/observability/test_sessions_cut_off.py",
     )
 )
 def hang_up(world: World) -> Measured:

@@ -20,7 +20,7 @@ from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.processes import watching
 from tests.faults.sockets import RawRequest, bearer_bytes, request_bytes
 from tests.faults.world import World
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 from tests.waiting import wait_until
 
 GIGABYTE, MEGABYTE = 1_000_000_000, 1_000_000

@@ -13,8 +13,8 @@ from tests.faults.load import Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.rows.provider import settings_for
 from tests.faults.world import World
-from tests.identity.crowd import at_once
-from tests.identity.provider import Provider
+from tests.kernel.identity.crowd import at_once
+from tests.kernel.identity.provider import Provider
 
 CROWD, LEFT, ROUNDS = 64, 10, 5
 # Each caller has made one call when the race begins, over the connection that it races on.

@@ -16,7 +16,7 @@ from stoa_cp.identity.models import SigningKeySet
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.world import World
-from tests.identity.provider import Provider, rsa_key, sign
+from tests.kernel.identity.provider import Provider, rsa_key, sign
 
 CROWD, ROUNDS = 32, 3
 EXTRA_SECONDS = 0.05
@@ -68,7 +68,7 @@ def slowest_of_rounds(world: World, provider: Provider) -> tuple[float, Counter[
         f"JWKS hangs, cache expired, {CROWD} requests at once",
         f"silent provider, {ROUNDS} servers that start with stored keys of {FRESH_SECONDS // 60 + 1} minutes ago",
         f"slowest ≤ {EXTRA_SECONDS * 1000:.0f} ms more than beside a provider that answers; all 200",
-        "tests/identity/test_signing_key_store.py",
+        "tests/kernel/identity/test_signing_key_store.py",
     )
 )
 def hang(world: World) -> Measured:
@@ -93,7 +93,7 @@ def hang(world: World) -> Measured:
         f"{TOKENS:,} tokens with random `kid`",
         f"{CALLERS} callers at a server with {WEB_PROCESSES} processes",
         f"≤ 1 fetch per {SECONDS_BETWEEN_FETCHES} s and process; all 401",
-        "tests/identity/test_signing_key_store.py",
+        "tests/kernel/identity/test_signing_key_store.py",
     )
 )
 def guess_keys(world: World) -> Measured:

@@ -14,9 +14,9 @@ from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.rows.provider import ROLES, ask, settings_for
 from tests.faults.world import World
-from tests.identity.crowd import at_once
-from tests.identity.provider import Provider, ec_jwk, rsa_jwk, rsa_key, sign
-from tests.identity.test_crafted_tokens import CRAFTED
+from tests.kernel.identity.crowd import at_once
+from tests.kernel.identity.provider import Provider, ec_jwk, rsa_jwk, rsa_key, sign
+from tests.kernel.identity.test_crafted_tokens import CRAFTED
 
 TOKENS, CALLERS = 500, 8
 HOURS = 23  # of the 24 that are promised
@@ -38,7 +38,7 @@ def new_tokens(provider: Provider, count: int, kid: str = "first") -> list[str]:
         f"provider stopped between two times {TOKENS} new tokens at a server with {WEB_PROCESSES} processes; then "
         f"{TOKENS} at a server that starts meanwhile with stored keys of {HOURS} hours ago",
         "401 = 0; all 200",
-        "tests/identity/test_signing_key_store.py",
+        "tests/kernel/identity/test_signing_key_store.py",
     )
 )
 def stop_the_provider(world: World) -> Measured:
@@ -68,7 +68,7 @@ def statuses(calls: list[Call]) -> dict[int, int]:
         f"swap, just after strangers have used up the fetch of these {SECONDS_BETWEEN_FETCHES} s in each of "
         f"{WEB_PROCESSES} processes; {CALLERS} callers with tokens of the new key",
         f"401 window ≤ {WINDOW_SECONDS:.0f} s; tokens of the old key are refused from then on",
-        "tests/identity/test_signing_key_store.py",
+        "tests/kernel/identity/test_signing_key_store.py",
     )
 )
 def swap_keys(world: World) -> Measured:
@@ -113,7 +113,7 @@ def _watch(port: int, tokens: list[str], until: float) -> list[Call]:
         f"a table, {CRAFTED_ROUNDS} times over new connections: alg none, HS256 with the public key, wrong iss, aud, "
         "azp and typ, ID token, expired, no exp, nbf, kid with NUL, path and SQL, `jku`, `crit`, 1 MB, …",
         "all 401 (1 MB: the HTTP server's own refusal); nobody visits the `jku`; a genuine token 200 before and after",
-        "tests/identity/test_crafted_tokens.py",
+        "tests/kernel/identity/test_crafted_tokens.py",
     )
 )
 def deceive(world: World) -> Measured:

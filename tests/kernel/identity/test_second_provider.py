@@ -13,8 +13,8 @@ from pytest_django import Settings
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller
-from tests.identity.conftest import restart_process
-from tests.identity.ports import free_port
+from tests.kernel.identity.conftest import restart_process
+from tests.kernel.identity.ports import free_port
 from tests.programs import install_npm_packages, require_program
 
 pytestmark = pytest.mark.django_db

@@ -13,9 +13,9 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from apikeys import services
-from apikeys.decisions import cache as memories
+from apikeys.decisions import cache as cache_module
 from apikeys.decisions import decide as decisions_decide
-from apikeys.decisions.cache import IDLE_SECONDS, MAX_BLOCK_CALLS, DecisionCache, memory
+from apikeys.decisions.cache import IDLE_SECONDS, MAX_BLOCK_CALLS, DecisionCache, decision_cache
 from apikeys.decisions.decide import Call, Decision, decide
 from apikeys.decisions.meters import reset_meter
 from apikeys.decisions.statement import Facts
@@ -50,7 +50,7 @@ def redis_url() -> Iterator[str]:
 def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TokenPool:
     """Calls are lent to each process for itself, or to all of them through Redis."""
     pool = LocalTokenPool() if request.param == "own" else RedisTokenPool(request.getfixturevalue("redis_url"))
-    monkeypatch.setattr(memory, "pool", pool)
+    monkeypatch.setattr(decision_cache, "pool", pool)
     return pool
 
 
@@ -72,15 +72,15 @@ def calls(secret: str, count: int) -> int:
 
 def forget() -> None:
     """Give everything back, as an idle process does."""
-    memory.invalidate(None)
+    decision_cache.invalidate(None)
 
 
 @contextmanager
 def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionCache]:
     """Decide as a process with a memory of its own; what it has borrowed, it keeps until it is told."""
-    other = DecisionCache(LocalTokenPool() if isinstance(memory.pool, LocalTokenPool) else memory.pool)
+    other = DecisionCache(LocalTokenPool() if isinstance(decision_cache.pool, LocalTokenPool) else decision_cache.pool)
     with monkeypatch.context() as there:
-        there.setattr(decisions_decide, "memory", other)
+        there.setattr(decisions_decide, "decision_cache", other)
         yield other
 
 
@@ -112,7 +112,7 @@ def test_what_is_not_called_goes_back_as_soon_as_the_key_rests(secret: str, monk
     limit(quota=1_000_000)
     calls(secret, 20)
     assert Meter.objects.get().month_calls > 20
-    monkeypatch.setattr(memories, "IDLE_SECONDS", IDLE_SECONDS)
+    monkeypatch.setattr(cache_module, "IDLE_SECONDS", IDLE_SECONDS)
     wait_until(lambda: Meter.objects.get().month_calls == 20)
     assert Meter.objects.get().hour_calls == 20
 
@@ -224,7 +224,7 @@ def a_call_that_is_being_decided(secret: str, monkeypatch: pytest.MonkeyPatch) -
 def test_an_invalidation_waits_for_what_is_being_granted(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limit(quota=1_000)
     calls(secret, 1)
-    monkeypatch.setattr(memories, "PATIENCE_SECONDS", 5)
+    monkeypatch.setattr(cache_module, "LOAD_WAIT_SECONDS", 5)
     with a_call_that_is_being_decided(secret, monkeypatch) as goes_on:
         assert Meter.objects.get().month_calls == 17
         goes_on.set()
@@ -307,11 +307,11 @@ def test_only_the_hour_and_the_month_that_counted_a_call_get_it_back(secret: str
 def test_what_is_left_of_an_hour_that_is_over_goes_back(secret: str) -> None:
     limit(quota=1_000)
     calls(secret, 2)
-    (warm,) = memory._decisions.values()
-    memory.pool.put("the hour before", memory.pool.empty(warm.pool or ""))
+    (warm,) = decision_cache._decisions.values()
+    decision_cache.pool.put("the hour before", decision_cache.pool.empty(warm.pool or ""))
     warm.pool, warm.ends_at = "the hour before", 0.0
     calls(secret, 1)
-    assert memory.pool.empty("the hour before") == 0
+    assert decision_cache.pool.empty("the hour before") == 0
     forget()
     assert Meter.objects.get().month_calls == 3
 
@@ -323,11 +323,11 @@ def test_what_cannot_be_given_back_stays_owed(secret: str, monkeypatch: pytest.M
     limit(quota=1_000)
     calls(secret, 3)
     with monkeypatch.context() as away:
-        away.setattr(memories, "return_tokens", fail)
+        away.setattr(cache_module, "return_tokens", fail)
         with pytest.raises(OperationalError):
             forget()
     assert Meter.objects.get().month_calls > 3
-    memory.expire_idle()
+    decision_cache.expire_idle()
     assert Meter.objects.get().month_calls == 3
 
 
@@ -377,11 +377,11 @@ def test_an_open_api_is_warm_without_a_key(payments: Api, django_assert_num_quer
 
 
 def test_there_is_an_end_to_what_is_remembered(issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memories, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(cache_module, "MAX_ENTRIES", 2)
     secrets = [issue()[1] for _key in range(3)]
     limit()
     for secret in secrets:
         assert calls(secret, 2) == 2
-    assert len(memory._decisions) == 2
+    assert len(decision_cache._decisions) == 2
     forget()
     assert Meter.objects.get().month_calls == 6

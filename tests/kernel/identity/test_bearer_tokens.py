@@ -10,7 +10,7 @@ import time_machine
 from stoa_cp.identity import authentication
 from stoa_cp.identity.authentication import TokenExpired, TokenMissing, authenticate_bearer
 from stoa_cp.identity.tokens import LEEWAY_SECONDS, verify_access_token
-from tests.identity.provider import LIFETIME_SECONDS, Provider, ec_jwk, ec_key, rsa_jwk, rsa_key, sign
+from tests.kernel.identity.provider import LIFETIME_SECONDS, Provider, ec_jwk, ec_key, rsa_jwk, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
 

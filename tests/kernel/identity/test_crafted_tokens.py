@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from stoa_cp.identity.authentication import TokenExpired, TokenInvalid, authenticate_bearer
 from stoa_cp.identity.tokens import LEEWAY_SECONDS, MAX_TOKEN_CHARS
-from tests.identity.provider import Provider, base64url, ec_jwk, ec_key, rsa_jwk, rsa_key, sign
+from tests.kernel.identity.provider import Provider, base64url, ec_jwk, ec_key, rsa_jwk, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stoa_cp.identity.signing_keys import parse_keys
-from tests.identity.provider import base64url, ec_jwk, rsa_jwk, rsa_key
+from tests.kernel.identity.provider import base64url, ec_jwk, rsa_jwk, rsa_key
 
 
 def test_a_key_verifies_its_own_algorithm_only() -> None:

@@ -23,8 +23,8 @@ from stoa_cp.ratelimit.models import Counter
 from stoa_cp.rest.models import IdempotencyRecord
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
-from tests.admin.pages import list_of, page_of
 from tests.factories import ApiKeyFactory
+from tests.kernel.console.pages import list_of, page_of
 from tests.metrics.traffic import fold_all, record_of, report
 from tests.webhooks.factories import DeliveryFactory, an_event
 from webhooks.models import Attempt, Delivery, Webhook

@@ -7,7 +7,7 @@ from rest_framework.test import APIRequestFactory
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.identity.authentication import ApiCallAuthentication
-from tests.identity.provider import Provider, rsa_key, sign
+from tests.kernel.identity.provider import Provider, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
 

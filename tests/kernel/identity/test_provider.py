@@ -5,7 +5,7 @@ import time
 import pytest
 
 from stoa_cp.identity.provider import MAX_ANSWER_BYTES, ProviderFailure, discover, endpoint, fetch_json
-from tests.identity.provider import Provider, rsa_jwk
+from tests.kernel.identity.provider import Provider, rsa_jwk
 
 SECONDS = 0.5
 

@@ -11,8 +11,8 @@ from apikeys.models import ApiKey, KeySecret
 from stoa_cp.crypto.credentials import digest
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription, SubscriptionStatus
-from tests.admin.pages import answer, dialog_of, list_of, page_of, said
 from tests.factories import SubscriptionFactory
+from tests.kernel.console.pages import answer, dialog_of, list_of, page_of, said
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,8 @@ from apikeys.decisions.decide import Call, decide
 from apikeys.models import Meter
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.eventlog.models import Event
-from tests.admin.pages import answer, dialog_of, list_of, page_of
 from tests.factories import ApiKeyFactory
+from tests.kernel.console.pages import answer, dialog_of, list_of, page_of
 
 pytestmark = pytest.mark.django_db
 

@@ -5,8 +5,8 @@ from django.test import Client
 from django.urls import reverse
 
 from subscriptions.models import Subscription
-from tests.admin.pages import answer, dialog_of, list_of
 from tests.factories import SubscriptionFactory
+from tests.kernel.console.pages import answer, dialog_of, list_of
 
 pytestmark = pytest.mark.django_db
 

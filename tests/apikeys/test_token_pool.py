@@ -7,12 +7,12 @@ from time import monotonic
 import pytest
 from pytest_django import Settings
 
-from apikeys.decisions.cache import memory
+from apikeys.decisions.cache import decision_cache
 from apikeys.decisions.decide import Call, decide
 from apikeys.decisions.token_pool import AWAY_SECONDS, LocalTokenPool, RedisTokenPool, TokenPool, open_token_pool
 from apikeys.models import Meter
 from subscriptions.models import Subscription
-from tests.identity.ports import free_port
+from tests.kernel.identity.ports import free_port
 from tests.listening import listener
 from tests.races import at_once
 from tests.stores import redis_server
@@ -71,7 +71,7 @@ def test_while_redis_is_silent_every_call_asks_the_database(
     secret: str, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Subscription.objects.update(rate_limit=100, quota=None)
-    monkeypatch.setattr(memory, "pool", RedisTokenPool(silent))
+    monkeypatch.setattr(decision_cache, "pool", RedisTokenPool(silent))
     with listener():
         begun_at = monotonic()
         assert calls(secret, 120) == 100
@@ -84,7 +84,7 @@ def test_a_redis_that_goes_and_comes_back_costs_no_call_too_many(secret: str, mo
     port = free_port()
     with redis_server(port) as url:
         pool = RedisTokenPool(url)
-        monkeypatch.setattr(memory, "pool", pool)
+        monkeypatch.setattr(decision_cache, "pool", pool)
         with listener():
             passed = calls(secret, 30)
     with listener():

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from stoa_cp.identity import authentication, jwks
 from stoa_cp.identity.jwks import KeyStore
-from tests.identity.provider import Provider
+from tests.kernel.identity.provider import Provider
 
 
 @pytest.fixture

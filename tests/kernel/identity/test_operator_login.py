@@ -15,7 +15,7 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.identity import operator_login
 from stoa_cp.identity.operator_login import username_of
 from stoa_cp.identity.tokens import TokenInvalid
-from tests.identity.provider import Provider, rsa_key, sign
+from tests.kernel.identity.provider import Provider, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,8 @@ from stoa_cp.crypto.credentials import digest
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
 from tenants.models import Tenant
-from tests.admin.pages import answer, dialog_of, said
 from tests.factories import ApiFactory, ApiKeyFactory, SubscriptionFactory
+from tests.kernel.console.pages import answer, dialog_of, said
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from stoa_cp.ratelimit.counters import PostgresCounters, delete_expired_counters
 from stoa_cp.ratelimit.models import Counter
-from tests.identity.crowd import at_once
+from tests.kernel.identity.crowd import at_once
 from tests.stores import redis_server
 
 pytestmark = pytest.mark.django_db

@@ -18,9 +18,9 @@ from stoa_cp.identity.jwks import (
     signing_keys,
 )
 from stoa_cp.identity.models import SigningKeySet
-from tests.identity.conftest import age, restart_process, settle
-from tests.identity.crowd import at_once
-from tests.identity.provider import Provider, rsa_jwk, rsa_key, sign
+from tests.kernel.identity.conftest import age, restart_process, settle
+from tests.kernel.identity.crowd import at_once
+from tests.kernel.identity.provider import Provider, rsa_jwk, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
 
