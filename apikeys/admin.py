@@ -106,7 +106,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def rotate(self, key: ApiKey, form: RotationForm, by: Actor) -> ActionResult:
         wish = form.cleaned_data
         overlap_seconds = wish["overlap_hours"] * HOUR_SECONDS
-        key, secret = services.rotate_key(key, overlap_seconds, force=wish["force"], by=by)
+        issued = services.rotate_key(key, overlap_seconds, force=wish["force"], by=by)
+        key, secret = issued.resource, issued.secret
         return ActionResult(_("%(name)s has a new secret:") % {"name": key.name}, secret)
 
     @service_action(

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, When
 from django.db.models.functions import Now
 
+from apikeys.event_types import KeyEvent
 from apikeys.models import ApiKey
 from apikeys.services import snapshot
 from stoa_cp.domain.actors import SYSTEM
@@ -27,7 +28,7 @@ def announce_next_expiry() -> ApiKey | None:
     days_left: int = key.stage  # type: ignore[attr-defined]  # the annotation of _due
     key.announced_days = days_left
     key.save()
-    event = "apikey.expiring" if days_left else "apikey.expired"
+    event = KeyEvent.EXPIRING if days_left else KeyEvent.EXPIRED
     emit(event, tenant_id=key.tenant_id, actor=SYSTEM, data=snapshot(key))
     return key
 

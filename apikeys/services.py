@@ -1,6 +1,6 @@
 """The life of an API key: issued, rotated, revoked, expired. Every write goes through here."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,11 +9,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.event_types import KeyEvent
 from apikeys.models import ApiKey, KeySecret, Mode
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import InvalidField, NotFound, WrongState
+from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Approval, Subscription, SubscriptionStatus
 from subscriptions.requests import NewSubscription, request_subscription
@@ -60,45 +62,34 @@ class NewKey:
     mode: str = Mode.LIVE
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """A subscription, and what is shown once of it: its first key's secret, and the one that signs its callbacks."""
+@transaction.atomic
+def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subscription]:
+    """Request access; a plan with automatic approval grants it at once. Raises as request_subscription does.
 
-    subscription: Subscription
-    secret: str | None = None
-    callback_secret: str | None = None
-
-    def shown_once(self) -> dict[str, str]:
-        """Return the members that this one answer adds to the subscription."""
-        secrets = {"api_key": self.secret, "callback_secret": self.callback_secret}
-        return {name: secret for name, secret in secrets.items() if secret}
+    The secrets are those of ``grant_access`` and of ``request_subscription``.
+    """
+    requested = request_subscription(tenant, new, by=by)
+    subscription = requested.resource
+    if subscription.plan.approval != Approval.AUTOMATIC:
+        return requested
+    # The author of the plan has decided, not the requester: a second approver has nothing to add.
+    granted = grant_access(subscription, Terms.of(subscription), by=SYSTEM)
+    return Issued(granted.resource, {**granted.secrets, **requested.secrets})
 
 
 @transaction.atomic
-def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Access:
-    """Ask for access; a plan with automatic approval grants it at once. Raises as request_subscription does."""
-    subscription, callback_secret = request_subscription(tenant, new, by=by)
-    access = Access(subscription)
-    if subscription.plan.approval == Approval.AUTOMATIC:
-        # Decided by whoever made the plan, not by the requester: a second approver has nothing to add.
-        access = grant_access(subscription, Terms.of(subscription), by=SYSTEM)
-    return replace(access, callback_secret=callback_secret)
-
-
-@transaction.atomic
-def grant_access(subscription: Subscription, terms: Terms, *, with_key: bool = True, by: Actor) -> Access:
-    """Approve a subscription and issue its first key. Raises as approve_subscription does."""
+def grant_access(subscription: Subscription, terms: Terms, *, with_key: bool = True, by: Actor) -> Issued[Subscription]:
+    """Approve a subscription and issue its first key, shown as ``api_key``. Raises as approve_subscription does."""
     lock_tenant(subscription.tenant_id)
     subscription = approve_subscription(subscription, terms, by=by)
     if not with_key:
-        return Access(subscription)
-    _key, secret = issue_key(subscription, NewKey(), by=by)
-    return Access(subscription, secret)
+        return Issued(subscription)
+    return Issued(subscription, {"api_key": issue_key(subscription, NewKey(), by=by).secret})
 
 
 @transaction.atomic
-def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> tuple[ApiKey, str]:
-    """Issue a key; return it with its secret, which is never readable again.
+def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[ApiKey]:
+    """Issue a key; its secret is shown as ``key``.
 
     Raises SubscriptionNotInState unless the subscription is active, InvalidField for an expiry in the past.
     """
@@ -117,12 +108,12 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> tuple[Ap
     )
     key.save(force_insert=True)
     KeySecret.objects.create(key=key, digest=digest(secret))
-    emit("apikey.created", tenant_id=key.tenant_id, actor=by, data=snapshot(key))
-    return key, secret
+    emit(KeyEvent.CREATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key))
+    return Issued(key, {"key": secret})
 
 
 @transaction.atomic
-def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Actor) -> tuple[ApiKey, str]:
+def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Actor) -> Issued[ApiKey]:
     """Give the key a new secret; the old one stays valid for ``overlap_seconds``.
 
     With ``force`` an overlap that is still open ends now. Raises RotationUnderWay without it, KeyExpired,
@@ -138,8 +129,8 @@ def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Ac
     KeySecret.objects.create(key=key, digest=digest(secret))
     key.start = shown_start(secret)
     key.save()
-    emit("apikey.rotated", tenant_id=key.tenant_id, actor=by, data=snapshot(key))
-    return key, secret
+    emit(KeyEvent.ROTATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key))
+    return Issued(key, {"key": secret})
 
 
 def _refuse_to_rotate(key: ApiKey) -> None:
@@ -157,7 +148,7 @@ def finish_rotation(key: ApiKey, *, by: Actor) -> ApiKey:
     if not key.secrets.filter(valid_until__gt=Now()).update(valid_until=Now()):
         raise NoRotationUnderWay
     key.save()
-    emit("apikey.rotated", tenant_id=key.tenant_id, actor=by, data=snapshot(key) | {"finished": True})
+    emit(KeyEvent.ROTATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key) | {"finished": True})
     return key
 
 
@@ -167,7 +158,7 @@ def revoke_key(key: ApiKey, *, by: Actor) -> ApiKey:
     key = lock_key(key)
     key.revoked_at = timezone.now()
     key.save()
-    emit("apikey.revoked", tenant_id=key.tenant_id, actor=by, data=snapshot(key))
+    emit(KeyEvent.REVOKED, tenant_id=key.tenant_id, actor=by, data=snapshot(key))
     return key
 
 

@@ -1,5 +1,7 @@
 """API keys over REST."""
 
+from functools import partial
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
@@ -58,30 +60,25 @@ class ApiKeyViewSet(TenantScopedViewSet):
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         fields = self.parse(NewKeySerializer)
         subscription = self._find_subscription(fields.pop("subscription_id"))
-        return self.write(services.issue_key, subscription, services.NewKey(**fields), render=self.render_issued)
+        issue = partial(services.issue_key, subscription, services.NewKey(**fields))
+        return self.write(issue, status=HTTPStatus.CREATED)
 
     def destroy(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
-        return self.write(services.revoke_key, key, on=key, render=self.render_nothing)
+        return self.write(partial(services.revoke_key, key), instance=key, status=HTTPStatus.NO_CONTENT)
 
     @extend_schema(summary="Rotate an API key", request=KeyRotationSerializer, responses={200: IssuedKeySerializer})
     def rotate(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
-        wish = self.parse(KeyRotationSerializer)
-        return self.write(
-            services.rotate_key,
-            key,
-            wish["overlap_seconds"],
-            force=wish["force"],
-            on=key,
-            render=self.render_rotated,
-        )
+        rotation = self.parse(KeyRotationSerializer)
+        rotate = partial(services.rotate_key, key, rotation["overlap_seconds"], force=rotation["force"])
+        return self.write(rotate, instance=key)
 
     @extend_schema(summary="End the overlap of a rotation", request=None)
     def finish_rotation(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(services.finish_rotation, key, on=key)
+        return self.write(partial(services.finish_rotation, key), instance=key)
 
     def etag_version(self, resource: Any) -> str:
         return composite_version(
@@ -95,14 +92,6 @@ class ApiKeyViewSet(TenantScopedViewSet):
     def reload(self, resource: Model) -> ApiKey:
         """Return the key as a read shows it: the database tells its status."""
         return self.get_queryset().get(pk=resource.pk)
-
-    def render_issued(self, issued: tuple[ApiKey, str]) -> Response:
-        """Answer 201 with the secret, which is shown this once."""
-        return self.render_created(issued[0], once={"key": issued[1]})
-
-    def render_rotated(self, rotated: tuple[ApiKey, str]) -> Response:
-        """Answer with the new secret, which is shown this once."""
-        return self.render(rotated[0], once={"key": rotated[1]})
 
     def _find_subscription(self, subscription_id: str) -> Subscription:
         subscription = Subscription.objects.filter(tenant=self.tenant, id=subscription_id).first()

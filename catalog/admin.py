@@ -127,7 +127,8 @@ class GatewayAdmin(ReadOnlyAdmin):
         )
     )
     def admit(self, _row: None, form: NewGatewayForm, by: Actor) -> ActionResult:
-        gateway, token = gateways.register_gateway(form.cleaned_data["name"], by=by)
+        issued = gateways.register_gateway(form.cleaned_data["name"], by=by)
+        gateway, token = issued.resource, issued.secret
         return ActionResult(_("%(name)s is registered. This is its token:") % {"name": gateway.name}, token)
 
     @service_action(
@@ -140,7 +141,8 @@ class GatewayAdmin(ReadOnlyAdmin):
         )
     )
     def rotate_token(self, gateway: Gateway, _form: DialogForm, by: Actor) -> ActionResult:
-        gateway, token = gateways.rotate_gateway_token(gateway, by=by)
+        issued = gateways.rotate_gateway_token(gateway, by=by)
+        gateway, token = issued.resource, issued.secret
         return ActionResult(_("%(name)s has a new token:") % {"name": gateway.name}, token)
 
     @service_action(

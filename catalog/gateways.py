@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from catalog.event_types import GatewayEvent
 from catalog.models import Gateway
 from stoa_cp.caching.cache import Cache
 from stoa_cp.crypto.credentials import digest, digests, is_well_formed, new_credential
@@ -15,6 +16,7 @@ from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import GATEWAY, Actor
 from stoa_cp.domain.errors import NotFound
+from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import PLATFORM_LOG, emit
 
 TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
@@ -29,27 +31,27 @@ _gateways: Cache[tuple[bytes, ...], Actor] = Cache()
 
 
 @transaction.atomic
-def register_gateway(name: str, *, by: Actor) -> tuple[Gateway, str]:
-    """Admit a gateway; return it with its token, which is never readable again. Raises Duplicate."""
+def register_gateway(name: str, *, by: Actor) -> Issued[Gateway]:
+    """Register a gateway; its token is shown as ``token``. Raises Duplicate."""
     token = new_credential(TOKEN_PREFIX)
     gateway = Gateway(name=name, token_digest=digest(token))
     with translate_violations(
         {"gateway_name_unique": Duplicate(_("A gateway of this name exists already."), field="name")}
     ):
         gateway.save(force_insert=True)
-    emit("gateway.created", tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
-    return gateway, token
+    emit(GatewayEvent.CREATED, tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
+    return Issued(gateway, {"token": token})
 
 
 @transaction.atomic
-def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> tuple[Gateway, str]:
+def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> Issued[Gateway]:
     """Replace the token at once; the old one is refused from now on. Raises NotFound."""
     gateway = lock_gateway(gateway.id)
     token = new_credential(TOKEN_PREFIX)
     gateway.token_digest = digest(token)
     gateway.save()
-    emit("gateway.token_rotated", tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
-    return gateway, token
+    emit(GatewayEvent.TOKEN_ROTATED, tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
+    return Issued(gateway, {"token": token})
 
 
 @transaction.atomic
@@ -58,7 +60,7 @@ def delete_gateway(gateway: Gateway, *, by: Actor) -> None:
     gateway = lock_gateway(gateway.id)
     gateway.deleted_at = timezone.now()
     gateway.save()
-    emit("gateway.deleted", tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
+    emit(GatewayEvent.DELETED, tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
 
 
 def snapshot(gateway: Gateway) -> dict[str, Any]:

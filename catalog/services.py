@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from catalog.event_types import ApiEvent
 from catalog.models import Api, ApiStatus
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, translate_violations
@@ -55,7 +56,7 @@ def create_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
     )
     with translate_violations(DUPLICATES):
         api.save(force_insert=True)
-    emit("api.created", tenant_id=tenant.id, actor=by, data=snapshot(api))
+    emit(ApiEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(api))
     return api
 
 
@@ -72,7 +73,7 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
         with translate_violations(DUPLICATES):
             api.save()
         is_news = api.status == ApiStatus.DEPRECATED and not was_deprecated
-        event = "api.deprecated" if is_news else "api.updated"
+        event = ApiEvent.DEPRECATED if is_news else ApiEvent.UPDATED
         emit(event, tenant_id=api.tenant_id, actor=by, data=snapshot(api), changes=changes)
     return api
 
@@ -96,7 +97,7 @@ def delete_api(api: Api, *, by: Actor) -> None:
     api = lock_api(api.id)
     api.deleted_at = timezone.now()
     api.save()
-    emit("api.deleted", tenant_id=api.tenant_id, actor=by, data=snapshot(api))
+    emit(ApiEvent.DELETED, tenant_id=api.tenant_id, actor=by, data=snapshot(api))
 
 
 def lock_api(api_id: str) -> Api:

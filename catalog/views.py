@@ -1,5 +1,6 @@
 """APIs over REST, and the gateways that carry calls to them."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -7,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework.response import Response
 
 from catalog import gateways, services
 from catalog.importing import read_registration
@@ -63,16 +63,17 @@ class ApiViewSet(TenantScopedViewSet):
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = services.NewApi(**self.parse(NewApiSerializer))
-        return self.write(services.create_api, self.tenant, new, render=self.render_created)
+        return self.write(partial(services.create_api, self.tenant, new), status=HTTPStatus.CREATED)
 
     def partial_update(self, request: Any, tenant_id: str, api_id: str) -> HttpResponse:
         api = self.get_object()
         fields = self.parse(ApiSerializer, instance=api)
-        return self.write(services.update_api, api, fields, on=api)
+        return self.write(partial(services.update_api, api, fields), instance=api)
 
     def destroy(self, request: Any, tenant_id: str, api_id: str) -> HttpResponse:
         api, cascade = self.get_object(), flag_parameter(request, "cascade")
-        return self.write(delete_api_and_subscriptions, api, cascade=cascade, on=api, render=self.render_nothing)
+        delete = partial(delete_api_and_subscriptions, api, cascade=cascade)
+        return self.write(delete, instance=api, status=HTTPStatus.NO_CONTENT)
 
 
 @extend_schema(tags=["APIs"])
@@ -95,7 +96,7 @@ class ApiImportViewSet(TenantScopedViewSet):
     def register(self, request: Any, tenant_id: str) -> HttpResponse:
         overrides = {name: request.query_params[name] for name in WISHES if name in request.query_params}
         new = read_registration(request.data, overrides)
-        return self.write(services.create_api, self.tenant, new, render=self.render_created)
+        return self.write(partial(services.create_api, self.tenant, new), status=HTTPStatus.CREATED)
 
     @property
     def collection_path(self) -> str:
@@ -126,22 +127,15 @@ class GatewayViewSet(ControlPlaneViewSet):
 
     def create(self, request: Any) -> HttpResponse:
         name = self.parse(NewGatewaySerializer)["name"]
-        return self.write(gateways.register_gateway, name, render=self.render_issued)
+        return self.write(partial(gateways.register_gateway, name), status=HTTPStatus.CREATED)
 
     def destroy(self, request: Any, gateway_id: str) -> HttpResponse:
         gateway = self.get_object()
-        return self.write(gateways.delete_gateway, gateway, on=gateway, render=self.render_nothing)
+        delete = partial(gateways.delete_gateway, gateway)
+        return self.write(delete, instance=gateway, status=HTTPStatus.NO_CONTENT)
 
     @extend_schema(summary="Replace a gateway's token", request=None, responses={200: IssuedGatewaySerializer})
     def rotate_token(self, request: Any, gateway_id: str) -> HttpResponse:
         gateway = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(gateways.rotate_gateway_token, gateway, on=gateway, render=self.render_rotated)
-
-    def render_issued(self, issued: tuple[Gateway, str]) -> Response:
-        """Answer 201 with the token, which is shown this once."""
-        return self.render_created(issued[0], once={"token": issued[1]})
-
-    def render_rotated(self, rotated: tuple[Gateway, str]) -> Response:
-        """Answer with the new token, which is shown this once."""
-        return self.render(rotated[0], once={"token": rotated[1]})
+        return self.write(partial(gateways.rotate_gateway_token, gateway), instance=gateway)

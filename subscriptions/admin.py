@@ -141,9 +141,9 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         )
     )
     def approve(self, subscription: Subscription, form: TermsForm, by: Actor) -> ActionResult:
-        access = grant_access(subscription, form.terms(), by=by)
+        issued = grant_access(subscription, form.terms(), by=by)
         sentence = _("%(application)s is approved. This is its API key:")
-        return ActionResult(sentence % {"application": subscription.application}, access.secret)
+        return ActionResult(sentence % {"application": subscription.application}, issued.secrets["api_key"])
 
     @service_action(
         Dialog(

@@ -13,6 +13,7 @@ from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import DomainError, NotFound
 from stoa_cp.eventlog.emit import emit
+from subscriptions.event_types import PlanEvent
 from subscriptions.models import Approval, Plan, Subscription
 from tenants.models import Tenant, TenantStatus
 from tenants.services import activate_tenant, lock_tenant
@@ -77,7 +78,7 @@ def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
     )
     with translate_violations(DUPLICATES):
         plan.save(force_insert=True)
-    emit("plan.created", tenant_id=tenant.id, actor=by, data=snapshot(plan))
+    emit(PlanEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(plan))
     return plan
 
 
@@ -88,7 +89,7 @@ def update_plan(plan: Plan, fields: Mapping[str, Any], *, by: Actor) -> Plan:
     changes = apply_changes(plan, fields)
     if changes:
         plan.save()
-        emit("plan.updated", tenant_id=plan.tenant_id, actor=by, data=snapshot(plan), changes=changes)
+        emit(PlanEvent.UPDATED, tenant_id=plan.tenant_id, actor=by, data=snapshot(plan), changes=changes)
     return plan
 
 
@@ -101,7 +102,7 @@ def delete_plan(plan: Plan, *, by: Actor) -> None:
         raise PlanInUse(in_use)
     plan.deleted_at = timezone.now()
     plan.save()
-    emit("plan.deleted", tenant_id=plan.tenant_id, actor=by, data=snapshot(plan))
+    emit(PlanEvent.DELETED, tenant_id=plan.tenant_id, actor=by, data=snapshot(plan))
 
 
 def _lock_plan(plan: Plan) -> Plan:

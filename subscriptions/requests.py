@@ -9,7 +9,9 @@ from catalog.models import Api
 from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import InvalidField
+from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import emit
+from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import Plan, Subscription
 from subscriptions.plans import set_up_tenant
 from subscriptions.services import ensure_callback_secret, snapshot
@@ -28,10 +30,10 @@ class NewSubscription:
 
 
 @transaction.atomic
-def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> tuple[Subscription, str | None]:
+def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subscription]:
     """Ask for access to one of the tenant's APIs under one of its plans.
 
-    Returns the subscription and the secret that signs its callbacks, which is never readable again.
+    The secret that signs its callbacks, if it has any, is shown as ``callback_secret``.
     Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to it.
     """
     tenant = lock_tenant(tenant.id)
@@ -45,12 +47,12 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
         callback_url=new.callback_url,
         created_by=by.id,
     )
-    callback_secret = ensure_callback_secret(subscription)
+    secrets = ensure_callback_secret(subscription)
     duplicate = Duplicate(_("This application has a live subscription to this API already."), field="application")
     with translate_violations({"subscription_application_unique": duplicate}):
         subscription.save(force_insert=True)
-    emit("subscription.created", tenant_id=tenant.id, actor=by, data=snapshot(subscription))
-    return subscription, callback_secret
+    emit(SubscriptionEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(subscription))
+    return Issued(subscription, secrets)
 
 
 def _find_api(tenant: Tenant, api_id: str) -> Api:

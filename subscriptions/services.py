@@ -18,7 +18,9 @@ from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField, NotFound, WrongState
+from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import emit
+from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import LIVE_STATUSES, Subscription, SubscriptionStatus
 
 
@@ -84,7 +86,7 @@ def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor)
     subscription.expires_at = terms.expires_at
     subscription.decided_by, subscription.decided_at = by.id, timezone.now()
     subscription.save()
-    emit("subscription.approved", tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
+    emit(SubscriptionEvent.APPROVED, tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
     return subscription
 
 
@@ -93,21 +95,21 @@ def reject_subscription(subscription: Subscription, reason: str, *, by: Actor) -
     """Turn the application down. Raises SubscriptionNotInState if somebody has decided already."""
     subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
     subscription.decided_by, subscription.decided_at = by.id, timezone.now()
-    return _transition(subscription, SubscriptionStatus.REJECTED, "subscription.rejected", reason=reason, by=by)
+    return _transition(subscription, SubscriptionStatus.REJECTED, SubscriptionEvent.REJECTED, reason=reason, by=by)
 
 
 @transaction.atomic
 def suspend_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
     """Refuse the application's keys until it is resumed. Raises SubscriptionNotInState unless it is active."""
     subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
-    return _transition(subscription, SubscriptionStatus.SUSPENDED, "subscription.suspended", reason=reason, by=by)
+    return _transition(subscription, SubscriptionStatus.SUSPENDED, SubscriptionEvent.SUSPENDED, reason=reason, by=by)
 
 
 @transaction.atomic
 def resume_subscription(subscription: Subscription, *, by: Actor) -> Subscription:
     """Let a suspended application call again. Raises SubscriptionNotInState unless it is suspended."""
     subscription = lock_subscription(subscription, SubscriptionStatus.SUSPENDED)
-    return _transition(subscription, SubscriptionStatus.ACTIVE, "subscription.resumed", reason="", by=by)
+    return _transition(subscription, SubscriptionStatus.ACTIVE, SubscriptionEvent.RESUMED, reason="", by=by)
 
 
 @transaction.atomic
@@ -116,16 +118,14 @@ def revoke_subscription(subscription: Subscription, reason: str, *, by: Actor) -
     subscription = lock_subscription(subscription, *SubscriptionStatus)
     if not subscription.is_live:
         raise NotFound
-    return _transition(subscription, SubscriptionStatus.REVOKED, "subscription.revoked", reason=reason, by=by)
+    return _transition(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason=reason, by=by)
 
 
 @transaction.atomic
-def update_subscription(
-    subscription: Subscription, fields: Mapping[str, Any], *, by: Actor
-) -> tuple[Subscription, str | None]:
+def update_subscription(subscription: Subscription, fields: Mapping[str, Any], *, by: Actor) -> Issued[Subscription]:
     """Change the terms of a live subscription.
 
-    Returns it, and the secret that signs its callbacks if this change gave it its first callback.
+    The secret that signs its callbacks is shown as ``callback_secret`` if this change gave it its first callback.
     Raises SubscriptionNotInState for one that is over.
     """
     subscription = lock_subscription(subscription, *LIVE_STATUSES)
@@ -133,21 +133,21 @@ def update_subscription(
     if "expires_at" in changes:
         _refuse_past(subscription.expires_at)
     if not changes:
-        return subscription, None
-    callback_secret = ensure_callback_secret(subscription)
+        return Issued(subscription)
+    secrets = ensure_callback_secret(subscription)
     subscription.save()
     data = snapshot(subscription)
-    emit("subscription.updated", tenant_id=subscription.tenant_id, actor=by, data=data, changes=changes)
-    return subscription, callback_secret
+    emit(SubscriptionEvent.UPDATED, tenant_id=subscription.tenant_id, actor=by, data=data, changes=changes)
+    return Issued(subscription, secrets)
 
 
-def ensure_callback_secret(subscription: Subscription) -> str | None:
-    """Set the secret that signs the callbacks, if there are any and have none yet; return it."""
+def ensure_callback_secret(subscription: Subscription) -> dict[str, str]:
+    """Make the secret that signs the callbacks if there is a callback and no secret yet; return it to be shown."""
     if not subscription.callback_url or subscription.callback_secret:
-        return None
+        return {}
     secret = new_signing_secret()
     subscription.callback_secret = encrypt(secret)
-    return secret
+    return {"callback_secret": secret}
 
 
 @transaction.atomic
@@ -161,7 +161,7 @@ def expire_next_subscription() -> Subscription | None:
     subscription = rows.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
     if subscription is None:
         return None
-    return _transition(subscription, SubscriptionStatus.EXPIRED, "subscription.expired", reason="", by=SYSTEM)
+    return _transition(subscription, SubscriptionStatus.EXPIRED, SubscriptionEvent.EXPIRED, reason="", by=SYSTEM)
 
 
 @transaction.atomic
@@ -174,7 +174,7 @@ def delete_api_and_subscriptions(api: Api, *, cascade: bool, by: Actor) -> None:
     # All locked before the first event: somebody who holds one of them may be waiting for the event chain.
     locked = live.select_related("plan").select_for_update(of=("self",), no_key=True).order_by("id")
     for subscription in list(locked):
-        _transition(subscription, SubscriptionStatus.REVOKED, "subscription.revoked", reason="", by=by)
+        _transition(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason="", by=by)
     delete_api(api, by=by)
 
 
@@ -191,7 +191,7 @@ def lock_subscription(subscription: Subscription, *allowed: SubscriptionStatus) 
 
 
 def _transition(
-    subscription: Subscription, status: SubscriptionStatus, event: str, *, reason: str, by: Actor
+    subscription: Subscription, status: SubscriptionStatus, event: SubscriptionEvent, *, reason: str, by: Actor
 ) -> Subscription:
     subscription.status, subscription.status_reason = status, reason
     subscription.save()

@@ -1,15 +1,15 @@
 """Plans and subscriptions over REST."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework.response import Response
 
 from apikeys.queries import newest_live_start
-from apikeys.services import Access, grant_access, subscribe
+from apikeys.services import grant_access, subscribe
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.targets import TargetRefused, check_url
@@ -61,16 +61,16 @@ class PlanViewSet(TenantScopedViewSet):
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = plans.NewPlan(**self.parse(NewPlanSerializer))
-        return self.write(plans.create_plan, self.tenant, new, render=self.render_created)
+        return self.write(partial(plans.create_plan, self.tenant, new), status=HTTPStatus.CREATED)
 
     def partial_update(self, request: Any, tenant_id: str, plan_id: str) -> HttpResponse:
         plan = self.get_object()
         fields = self.parse(PlanSerializer, instance=plan)
-        return self.write(plans.update_plan, plan, fields, on=plan)
+        return self.write(partial(plans.update_plan, plan, fields), instance=plan)
 
     def destroy(self, request: Any, tenant_id: str, plan_id: str) -> HttpResponse:
         plan = self.get_object()
-        return self.write(plans.delete_plan, plan, on=plan, render=self.render_nothing)
+        return self.write(partial(plans.delete_plan, plan), instance=plan, status=HTTPStatus.NO_CONTENT)
 
 
 @extend_schema(tags=["Subscriptions"])
@@ -112,7 +112,8 @@ class SubscriptionViewSet(TenantScopedViewSet):
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = NewSubscription(**self.parse(NewSubscriptionSerializer))
         check_callback_url(new.callback_url)
-        return self.write(subscribe, self.tenant, new, render=self.render_new)
+        # subscribe is the highest app's service: a plan with automatic approval issues the first key.
+        return self.write(partial(subscribe, self.tenant, new), status=HTTPStatus.CREATED)
 
     def partial_update(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
@@ -120,16 +121,13 @@ class SubscriptionViewSet(TenantScopedViewSet):
         if APPROVERS_FIELDS & fields.keys():
             require(self.actor, "subscriptions:decide")
         check_callback_url(fields.get("callback_url"))
-        return self.write(
-            services.update_subscription, subscription, fields, on=subscription, render=self.render_changed
-        )
+        return self.write(partial(services.update_subscription, subscription, fields), instance=subscription)
 
     def destroy(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         reason = self.parse(ReasonSerializer)["reason"]
-        return self.write(
-            services.revoke_subscription, subscription, reason, on=subscription, render=self.render_nothing
-        )
+        revoke = partial(services.revoke_subscription, subscription, reason)
+        return self.write(revoke, instance=subscription, status=HTTPStatus.NO_CONTENT)
 
     @extend_schema(summary="Approve a subscription", request=TermsSerializer)
     def approve(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
@@ -137,27 +135,26 @@ class SubscriptionViewSet(TenantScopedViewSet):
         agreed = self.parse(TermsSerializer)
         with_key = agreed.pop("issue_key")
         terms = services.Terms.of(subscription, **agreed)
-        return self.write(
-            grant_access, subscription, terms, with_key=with_key, on=subscription, render=self.render_access
-        )
+        # grant_access is the highest app's service: approving activates the subscription and issues its first key.
+        return self.write(partial(grant_access, subscription, terms, with_key=with_key), instance=subscription)
 
     @extend_schema(summary="Reject a subscription", request=ReasonSerializer)
     def reject(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         reason = self.parse(ReasonSerializer)["reason"]
-        return self.write(services.reject_subscription, subscription, reason, on=subscription)
+        return self.write(partial(services.reject_subscription, subscription, reason), instance=subscription)
 
     @extend_schema(summary="Suspend a subscription", request=ReasonSerializer)
     def suspend(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         reason = self.parse(ReasonSerializer)["reason"]
-        return self.write(services.suspend_subscription, subscription, reason, on=subscription)
+        return self.write(partial(services.suspend_subscription, subscription, reason), instance=subscription)
 
     @extend_schema(summary="Resume a suspended subscription", request=None)
     def resume(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(services.resume_subscription, subscription, on=subscription)
+        return self.write(partial(services.resume_subscription, subscription), instance=subscription)
 
     def etag_version(self, resource: Any) -> str:
         return composite_version(resource.version, resource.api_key_start)
@@ -165,19 +162,6 @@ class SubscriptionViewSet(TenantScopedViewSet):
     def reload(self, resource: Model) -> Subscription:
         """Return the subscription as a read shows it, its newest key included."""
         return self.get_queryset().get(pk=resource.pk)
-
-    def render_new(self, access: Access) -> Response:
-        """Answer 201 with the secrets that are shown once."""
-        return self.render_created(access.subscription, once=access.shown_once())
-
-    def render_changed(self, changed: tuple[Subscription, str | None]) -> Response:
-        """Answer with the secret of the callbacks too, if there are any only now."""
-        subscription, callback_secret = changed
-        return self.render(subscription, once={"callback_secret": callback_secret} if callback_secret else None)
-
-    def render_access(self, access: Access) -> Response:
-        """Answer with the whole secret of the key that was issued."""
-        return self.render(access.subscription, once=access.shown_once())
 
 
 def check_callback_url(callback_url: str | None) -> None:

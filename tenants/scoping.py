@@ -3,6 +3,7 @@
 from django.db.models import Model
 from rest_framework.request import Request
 
+from stoa_cp.rest.api_call import api_call_of
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants.models import Tenant
 from tenants.queries import find_tenant
@@ -15,8 +16,10 @@ class TenantScopedViewSet(ControlPlaneViewSet):
     tenant: Tenant
 
     def check_permissions(self, request: Request) -> None:
-        tenant = request.rate_limit.tenant  # type: ignore[attr-defined]  # set by the gate
-        self.tenant = find_tenant(self.actor, self.kwargs["tenant_id"], known=tenant)
+        known = api_call_of(request).tenant
+        self.tenant = find_tenant(
+            self.actor, self.kwargs["tenant_id"], known=known if isinstance(known, Tenant) else None
+        )
         super().check_permissions(request)
 
     def check_precondition(self, resource: Model) -> None:

@@ -14,6 +14,7 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import enqueue_on_commit
+from tenants.event_types import TenantEvent
 from tenants.models import Tenant, TenantStatus
 
 SET_UP_TASK = "tenants.set_up_tenant"
@@ -56,7 +57,7 @@ def create_tenant(new: NewTenant, *, by: Actor) -> Tenant:
         {"tenant_name_unique": Duplicate(_("A tenant of this name exists already."), field="name")}
     ):
         tenant.save(force_insert=True)
-    emit("tenant.created", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    emit(TenantEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     enqueue_on_commit(SET_UP_TASK, tenant.id)
     return tenant
 
@@ -69,7 +70,7 @@ def activate_tenant(tenant: Tenant, *, by: Actor) -> Tenant:
         raise TenantNotInState(tenant)
     tenant.status = TenantStatus.ACTIVE
     tenant.save()
-    emit("tenant.activated", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    emit(TenantEvent.ACTIVATED, tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     return tenant
 
 
@@ -80,7 +81,7 @@ def update_tenant(tenant: Tenant, fields: Mapping[str, Any], *, by: Actor) -> Te
     changes = apply_changes(tenant, fields)
     if changes:
         tenant.save()
-        emit("tenant.updated", tenant_id=tenant.id, actor=by, data=snapshot(tenant), changes=changes)
+        emit(TenantEvent.UPDATED, tenant_id=tenant.id, actor=by, data=snapshot(tenant), changes=changes)
     return tenant
 
 
@@ -92,7 +93,7 @@ def suspend_tenant(tenant: Tenant, reason: str, *, by: Actor) -> Tenant:
         raise TenantNotInState(tenant)
     tenant.status, tenant.status_reason = TenantStatus.SUSPENDED, reason
     tenant.save()
-    emit("tenant.suspended", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    emit(TenantEvent.SUSPENDED, tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     return tenant
 
 
@@ -104,7 +105,7 @@ def resume_tenant(tenant: Tenant, *, by: Actor) -> Tenant:
         raise TenantNotInState(tenant)
     tenant.status, tenant.status_reason = TenantStatus.ACTIVE, ""
     tenant.save()
-    emit("tenant.resumed", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    emit(TenantEvent.RESUMED, tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     return tenant
 
 
@@ -114,7 +115,7 @@ def delete_tenant(tenant: Tenant, *, by: Actor) -> None:
     tenant = lock_tenant(tenant.id)
     tenant.status, tenant.deleted_at = TenantStatus.DELETED, timezone.now()
     tenant.save()
-    emit("tenant.deleted", tenant_id=tenant.id, actor=by, data=snapshot(tenant))
+    emit(TenantEvent.DELETED, tenant_id=tenant.id, actor=by, data=snapshot(tenant))
 
 
 def lock_tenant(tenant_id: str) -> Tenant:

@@ -1,5 +1,7 @@
 """Tenants and their event logs over REST."""
 
+from functools import partial
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -10,6 +12,7 @@ from rest_framework.response import Response
 from stoa_cp.eventlog.chain import examine_chain
 from stoa_cp.eventlog.models import Event
 from stoa_cp.identity.permissions import require
+from stoa_cp.rest.api_call import api_call_of
 from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants import services
@@ -45,7 +48,7 @@ class MeViewSet(ControlPlaneViewSet):
             "roles": sorted(self.actor.roles),
             "tenants": tenants,
             "tier": tenants[0].tier if tenants else None,
-            "rate_limit": request.rate_limit_status,
+            "rate_limit": api_call_of(request).rate_limit,
         }
         return Response(self.get_serializer(identity).data)
 
@@ -69,7 +72,7 @@ class TenantCollectionViewSet(ControlPlaneViewSet):
 
     def create(self, request: Any) -> HttpResponse:
         new = services.NewTenant(**self.parse(NewTenantSerializer))
-        return self.write(services.create_tenant, new, render=self.render_created)
+        return self.write(partial(services.create_tenant, new), status=HTTPStatus.CREATED)
 
 
 @extend_schema(tags=["Tenants"])
@@ -97,20 +100,21 @@ class TenantViewSet(TenantScopedViewSet):
         fields = self.parse(TenantSerializer, instance=self.tenant)
         if PLATFORM_FIELDS & fields.keys():
             require(self.actor, "tenants:manage")
-        return self.write(services.update_tenant, self.tenant, fields, on=self.tenant)
+        return self.write(partial(services.update_tenant, self.tenant, fields), instance=self.tenant)
 
     def destroy(self, request: Any, tenant_id: str) -> HttpResponse:
-        return self.write(services.delete_tenant, self.tenant, on=self.tenant, render=self.render_nothing)
+        delete = partial(services.delete_tenant, self.tenant)
+        return self.write(delete, instance=self.tenant, status=HTTPStatus.NO_CONTENT)
 
     @extend_schema(summary="Suspend a tenant", request=ReasonSerializer)
     def suspend(self, request: Any, tenant_id: str) -> HttpResponse:
         reason = self.parse(ReasonSerializer)["reason"]
-        return self.write(services.suspend_tenant, self.tenant, reason, on=self.tenant)
+        return self.write(partial(services.suspend_tenant, self.tenant, reason), instance=self.tenant)
 
     @extend_schema(summary="Resume a suspended tenant", request=None)
     def resume(self, request: Any, tenant_id: str) -> HttpResponse:
         self.parse(NothingSerializer)
-        return self.write(services.resume_tenant, self.tenant, on=self.tenant)
+        return self.write(partial(services.resume_tenant, self.tenant), instance=self.tenant)
 
 
 @extend_schema(tags=["Events"])

@@ -1,27 +1,50 @@
-"""The published event types, each with an example of the body that a webhook receives."""
+"""The published event types, each with an example of the body that a webhook receives.
+
+Each app names its own events in its ``event_types``. This module, at the right end of the line of apps, joins them.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.event_types import KeyEvent, QuotaEvent
+from catalog.event_types import ApiEvent, GatewayEvent
+from subscriptions.event_types import PlanEvent, SubscriptionEvent
+from tenants.event_types import TenantEvent
+
 API_VERSION = "v1"
 EVERYTHING = "*"
+
+
+class WebhookEvent(StrEnum):
+    """What happens to a webhook itself."""
+
+    CREATED = "webhook.created"
+    UPDATED = "webhook.updated"
+    DELETED = "webhook.deleted"
+    SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - an event's name
+    REDELIVERED = "webhook.redelivered"
+    REPLAYED = "webhook.replayed"
+    TEST = "webhook.test"
+    DISABLED = "webhook.disabled"
 
 
 @dataclass(frozen=True, slots=True)
 class EventType:
     """One kind of event: its name, when it happens, and the ``data`` of an example."""
 
-    name: str
+    name: StrEnum
     description: str | Promise
     data: Mapping[str, Any]
 
     @property
     def family(self) -> str:
-        return self.name.partition(".")[0]
+        return str(self.name).partition(".")[0]
 
     def example(self) -> dict[str, Any]:
         """Return a whole body, in the order in which the members are sent."""
@@ -132,74 +155,78 @@ _WEBHOOK = {
     "version": 1,
 }
 
-TYPES: Mapping[str, EventType] = {
+TYPES: Mapping[StrEnum, EventType] = {
     event_type.name: event_type
     for event_type in (
-        EventType("tenant.created", _("A tenant was created."), _TENANT | {"status": "provisioning", "version": 1}),
-        EventType("tenant.activated", _("A tenant was set up and can be used."), _TENANT),
-        EventType("tenant.updated", _("A tenant's fields were changed."), _TENANT | {"tier": "business"}),
-        EventType("tenant.suspended", _("A tenant's keys are refused."), _TENANT | {"status": "suspended"}),
-        EventType("tenant.resumed", _("A suspended tenant's keys work again."), _TENANT),
-        EventType("tenant.deleted", _("A tenant is gone, with everything in it."), _TENANT | {"status": "deleted"}),
-        EventType("api.created", _("An API was registered."), _API),
-        EventType("api.updated", _("An API's fields were changed."), _API),
+        EventType(TenantEvent.CREATED, _("A tenant was created."), _TENANT | {"status": "provisioning", "version": 1}),
+        EventType(TenantEvent.ACTIVATED, _("A tenant was set up and can be used."), _TENANT),
+        EventType(TenantEvent.UPDATED, _("A tenant's fields were changed."), _TENANT | {"tier": "business"}),
+        EventType(TenantEvent.SUSPENDED, _("A tenant's keys are refused."), _TENANT | {"status": "suspended"}),
+        EventType(TenantEvent.RESUMED, _("A suspended tenant's keys work again."), _TENANT),
+        EventType(TenantEvent.DELETED, _("A tenant is gone, with everything in it."), _TENANT | {"status": "deleted"}),
+        EventType(ApiEvent.CREATED, _("An API was registered."), _API),
+        EventType(ApiEvent.UPDATED, _("An API's fields were changed."), _API),
         EventType(
-            "api.deprecated",
+            ApiEvent.DEPRECATED,
             _("An API has a date at which it ends."),
             _API
             | {"status": "deprecated", "deprecated_at": "2026-02-01T09:00:00Z", "sunset_at": "2026-08-01T00:00:00Z"},
         ),
-        EventType("api.deleted", _("An API is gone."), _API),
-        EventType("plan.created", _("A plan was created."), _PLAN),
-        EventType("plan.updated", _("A plan's fields were changed."), _PLAN | {"quota": 100000, "version": 2}),
-        EventType("plan.deleted", _("A plan is gone."), _PLAN),
+        EventType(ApiEvent.DELETED, _("An API is gone."), _API),
+        EventType(PlanEvent.CREATED, _("A plan was created."), _PLAN),
+        EventType(PlanEvent.UPDATED, _("A plan's fields were changed."), _PLAN | {"quota": 100000, "version": 2}),
+        EventType(PlanEvent.DELETED, _("A plan is gone."), _PLAN),
         EventType(
-            "subscription.created",
+            SubscriptionEvent.CREATED,
             _("An application asked for an API."),
             _REQUEST,
         ),
-        EventType("subscription.approved", _("An application may call the API."), _SUBSCRIPTION),
+        EventType(SubscriptionEvent.APPROVED, _("An application may call the API."), _SUBSCRIPTION),
         EventType(
-            "subscription.rejected", _("The request was refused."), _REQUEST | _DECISION | {"status": "rejected"}
+            SubscriptionEvent.REJECTED, _("The request was refused."), _REQUEST | _DECISION | {"status": "rejected"}
         ),
         EventType(
-            "subscription.suspended",
+            SubscriptionEvent.SUSPENDED,
             _("The subscription's keys are refused."),
             _SUBSCRIPTION | {"status": "suspended"},
         ),
-        EventType("subscription.resumed", _("The subscription's keys work again."), _SUBSCRIPTION),
-        EventType("subscription.revoked", _("The subscription is over."), _SUBSCRIPTION | {"status": "revoked"}),
+        EventType(SubscriptionEvent.RESUMED, _("The subscription's keys work again."), _SUBSCRIPTION),
+        EventType(SubscriptionEvent.REVOKED, _("The subscription is over."), _SUBSCRIPTION | {"status": "revoked"}),
         EventType(
-            "subscription.expired",
+            SubscriptionEvent.EXPIRED,
             _("The subscription's time is over."),
             _SUBSCRIPTION | {"status": "expired"},
         ),
-        EventType("subscription.updated", _("The subscription's terms were changed."), _SUBSCRIPTION),
-        EventType("apikey.created", _("A key was issued."), _KEY),
-        EventType("apikey.rotated", _("A key has a new secret."), _KEY | {"start": "stoa_live_4567", "version": 2}),
+        EventType(SubscriptionEvent.UPDATED, _("The subscription's terms were changed."), _SUBSCRIPTION),
+        EventType(KeyEvent.CREATED, _("A key was issued."), _KEY),
+        EventType(KeyEvent.ROTATED, _("A key has a new secret."), _KEY | {"start": "stoa_live_4567", "version": 2}),
         EventType(
-            "apikey.revoked",
+            KeyEvent.REVOKED,
             _("A key is refused for ever."),
             _KEY | {"revoked_at": "2026-03-01T12:00:00Z", "version": 2},
         ),
-        EventType("apikey.expiring", _("A key ends in 30, 7 or 1 days."), _KEY | {"version": 2}),
-        EventType("apikey.expired", _("A key's time is over."), _KEY | {"version": 2}),
-        EventType("quota.warning", _("80 % of a month's quota are used."), _QUOTA),
-        EventType("quota.exceeded", _("A month's quota is used up."), _QUOTA | {"used": 50000, "percent": 100}),
-        EventType("webhook.test", _("Somebody tries the webhook out; only that webhook receives it."), _WEBHOOK),
+        EventType(KeyEvent.EXPIRING, _("A key ends in 30, 7 or 1 days."), _KEY | {"version": 2}),
+        EventType(KeyEvent.EXPIRED, _("A key's time is over."), _KEY | {"version": 2}),
+        EventType(QuotaEvent.WARNING, _("80 % of a month's quota are used."), _QUOTA),
+        EventType(QuotaEvent.EXCEEDED, _("A month's quota is used up."), _QUOTA | {"used": 50000, "percent": 100}),
+        EventType(WebhookEvent.TEST, _("Somebody tries the webhook out; only that webhook receives it."), _WEBHOOK),
         EventType(
-            "webhook.disabled",
+            WebhookEvent.DISABLED,
             _("A webhook failed for too long."),
             _WEBHOOK | {"status": "disabled", "disabled_reason": "No delivery succeeded for 5 days.", "version": 2},
         ),
     )
 }
 # ``webhook.test`` is addressed to one webhook, whatever that subscribed to: see ``services.send_test``.
-BROADCAST = frozenset(TYPES) - {"webhook.test"}
-# In the log as the audit trail of webhooks themselves and of what operators do to counts; delivered to nobody.
-AUDITED_ONLY = frozenset(
-    f"webhook.{change}" for change in ("created", "updated", "deleted", "secret_rotated", "redelivered", "replayed")
-) | {"quota.reset"}
+BROADCAST = frozenset(TYPES) - {WebhookEvent.TEST}
+ALL_EVENTS = frozenset(
+    chain[StrEnum](
+        TenantEvent, ApiEvent, GatewayEvent, PlanEvent, SubscriptionEvent, KeyEvent, QuotaEvent, WebhookEvent
+    )
+)
+# In the log as an audit trail, and delivered to no receiver: what happens to webhooks themselves and to gateways, and
+# what operators do to counts.
+AUDITED_ONLY = ALL_EVENTS - frozenset(TYPES)
 FAMILIES = tuple(dict.fromkeys(event_type.family for event_type in TYPES.values()))
 
 

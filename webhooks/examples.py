@@ -1,5 +1,6 @@
 """Examples for the OpenAPI document."""
 
+from subscriptions.event_types import SubscriptionEvent
 from webhooks.event_types import TYPES
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - Standard Webhooks' own example
@@ -50,7 +51,7 @@ ROTATION = {"overlap_seconds": 3600}
 SPAN = {"since": "2025-01-09T06:00:00Z", "until": "2025-01-09T12:00:00Z"}
 REPLAYED = {"deliveries": 42}
 
-_APPROVED = TYPES["subscription.approved"]
+_APPROVED = TYPES[SubscriptionEvent.APPROVED]
 CATALOGUE = {
     "items": [
         {"type": _APPROVED.name, "description": "An application may call the API.", "example": _APPROVED.example()},

@@ -14,6 +14,7 @@ from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, NotFound, WrongState
+from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 from tenants.models import Tenant
@@ -21,6 +22,7 @@ from tenants.services import lock_tenant
 from webhooks.delivery.fan_out import DELIVER_TASK
 from webhooks.delivery.payloads import body_of
 from webhooks.delivery.signing import format_secret, is_weak, mask_secret, parse_secret
+from webhooks.event_types import WebhookEvent
 from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 
 MAX_WEBHOOKS_PER_TENANT = 20
@@ -59,17 +61,9 @@ class Rotation:
     overlap_seconds: int = DEFAULT_OVERLAP_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A webhook with its whole secret, which is never readable again."""
-
-    webhook: Webhook
-    secret: str
-
-
 @transaction.atomic
-def register_webhook(tenant: Tenant, new: NewWebhook, *, by: Actor) -> Signed:
-    """Deliver events to a URL from now on.
+def register_webhook(tenant: Tenant, new: NewWebhook, *, by: Actor) -> Issued[Webhook]:
+    """Deliver events to a URL from now on; the secret that signs them is shown as ``secret``.
 
     The URL has been checked by ``targets.check_url``, which takes too long for a transaction.
     Raises TooManyWebhooks.
@@ -80,8 +74,8 @@ def register_webhook(tenant: Tenant, new: NewWebhook, *, by: Actor) -> Signed:
     webhook = Webhook(tenant=tenant, url=new.url, events=list(new.events), description=new.description)
     secret = _give_secret(webhook, new.secret)
     webhook.save(force_insert=True)
-    emit("webhook.created", tenant_id=tenant.id, actor=by, data=snapshot(webhook))
-    return Signed(webhook, secret)
+    emit(WebhookEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(webhook))
+    return Issued(webhook, {"secret": secret})
 
 
 @transaction.atomic
@@ -96,7 +90,7 @@ def update_webhook(webhook: Webhook, fields: Mapping[str, Any], *, by: Actor) ->
         webhook.disabled_reason = _("Disabled by %s.") % by.id if is_end else ""
         webhook.failing_since, webhook.failure_count = None, 0
     webhook.save()
-    event = "webhook.disabled" if is_end else "webhook.updated"
+    event = WebhookEvent.DISABLED if is_end else WebhookEvent.UPDATED
     emit(event, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook), changes=changes)
     enqueue_on_commit(DELIVER_TASK)
     return webhook
@@ -110,13 +104,13 @@ def disable_webhook(webhook: Webhook, reason: str, *, by: Actor) -> Webhook:
         webhook.status, webhook.disabled_reason = WebhookStatus.DISABLED, reason
         webhook.save()
         changes = {"status": [WebhookStatus.ENABLED, WebhookStatus.DISABLED]}
-        emit("webhook.disabled", tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook), changes=changes)
+        emit(WebhookEvent.DISABLED, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook), changes=changes)
     return webhook
 
 
 @transaction.atomic
-def rotate_secret(webhook: Webhook, rotation: Rotation, *, by: Actor) -> Signed:
-    """Sign with a new secret, and for a while with the present one too.
+def rotate_secret(webhook: Webhook, rotation: Rotation, *, by: Actor) -> Issued[Webhook]:
+    """Sign with a new secret, shown as ``secret``, and for a while with the present one too.
 
     Rotating again during an overlap retires the older secret: a signature header holds two at most.
     """
@@ -128,8 +122,8 @@ def rotate_secret(webhook: Webhook, rotation: Rotation, *, by: Actor) -> Signed:
         webhook.previous_secret = webhook.previous_secret_valid_until = None
     secret = _give_secret(webhook, rotation.secret)
     webhook.save()
-    emit("webhook.secret_rotated", tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
-    return Signed(webhook, secret)
+    emit(WebhookEvent.SECRET_ROTATED, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
+    return Issued(webhook, {"secret": secret})
 
 
 @transaction.atomic
@@ -140,7 +134,7 @@ def delete_webhook(webhook: Webhook, *, by: Actor) -> None:
     webhook.save()
     waiting = webhook.deliveries.pending().not_leased()
     waiting.update(status=DeliveryStatus.FAILED, next_attempt_at=None, token=None)
-    emit("webhook.deleted", tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
+    emit(WebhookEvent.DELETED, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
 
 
 @transaction.atomic
@@ -149,7 +143,7 @@ def send_test(webhook: Webhook, *, by: Actor) -> Delivery:
     webhook = lock_webhook(webhook)
     if webhook.status == WebhookStatus.DISABLED:
         raise WebhookDisabled
-    event = emit("webhook.test", tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
+    event = emit(WebhookEvent.TEST, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
     delivery = Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=body_of(event))
     delivery.save(force_insert=True)
     enqueue_on_commit(DELIVER_TASK)

@@ -1,5 +1,6 @@
 """Webhooks, their deliveries and the catalogue of events over REST."""
 
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
 from stoa_cp.domain.errors import InvalidField, NotFound
+from stoa_cp.domain.issued import Issued
 from stoa_cp.rest.serializers import NothingSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from tenants.scoping import TenantScopedViewSet
@@ -68,16 +70,17 @@ class WebhookViewSet(TenantScopedViewSet):
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = services.NewWebhook(**self.parse(NewWebhookSerializer))
-        return self.write(services.register_webhook, self.tenant, new, render=self.render_new)
+        return self.write(partial(services.register_webhook, self.tenant, new), status=HTTPStatus.CREATED)
 
     def partial_update(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
         webhook = self.get_object()
         fields = self.parse(WebhookSerializer, instance=webhook)
-        return self.write(services.update_webhook, webhook, fields, on=webhook)
+        return self.write(partial(services.update_webhook, webhook, fields), instance=webhook)
 
     def destroy(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
         webhook = self.get_object()
-        return self.write(services.delete_webhook, webhook, on=webhook, render=self.render_nothing)
+        delete = partial(services.delete_webhook, webhook)
+        return self.write(delete, instance=webhook, status=HTTPStatus.NO_CONTENT)
 
     @extend_schema(
         summary="Send a test event to a webhook",
@@ -87,7 +90,7 @@ class WebhookViewSet(TenantScopedViewSet):
     def test(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
         webhook = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(services.send_test, webhook, on=webhook, render=_accepted)
+        return self.write(partial(services.send_test, webhook), instance=webhook, render=_accepted)
 
     @extend_schema(
         summary="Rotate a webhook's secret",
@@ -97,7 +100,7 @@ class WebhookViewSet(TenantScopedViewSet):
     def rotate_secret(self, request: Any, tenant_id: str, webhook_id: str) -> HttpResponse:
         webhook = self.get_object()
         rotation = services.Rotation(**self.parse(SecretRotationSerializer))
-        return self.write(services.rotate_secret, webhook, rotation, on=webhook, render=self.render_rotated)
+        return self.write(partial(services.rotate_secret, webhook, rotation), instance=webhook)
 
     @extend_schema(
         summary="Send the events of a span of time again",
@@ -110,20 +113,12 @@ class WebhookViewSet(TenantScopedViewSet):
         until = span.get("until", timezone.now())
         if span["since"] >= until:
             raise InvalidField("since", _("This must be before the end of the span."))
-        return self.write(delivery_replay.replay, webhook, span["since"], until, on=webhook, render=_counted)
+        replay = partial(delivery_replay.replay, webhook, span["since"], until)
+        return self.write(replay, instance=webhook, render=_counted)
 
-    def render_new(self, signed: services.Signed) -> Response:
-        """Answer 201 with the secret, which is shown in this answer only."""
-        return self.render_created(signed.webhook, once=_shown_once(signed))
-
-    def render_rotated(self, signed: services.Signed) -> Response:
-        """Answer with the new secret, which is shown in this answer only."""
-        return self.render(signed.webhook, once=_shown_once(signed))
-
-
-def _shown_once(signed: services.Signed) -> dict[str, str]:
-    warning = {"warning": str(WEAK_SECRET)} if signed.webhook.secret_is_weak else {}
-    return {"secret": signed.secret} | warning
+    def members_shown_once(self, issued: Issued[Webhook]) -> dict[str, str]:
+        is_warned = issued.secrets and issued.resource.secret_is_weak
+        return dict(issued.secrets) | ({"warning": str(WEAK_SECRET)} if is_warned else {})
 
 
 def _accepted(delivery: Delivery) -> Response:
@@ -166,7 +161,7 @@ class DeliveryViewSet(TenantScopedViewSet):
     def redeliver(self, request: Any, tenant_id: str, webhook_id: str, delivery_id: str) -> HttpResponse:
         delivery = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(delivery_replay.redeliver, delivery, render=_accepted)
+        return self.write(partial(delivery_replay.redeliver, delivery), render=_accepted)
 
 
 @extend_schema(tags=["Webhooks"])

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from apikeys.decisions.reasons import Reason
+from apikeys.event_types import QuotaEvent
 from apikeys.models import Mode
 from catalog.models import ApiStatus
 from subscriptions.models import SubscriptionStatus
@@ -56,7 +57,7 @@ LIMITS = (
 )
 
 # Percent of a month's quota, and the event that says once in each month that they are used.
-ANNOUNCEMENTS = ((80, "quota.warning"), (100, "quota.exceeded"))
+ANNOUNCEMENTS = ((80, QuotaEvent.WARNING), (100, QuotaEvent.EXCEEDED))
 # How many calls are left before something happens: a limit is reached, or an announcement is due.
 CALLS_UNTIL_THRESHOLDS = (
     "rate_limit - hour_calls",

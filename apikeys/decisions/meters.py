@@ -9,6 +9,7 @@ from django.db.models.functions import Now, TruncHour, TruncMonth
 
 from apikeys.decisions.checks import ANNOUNCEMENTS
 from apikeys.decisions.statement import month_after
+from apikeys.event_types import QuotaEvent
 from apikeys.models import LeaseState, Meter
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import NotFound
@@ -52,7 +53,7 @@ def reset_meter(meter: Meter, *, by: Actor) -> Meter:
     meter.hour_calls = meter.month_calls = meter.announced_percent = 0
     meter.leases, meter.reset_at = LeaseState.NONE, Now()
     meter.save(update_fields=["hour_calls", "month_calls", "announced_percent", "leases", "reset_at"])
-    emit("quota.reset", tenant_id=meter.tenant_id, actor=by, data=data)
+    emit(QuotaEvent.RESET, tenant_id=meter.tenant_id, actor=by, data=data)
     return meter
 
 

@@ -1,6 +1,7 @@
 """The one log of what happened: audit trail, webhook source and live stream, written with the change itself."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -21,7 +22,7 @@ PLATFORM_LOG = "platform"
 
 
 def emit(
-    type: str,  # noqa: A002 - the field's name in the log
+    type: StrEnum,  # noqa: A002 - the field's name in the log
     *,
     tenant_id: str,
     actor: Actor,
@@ -40,7 +41,7 @@ def emit(
     event = Event(
         tenant_id=tenant_id,
         sequence=head.sequence + 1,
-        type=type,
+        type=str(type),
         timestamp=timezone.now(),
         actor=actor.id,
         request_id=context.get("request_id", ""),

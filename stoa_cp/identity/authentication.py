@@ -5,7 +5,6 @@ from hashlib import sha256
 from threading import Lock
 
 from django.utils.translation import gettext_lazy as _
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from stoa_cp.domain.actors import Actor
@@ -13,7 +12,7 @@ from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.jwks import signing_keys
 from stoa_cp.identity.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token
 
-__all__ = ["ApiCallAuthentication", "TokenExpired", "TokenInvalid", "TokenMissing", "authenticate_bearer"]
+__all__ = ["TokenExpired", "TokenInvalid", "TokenMissing", "authenticate_bearer"]
 
 MAX_REMEMBERED_TOKENS = 10_000  # about 10 MB
 
@@ -73,19 +72,8 @@ def authenticate_bearer(header_value: str) -> Actor:
 
 
 def actor_of(request: Request) -> Actor:
-    """Return whom an authenticated request speaks for. Raises TokenMissing."""
+    """Return whom an authenticated request speaks for: a caller, or a gateway. Raises TokenMissing."""
     user: object = request.user  # typed by the stubs as Django's User, which it never is under /v1
     if not isinstance(user, Actor):
         raise TokenMissing
     return user
-
-
-class ApiCallAuthentication(BaseAuthentication):
-    """Adopts what the gate found out: when DRF asks, the token is verified and the call is counted."""
-
-    def authenticate(self, request: Request) -> tuple[Actor, None] | None:
-        actor: Actor | None = getattr(request, "actor", None)
-        return None if actor is None else (actor, None)
-
-    def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="stoa"'

@@ -166,7 +166,7 @@ class OperationSchema(AutoSchema):
 class GateAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
     """Bearer tokens of the identity provider."""
 
-    target_class = "stoa_cp.identity.authentication.ApiCallAuthentication"
+    target_class = "stoa_cp.rest.api_call.ApiCallAuthentication"
     name = "bearerAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:

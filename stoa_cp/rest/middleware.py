@@ -11,7 +11,8 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import authenticate_bearer
 from stoa_cp.net.client_address import client_address
-from stoa_cp.ratelimit.limiter import RateLimit, RateLimited, RateLimitStatus, hit, rate_limit_of
+from stoa_cp.ratelimit.limiter import RateLimited, hit, rate_limit_of
+from stoa_cp.rest.api_call import ApiCall, attach
 from stoa_cp.rest.problems import Problem, problem_of, respond
 
 API_PREFIX = "/v1/"
@@ -27,7 +28,14 @@ class BodyTooLarge(DomainError):
 
 
 class ApiMiddleware:
-    """Sets ``request.actor``, or answers in the view's place; puts the rate-limit headers on every answer."""
+    """Attaches an ``ApiCall`` to the request, or answers in the view's place; adds the rate-limit headers.
+
+    1. Compare the announced size of the body with the limit of its path.
+    2. Read the body, unless it is too large.
+    3. Verify the bearer token.
+    4. Count the call, an anonymous or refused one too: guessing tokens must cost something.
+    5. Answer the first refusal, or call the view.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -39,48 +47,46 @@ class ApiMiddleware:
         too_large = check_size(request)
         if not too_large:
             _read_body(request)
-        actor, refusal = _identify(request)
-        rate_limit = rate_limit_of(actor, request)
+        caller = _authenticate(request)
+        rate_limit = rate_limit_of(caller if isinstance(caller, Actor) else None, request)
         status = hit(rate_limit, request)
-        if status.is_exceeded:
-            refusal = RateLimited()
-        response = too_large or (_refuse(refusal) if refusal else self._pass(request, actor, rate_limit, status))
+        if too_large:
+            response = too_large
+        elif status.is_exceeded:
+            response = _refuse(RateLimited())
+        elif isinstance(caller, DomainError):
+            response = _refuse(caller)
+        else:
+            attach(ApiCall(caller, status, rate_limit.tenant), request)
+            response = self.get_response(request)
         for name, value in status.headers().items():
             response.headers.setdefault(name, value)
         return response
 
-    def _pass(
-        self, request: HttpRequest, actor: Actor | None, rate_limit: RateLimit, status: RateLimitStatus
-    ) -> HttpResponseBase:
-        request.actor = actor  # type: ignore[attr-defined]  # for ApiCallAuthentication
-        request.rate_limit = rate_limit  # type: ignore[attr-defined]  # for TenantScopedViewSet
-        request.status = status  # type: ignore[attr-defined]  # for /v1/me
-        return self.get_response(request)
-
 
 def _read_body(request: HttpRequest) -> bytes:
-    """Take the body in before any answer: an answer that leaves it unread costs the client its connection."""
+    """Read the body before any answer: an answer that leaves it unread costs the client its kept connection."""
     return request.body
 
 
 def check_size(request: HttpRequest) -> HttpResponseBase | None:
     """Look at the announced length before a byte of the body is read; traffic may be larger than the rest."""
     if request.path_info.startswith(f"{GATEWAY_PREFIX}authorize"):
-        return None  # its body is the original call's, which nobody reads here
+        return None  # the body is the original call's, and no view reads it
     is_traffic = request.path_info == f"{GATEWAY_PREFIX}traffic"
     limit = settings.STOA_MAX_TRAFFIC_BODY_BYTES if is_traffic else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     announced = request.META.get("CONTENT_LENGTH") or "0"
     return None if announced.isdecimal() and int(announced) <= limit else _refuse(BodyTooLarge())
 
 
-def _identify(request: HttpRequest) -> tuple[Actor | None, DomainError | None]:
-    """Return whom the call speaks for, or why that cannot be told."""
+def _authenticate(request: HttpRequest) -> Actor | DomainError:
+    """Return the caller, or the refusal of its token."""
     try:
         actor = authenticate_bearer(request.headers.get("Authorization", ""))
     except DomainError as refusal:
-        return None, refusal
+        return refusal
     bind_contextvars(actor=actor.id)
-    return actor, None
+    return actor
 
 
 def _refuse(refusal: DomainError) -> HttpResponseBase:

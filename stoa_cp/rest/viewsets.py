@@ -1,32 +1,26 @@
 """The viewset that every ``/v1`` resource builds on: parse, call one service, render."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
-from time import sleep
 from typing import Any, ClassVar
 
-from django.db import OperationalError, transaction
 from django.db.models import Model
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from psycopg.errors import DeadlockDetected
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from stoa_cp.db.changes import changed_fields
 from stoa_cp.domain.actors import Actor
+from stoa_cp.domain.issued import Issued
 from stoa_cp.identity.authentication import actor_of
 from stoa_cp.rest.conditional import check_row_version, etag, etag_matches
 from stoa_cp.rest.filtering import NamedFieldsFilter
-from stoa_cp.rest.idempotency import HEADER, IdempotentRequest
-from stoa_cp.rest.parameters import flag_parameter
-
-# Long enough for the other side to take the lock that it waited for: tried again at once, we would often be faster.
-DEADLOCK_PAUSE_SECONDS = 0.1
+from stoa_cp.rest.writes import run_write
 
 _representations: dict[type[BaseSerializer[Any]], Callable[[Any], dict[str, Any]]] = {}
 
@@ -81,89 +75,58 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     def write(
         self,
         service: Callable[..., Any],
-        *arguments: Any,
-        on: Model | None = None,
+        *,
+        instance: Model | None = None,
+        status: HTTPStatus = HTTPStatus.OK,
         render: Callable[[Any], Response] | None = None,
-        **options: Any,
     ) -> HttpResponse:
-        """Call one service and render what it returns, both in one transaction.
+        """Call ``service(by=actor)`` and answer with what it returns: a row, or a row ``Issued`` with its secrets.
 
-        What a client can ask of any write is done here: ``If-Match`` against ``on``, ``Idempotency-Key``,
-        ``?dry_run=true``. Raises what the service refuses; a deadlock is retried once.
+        ``instance`` is the row that ``If-Match`` is compared with. ``run_write`` tells what else happens here.
         """
 
-        def answer() -> Response:
-            return (render or self.render)(service(*arguments, by=self.actor, **options))
+        def operation() -> Response:
+            result = service(by=self.actor)
+            return render(result) if render else self._render(result, status)
 
-        try:
-            return self._write_once(answer, on)
-        except OperationalError as error:
-            if not isinstance(error.__cause__, DeadlockDetected):
-                raise
-            sleep(DEADLOCK_PAUSE_SECONDS)
-            return self._write_once(answer, on)
-
-    def _write_once(self, answer: Callable[[], Response], on: Model | None) -> HttpResponse:
-        attempt = self._attempt()
-        is_dry_run = flag_parameter(self.request, "dry_run")
-        with transaction.atomic():
-            replayed = attempt.claim() if attempt else None
-            if replayed:
-                return replayed
-            if on is not None and "If-Match" in self.request.headers:
-                self.check_precondition(on)
-            response = _render_now(answer())
-            if is_dry_run:
-                transaction.set_rollback(True)
-            elif attempt:
-                attempt.store(response)
-        return response
+        precondition = None if instance is None else partial(self.check_precondition, instance)
+        return run_write(self.request, operation, check_precondition=precondition)
 
     def check_precondition(self, resource: Model) -> None:
         """Compare If-Match under a lock. Raises PreconditionFailed."""
         rows = type(resource)._default_manager.all()  # noqa: SLF001 - Django documents it
         check_row_version(rows, resource.pk, self.request.headers["If-Match"])
 
-    def _attempt(self) -> IdempotentRequest | None:
-        header = self.request.headers.get(HEADER)
-        if header is None or self.request.method not in ("POST", "PATCH"):
-            return None
-        scope = f"{self.actor.id}\n{self.request.method}\n{self.request.path}"
-        return IdempotentRequest.read(header, scope, self.request.body)
-
     def etag_version(self, resource: Any) -> int | str:
         """Return what the ETag shows; subclasses add what can change without a new version of the row."""
         version: int = resource.version
         return version
 
-    def render(
-        self, resource: Model, *, status: int = HTTPStatus.OK, once: Mapping[str, Any] | None = None
-    ) -> Response:
-        """Answer a write with the whole object, and with what is shown ``once``, in this answer only."""
-        return self._answer(self.reload(resource), status, once)
+    def _render(self, result: Any, status: HTTPStatus) -> Response:
+        if status == HTTPStatus.NO_CONTENT:
+            return Response(status=status)
+        issued = result if isinstance(result, Issued) else Issued(result)
+        response = self._answer(self.reload(issued.resource), status, self.members_shown_once(issued))
+        if status == HTTPStatus.CREATED:
+            response["Location"] = f"{self.collection_path}/{issued.resource.pk}"
+        return response
+
+    def members_shown_once(self, issued: Issued[Any]) -> Mapping[str, Any]:
+        """Return what this one answer adds to the object."""
+        return issued.secrets
 
     def reload(self, resource: Model) -> Model:
-        """Return what was written as a read shows it; subclasses whose reads add to the row ask for it."""
+        """Return what was written as a read shows it; subclasses whose reads add to the row query it again."""
         return resource
 
-    def _answer(self, resource: Model, status: int, once: Mapping[str, Any] | None = None) -> Response:
-        data = representation_by(self.get_serializer_class())(resource) | dict(once or {})
+    def _answer(self, resource: Model, status: int, extra: Mapping[str, Any] | None = None) -> Response:
+        data = representation_by(self.get_serializer_class())(resource) | dict(extra or {})
         return Response(data, status=status, headers={"ETag": etag(self.etag_version(resource))})
-
-    def render_created(self, resource: Model, *, once: Mapping[str, Any] | None = None) -> Response:
-        """Answer 201 with the whole object and where it lives."""
-        response = self.render(resource, status=HTTPStatus.CREATED, once=once)
-        response["Location"] = f"{self.collection_path}/{resource.pk}"
-        return response
 
     @property
     def collection_path(self) -> str:
         """Below which path a created object lives."""
         return self.request.path
-
-    def render_nothing(self, _result: object) -> Response:
-        """Answer 204."""
-        return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def representation_by(serializer_class: type[BaseSerializer[Any]]) -> Callable[[Any], dict[str, Any]]:
@@ -174,14 +137,3 @@ def representation_by(serializer_class: type[BaseSerializer[Any]]) -> Callable[[
     if serializer_class not in _representations:
         _representations[serializer_class] = serializer_class().to_representation
     return _representations[serializer_class]
-
-
-def _render_now(response: Response) -> HttpResponse:
-    """Render now, inside the transaction: what is stored for a retry is what the first client got."""
-    content = b"" if response.data is None else JSONRenderer().render(response.data)
-    media_type = "application/json" if content else None
-    rendered = HttpResponse(content, status=response.status_code, content_type=media_type)
-    for name in ("ETag", "Location"):
-        if name in response:
-            rendered[name] = response[name]
-    return rendered

@@ -204,7 +204,7 @@ STOA_EGRESS_ALLOW = env.list("STOA_EGRESS_ALLOW", default=[])
 
 # --- REST framework ------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["stoa_cp.identity.authentication.ApiCallAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["stoa_cp.rest.api_call.ApiCallAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["stoa_cp.identity.permissions.HasRight"],
     "DEFAULT_PARSER_CLASSES": ["stoa_cp.rest.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

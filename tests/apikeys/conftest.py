@@ -43,7 +43,7 @@ class Edge:
 
 @pytest.fixture
 def edge(db: None) -> Edge:
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
     return Edge(token)
 
 
@@ -69,7 +69,12 @@ Issue = Callable[..., tuple[ApiKey, str]]
 @pytest.fixture
 def issue(mobile: Subscription) -> Issue:
     """Issue another key of the subscription: ``issue(mode="test", expires_at=…)``."""
-    return lambda **wish: issue_key(mobile, NewKey(**wish), by=SYSTEM)
+
+    def make(**fields: object) -> tuple[ApiKey, str]:
+        issued = issue_key(mobile, NewKey(**fields), by=SYSTEM)
+        return issued.resource, issued.secret
+
+    return make
 
 
 @pytest.fixture

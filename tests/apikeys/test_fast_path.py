@@ -68,7 +68,7 @@ class Service:
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     monkeypatch.setattr(caching_listener, "_listening_process", None)
     monkeypatch.setattr("apikeys.gateway.fast_path.ensure_listening", lambda: None)
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
     with listener():
         yield Service(token)
 
@@ -76,7 +76,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 @pytest.fixture
 def secret(mobile: Subscription) -> str:
     Subscription.objects.update(rate_limit=1_000_000, quota=1_000_000)
-    return services.issue_key(mobile, services.NewKey(), by=SYSTEM)[1]
+    return services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
 
 
 def question(kind: str, secret: str) -> tuple[str, str, bytes, dict[str, str]]:

@@ -47,7 +47,7 @@ def started(
 
 @pytest.fixture
 def servers(db: None, started: list[WebProcess]) -> Iterator[list[WebProcess]]:
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
     for server in started:
         server.token = token
         server.resume()
@@ -73,7 +73,7 @@ def subscription_to(api: Api) -> Subscription:
 @pytest.fixture
 def under_load(servers: list[WebProcess], mobile: Subscription) -> Iterator[list[WebProcess]]:
     """The servers, each busy with calls of another key."""
-    _key, busy = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    busy = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
     stop, failures = Flag(), list[str]()
 
     def load(server: WebProcess) -> None:
@@ -119,7 +119,8 @@ def test_no_process_says_valid_after_the_answer(under_load: list[WebProcess], mo
     end, undo = ENDS[kind]
     with ThreadPoolExecutor(len(under_load)) as pool:
         for _round in range(ROUNDS):
-            key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            issued = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            key, secret = issued.resource, issued.secret
             assert codes(under_load, pool, secret) == {"valid"}
             end(key)
             assert "valid" not in codes(under_load, pool, secret)
@@ -130,7 +131,7 @@ def test_no_process_says_valid_after_the_api_is_deleted(under_load: list[WebProc
     with ThreadPoolExecutor(len(under_load)) as pool:
         for _round in range(ROUNDS):
             api = ApiFactory(tenant=mobile.tenant)
-            _key, secret = services.issue_key(subscription_to(api), services.NewKey(), by=SYSTEM)
+            secret = services.issue_key(subscription_to(api), services.NewKey(), by=SYSTEM).secret
             assert codes(under_load, pool, secret) == {"valid"}
             delete_api_and_subscriptions(api, cascade=True, by=SYSTEM)
             assert codes(under_load, pool, secret) == {"subscription_revoked"}
@@ -143,7 +144,8 @@ def test_a_process_that_slept_through_a_revocation_refuses_as_well(
     is_cut: bool,  # noqa: FBT001 - a column
 ) -> None:
     sleeper = under_load[0]
-    key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    issued = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    key, secret = issued.resource, issued.secret
     with ThreadPoolExecutor(len(under_load)) as pool:
         assert codes(under_load, pool, secret) == {"valid"}
         with sleeper.stopped():
@@ -159,7 +161,8 @@ def test_a_process_that_slept_through_a_revocation_refuses_as_well(
 def test_a_process_whose_listener_is_cut_refuses_as_well(under_load: list[WebProcess], mobile: Subscription) -> None:
     with ThreadPoolExecutor(len(under_load)) as pool:
         for _round in range(ROUNDS):
-            key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            issued = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            key, secret = issued.resource, issued.secret
             assert codes(under_load, pool, secret) == {"valid"}
             cut_listeners()
             services.revoke_key(key, by=SYSTEM)
@@ -168,7 +171,7 @@ def test_a_process_whose_listener_is_cut_refuses_as_well(under_load: list[WebPro
 
 def test_a_limit_is_exact_while_its_calls_are_lent(servers: list[WebProcess], mobile: Subscription) -> None:
     Subscription.objects.update(rate_limit=2_000)
-    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
 
     def use_up(server: WebProcess) -> int:
         passed = 0
@@ -182,8 +185,8 @@ def test_a_limit_is_exact_while_its_calls_are_lent(servers: list[WebProcess], mo
 
 
 def test_a_server_that_stops_gives_back_what_it_has_borrowed(db: None, mobile: Subscription) -> None:
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
-    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
+    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
     with web_processes(Application()) as (server,):
         server.token = token
         assert {server.verify(secret) for _call in range(20)} == {"valid"}
@@ -196,7 +199,7 @@ def test_of_64_calls_over_four_processes_with_ten_left_ten_pass(
 ) -> None:
     Subscription.objects.update(rate_limit=10, quota=10)
     Api.objects.update(requests_per_hour=10)
-    secrets = [services.issue_key(mobile, services.NewKey(), by=SYSTEM)[1] for _key in range(2)]
+    secrets = [services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret for _key in range(2)]
 
     def call(number: int) -> int:
         twin = servers[number % len(servers)].twin()
@@ -213,7 +216,7 @@ def test_of_64_calls_over_four_processes_with_ten_left_ten_pass(
 
 
 def test_the_server_passes_on_any_method_and_body(servers: list[WebProcess], mobile: Subscription) -> None:
-    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
     asked = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secret}
     for method, body in (("POST", b"x" * 300_000), ("PURGE", b"y"), ("HEAD", b""), ("GET", b"")):
         twin = servers[0].twin()  # the server closes a connection on which a body was left unread
@@ -226,7 +229,7 @@ def test_the_server_passes_on_any_method_and_body(servers: list[WebProcess], mob
 @pytest.mark.parametrize("doubled", ["X-API-Key", "X-Forwarded-Uri"])
 def test_doubled_headers_are_refused(servers: list[WebProcess], mobile: Subscription, doubled: str) -> None:
     ApiFactory(tenant=mobile.tenant, path="/", auth_required=False)
-    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
     sent = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secret, HEADER: servers[0].token}
     connection = HTTPConnection("127.0.0.1", servers[0].port)
     connection.putrequest("GET", "/v1/gateway/authorize")

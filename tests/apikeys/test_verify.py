@@ -196,7 +196,8 @@ def test_both_secrets_of_a_rotation_verify_and_the_use_of_the_old_one_is_told(
     edge: Edge, alice: Caller, issue: Issue
 ) -> None:
     key, old = issue()
-    key, new = services.rotate_key(key, 3600, by=SYSTEM)
+    issued = services.rotate_key(key, 3600, by=SYSTEM)
+    key, new = issued.resource, issued.secret
 
     answers = [edge.verify(secret).json() for secret in (old, new)]
 
@@ -208,7 +209,7 @@ def test_both_secrets_of_a_rotation_verify_and_the_use_of_the_old_one_is_told(
 
 def test_a_secret_that_was_rotated_out_is_revoked(edge: Edge, issue: Issue) -> None:
     key, old = issue()
-    _key, new = services.rotate_key(key, 0, by=SYSTEM)
+    new = services.rotate_key(key, 0, by=SYSTEM).secret
     assert edge.verify(old).json()["code"] == "key_revoked"
     assert edge.verify(new).json()["code"] == "valid"
 

@@ -47,10 +47,12 @@ def _memory_rows() -> Iterator[Row]:
     Resident memory (RSS) is what ``ps`` and most monitoring show. It counts in full what the workers share; the
     proportional set size (PSS), by which they add up, stands beside it.
     """
-    _gateway, gateway_token = register_gateway("bench-footprint", by=SYSTEM)
+    gateway_token = register_gateway("bench-footprint", by=SYSTEM).secret
     tenant = make_tenant("bench-footprint")
     ApiFactory.create_batch(DEFAULT_LIMIT, tenant=tenant)
-    _key, secret = issue_key(SubscriptionFactory(tenant=tenant, active=True, rate_limit=UNLIMITED), NewKey(), by=SYSTEM)
+    secret = issue_key(
+        SubscriptionFactory(tenant=tenant, active=True, rate_limit=UNLIMITED), NewKey(), by=SYSTEM
+    ).secret
     with Provider() as provider, web_processes(ours(provider), naive(provider)) as servers:
         reads = [get(f"/v1/tenants/{tenant.name}/apis", token_for(tenant, provider))]
         verifications = [verify_request(gateway_token, secret)]

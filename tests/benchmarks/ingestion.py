@@ -31,7 +31,7 @@ BODIES = 4  # different ones; their batch ids are always new
 
 
 def ingestion_rows() -> Iterator[Row]:
-    _gateway, token = register_gateway("bench-ingestion", by=SYSTEM)
+    token = register_gateway("bench-ingestion", by=SYSTEM).secret
     targets = make_targets(TenantFactory(name="bench-ingestion"), apis=10, subscriptions=20)
     with web_processes(OURS, NAIVE) as servers:
         ports = [server.port for server in servers]

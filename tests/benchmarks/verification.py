@@ -81,7 +81,7 @@ def _slowness(name: str, ours: Measured, other: Measured, *, goal: float | None 
 
 def make_keys() -> tuple[str, list[tuple[str, str]]]:
     """Return a gateway's token, and the path and the key of each subscription."""
-    _gateway, token = register_gateway("bench", by=SYSTEM)
+    token = register_gateway("bench", by=SYSTEM).secret
     tenant = TenantFactory(name="acme")
     plan, keys = PlanFactory(tenant=tenant), []
     for _number in range(APIS):
@@ -90,7 +90,7 @@ def make_keys() -> tuple[str, list[tuple[str, str]]]:
             subscription = SubscriptionFactory(
                 tenant=tenant, api=api, plan=plan, active=True, rate_limit=UNLIMITED, quota=UNLIMITED
             )
-            keys.append((f"/acme{api.path}/items/1", issue_key(subscription, NewKey(), by=SYSTEM)[1]))
+            keys.append((f"/acme{api.path}/items/1", issue_key(subscription, NewKey(), by=SYSTEM).secret))
     return token, keys
 
 

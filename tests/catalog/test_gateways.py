@@ -20,7 +20,8 @@ OLGA = operator("olga")
 
 
 def test_a_gateway_is_known_by_its_token() -> None:
-    gateway, token = register_gateway("edge-1", by=OLGA)
+    issued = register_gateway("edge-1", by=OLGA)
+    gateway, token = issued.resource, issued.secret
 
     actor = find_gateway(token)
     assert actor is not None
@@ -28,14 +29,15 @@ def test_a_gateway_is_known_by_its_token() -> None:
 
 
 def test_only_a_digest_of_the_token_is_kept() -> None:
-    gateway, token = register_gateway("edge-1", by=OLGA)
+    issued = register_gateway("edge-1", by=OLGA)
+    gateway, token = issued.resource, issued.secret
 
     assert is_well_formed(token, "stoa_gtw_")
     assert bytes(gateway.token_digest) == digest(token)
 
 
 def test_a_name_is_unique_while_the_gateway_lives() -> None:
-    gateway, _token = register_gateway("edge-1", by=OLGA)
+    gateway = register_gateway("edge-1", by=OLGA).resource
 
     with pytest.raises(Duplicate), transaction.atomic():
         register_gateway("edge-1", by=OLGA)
@@ -44,16 +46,18 @@ def test_a_name_is_unique_while_the_gateway_lives() -> None:
 
 
 def test_a_rotation_ends_the_old_token_at_once() -> None:
-    gateway, old = register_gateway("edge-1", by=OLGA)
+    issued = register_gateway("edge-1", by=OLGA)
+    gateway, old = issued.resource, issued.secret
 
-    _gateway, new = rotate_gateway_token(gateway, by=OLGA)
+    new = rotate_gateway_token(gateway, by=OLGA).secret
 
     assert find_gateway(old) is None
     assert find_gateway(new) is not None
 
 
 def test_a_withdrawn_gateway_is_refused() -> None:
-    gateway, token = register_gateway("edge-1", by=OLGA)
+    issued = register_gateway("edge-1", by=OLGA)
+    gateway, token = issued.resource, issued.secret
 
     delete_gateway(gateway, by=OLGA)
 
@@ -73,7 +77,8 @@ def test_what_is_no_token_asks_no_database(token: str, django_assert_num_queries
 
 
 def test_its_presence_is_noted_once_a_minute() -> None:
-    gateway, token = register_gateway("edge-1", by=OLGA)
+    issued = register_gateway("edge-1", by=OLGA)
+    gateway, token = issued.resource, issued.secret
 
     find_gateway(token)
     first = Gateway.objects.get(pk=gateway.pk).last_seen_at
@@ -85,7 +90,8 @@ def test_its_presence_is_noted_once_a_minute() -> None:
 
 
 def test_the_platforms_log_tells_who_did_it() -> None:
-    gateway, token = register_gateway("edge-1", by=OLGA)
+    issued = register_gateway("edge-1", by=OLGA)
+    gateway, token = issued.resource, issued.secret
     rotate_gateway_token(gateway, by=OLGA)
     delete_gateway(gateway, by=OLGA)
 
@@ -98,7 +104,7 @@ def test_the_platforms_log_tells_who_did_it() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_rotation_does_not_bring_a_withdrawn_gateway_back() -> None:
     for number in range(20):
-        gateway, _token = register_gateway(f"edge-{number}", by=SYSTEM)
+        gateway = register_gateway(f"edge-{number}", by=SYSTEM).resource
         rotate = outcome_of(lambda: rotate_gateway_token(gateway, by=SYSTEM))  # noqa: B023 - run in this round
         delete = outcome_of(lambda: delete_gateway(gateway, by=SYSTEM))  # noqa: B023 - the same
 

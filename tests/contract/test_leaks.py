@@ -66,8 +66,9 @@ def story(acme: Tenant, alice: Caller) -> Story:
     told.post(f"/webhooks/{webhook}/rotate-secret", {}, secret="secret")
     chosen = told.post("/webhooks", {"url": "https://1.1.1.1/b", "events": ["*"], "secret": CHOSEN_SECRET})["id"]
     told.post(f"/webhooks/{chosen}/test")
-    gateway, token = register_gateway("edge-1", by=SYSTEM)
-    told.secrets += [token, rotate_gateway_token(gateway, by=SYSTEM)[1]]
+    issued = register_gateway("edge-1", by=SYSTEM)
+    gateway, token = issued.resource, issued.secret
+    told.secrets += [token, rotate_gateway_token(gateway, by=SYSTEM).secret]
     refused(alice)
     fan_out_events()
     return told

@@ -47,7 +47,7 @@ class World:
         from catalog.gateways import register_gateway
         from stoa_cp.domain.actors import SYSTEM
 
-        return register_gateway(f"gateway-of-a-row-{next(self._names)}", by=SYSTEM)[1]
+        return register_gateway(f"gateway-of-a-row-{next(self._names)}", by=SYSTEM).secret
 
     def webhooks(self, tenant: "Tenant", url: str, count: int = 1) -> "list[Webhook]":
         """Register webhooks that want everything, each at a path of its own."""

@@ -51,13 +51,14 @@ def town(transactional_db: None) -> Iterator[Town]:
             ApiFactory(tenant=acme, name=path, path=path, upstream_url=f"{others.url}{path}")
         ApiFactory(tenant=acme, name="open", path="/open", upstream_url=others.url, auth_required=False)
         mobile = SubscriptionFactory(tenant=acme, api=payments, active=True, application="mobile é")
-        key, secret = issue_key(mobile, NewKey(), by=SYSTEM)
+        issued = issue_key(mobile, NewKey(), by=SYSTEM)
+        key, secret = issued.resource, issued.secret
         yield Town(payments, mobile, key, secret, paying, others)
 
 
 @pytest.fixture
 def edge_token(town: Town) -> str:
-    return register_gateway("edge-1", by=SYSTEM)[1]
+    return register_gateway("edge-1", by=SYSTEM).secret
 
 
 @pytest.fixture(params=FILES)

@@ -197,7 +197,7 @@ def test_a_client_cannot_ask_about_another_path(edge: Proxy, town: Town) -> None
 
 
 def test_two_keys_are_no_key(edge: Proxy, town: Town) -> None:
-    other = issue_key(town.mobile, NewKey(name="other"), by=SYSTEM)[1]
+    other = issue_key(town.mobile, NewKey(name="other"), by=SYSTEM).secret
     answer = edge.call(PAYMENTS, town.credential, f"Authorization: Bearer {other}")
     assert (answer.status, answer.error["reason"]) == (401, "key_malformed")
     assert town.calls == 0
@@ -252,7 +252,7 @@ def test_a_gateway_whose_token_was_taken_away_lets_nobody_through(
 
 @follow_the_answer
 def test_the_log_says_what_counts(edge: Proxy, town: Town, edge_token: str, live_server: Any) -> None:
-    test_secret = issue_key(town.mobile, NewKey(name="test", mode="test"), by=SYSTEM)[1]
+    test_secret = issue_key(town.mobile, NewKey(name="test", mode="test"), by=SYSTEM).secret
     for _call in range(3):
         edge.call(f"{PAYMENTS}/1?secret=1", town.credential)
     edge.call(PAYMENTS, f"X-API-Key: {test_secret}")

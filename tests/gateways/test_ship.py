@@ -261,7 +261,7 @@ def test_killed_again_and_again_while_the_log_grows_and_rotates(plane: Ledger, l
 @pytest.mark.django_db(transaction=True)
 def test_the_real_endpoint_counts_it(live_server: Any, log: Path, tmp_path: Path) -> None:
     mobile = SubscriptionFactory(active=True)
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
     write(log, 3, api_id=mobile.api_id, subscription_id=mobile.id)
     write(log, 1, api_id="api-0000000000000000")
     out = StringIO()

@@ -26,7 +26,7 @@ Post = Callable[..., Any]
 @pytest.fixture
 def edge(db: None) -> Post:
     """Post as the gateway edge-1: ``edge(body, media type, batch_id=…, **headers)``."""
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
     client = Client(raise_request_exception=False)
 
     def post(body: bytes, media_type: str = "application/json", query: str = "", **headers: str) -> Any:

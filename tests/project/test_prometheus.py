@@ -117,7 +117,7 @@ def test_a_proxy_on_the_same_machine_is_not_the_caller() -> None:
 
 
 def test_a_gateways_token_opens_it(stranger: Client) -> None:
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
 
     assert stranger.get("/metrics", headers={"X-Stoa-Gateway-Token": token}).status_code == 200
     assert stranger.get("/metrics", headers={"X-Stoa-Gateway-Token": new_credential("stoa_gtw_")}).status_code == 401

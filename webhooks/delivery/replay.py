@@ -15,7 +15,7 @@ from stoa_cp.eventlog.models import Event
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 from webhooks.delivery.fan_out import DELIVER_TASK
 from webhooks.delivery.payloads import body_of
-from webhooks.event_types import BROADCAST
+from webhooks.event_types import BROADCAST, WebhookEvent
 from webhooks.models import Delivery, DeliveryQuerySet, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import WebhookDisabled, lock_webhook
 
@@ -39,7 +39,7 @@ def redeliver(delivery: Delivery, *, by: Actor) -> Delivery:
     if not _send_again(Delivery.objects.filter(pk=delivery.pk)):
         raise DeliveryUnderWay
     data = {"id": delivery.webhook_id, "delivery_id": delivery.id, "event_id": delivery.event_id}
-    emit("webhook.redelivered", tenant_id=delivery.tenant_id, actor=by, data=data)
+    emit(WebhookEvent.REDELIVERED, tenant_id=delivery.tenant_id, actor=by, data=data)
     enqueue_on_commit(DELIVER_TASK)
     delivery.refresh_from_db()
     return delivery
@@ -67,7 +67,7 @@ def replay(webhook: Webhook, since: datetime, until: datetime, *, by: Actor) -> 
     Delivery.objects.bulk_create(deliveries, batch_size=BATCH, ignore_conflicts=True)
     count = replayed + len(deliveries)
     data = {"id": webhook.id, "since": as_json(since), "until": as_json(until), "deliveries": count}
-    emit("webhook.replayed", tenant_id=webhook.tenant_id, actor=by, data=data)
+    emit(WebhookEvent.REPLAYED, tenant_id=webhook.tenant_id, actor=by, data=data)
     enqueue_on_commit(DELIVER_TASK)
     return count
 

@@ -29,6 +29,7 @@ class Command(OperatorCommand):
         body = body_of(options, ("name", "mode", "expires_at")) | {"subscription_id": subscription.id}
         fields = checked(NewKeySerializer, body)
         fields.pop("subscription_id")
-        key, secret = issue_key(subscription, NewKey(**fields), by=by)
+        issued = issue_key(subscription, NewKey(**fields), by=by)
+        key, secret = issued.resource, issued.secret
         self.stdout.write(f"Key {key.name} ({key.id}) has this secret, which is not shown again:")
         self.stdout.write(secret)

@@ -20,6 +20,7 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
-        gateway, token = register_gateway(**checked(NewGatewaySerializer, {"name": options["name"]}), by=by)
+        issued = register_gateway(**checked(NewGatewaySerializer, {"name": options["name"]}), by=by)
+        gateway, token = issued.resource, issued.secret
         self.stdout.write(f"Gateway {gateway.name} ({gateway.id}) presents this token, which is not shown again:")
         self.stdout.write(token)

@@ -85,7 +85,8 @@ def _token(given: str | None) -> Iterator[str]:
     if given is not None:
         yield given
         return
-    gateway, token = register_gateway(f"simulator-{secrets.token_hex(4)}", by=SYSTEM)
+    issued = register_gateway(f"simulator-{secrets.token_hex(4)}", by=SYSTEM)
+    gateway, token = issued.resource, issued.secret
     try:
         yield token
     finally:

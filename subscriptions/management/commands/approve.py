@@ -29,7 +29,7 @@ class Command(OperatorCommand):
         subscription = subscription_called(options["subscription"])
         agreed = checked(TermsSerializer, body_of(options, ("rate_limit", "quota", "expires_at", "issue_key")))
         with_key = agreed.pop("issue_key")
-        access = grant_access(subscription, Terms.of(subscription, **agreed), with_key=with_key, by=by)
+        issued = grant_access(subscription, Terms.of(subscription, **agreed), with_key=with_key, by=by)
         self.stdout.write(f"Subscription {subscription.id} of {subscription.application} is approved.")
-        if access.secret:
-            self.stdout.write(access.secret)
+        if "api_key" in issued.secrets:
+            self.stdout.write(issued.secrets["api_key"])

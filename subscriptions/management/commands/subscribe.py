@@ -29,8 +29,8 @@ class Command(OperatorCommand):
         tenant = tenant_called(options["tenant"], by)
         api = api_called(options["api"], tenant)
         body = {"api_id": api.id, "plan": options["plan"], "application": options["application"]}
-        access = subscribe(tenant, NewSubscription(**checked(NewSubscriptionSerializer, body)), by=by)
-        status = access.subscription.get_status_display().lower()
-        self.stdout.write(f"Subscription {access.subscription.id} of {options['application']} to {api.name}: {status}")
-        if access.secret:
-            self.stdout.write(access.secret)
+        issued = subscribe(tenant, NewSubscription(**checked(NewSubscriptionSerializer, body)), by=by)
+        status = issued.resource.get_status_display().lower()
+        self.stdout.write(f"Subscription {issued.resource.id} of {options['application']} to {api.name}: {status}")
+        if "api_key" in issued.secrets:
+            self.stdout.write(issued.secrets["api_key"])

@@ -80,7 +80,7 @@ def _race_for_key(world: World, gateways: list[WebProcess], limits: Limits) -> i
     subscription = SubscriptionFactory(
         tenant=tenant, api=api, active=True, rate_limit=limits["rate_limit"], quota=limits["quota"]
     )
-    _key, secret = issue_key(subscription, NewKey(), by=SYSTEM)
+    secret = issue_key(subscription, NewKey(), by=SYSTEM).secret
     return _race([partial(_verifies, gateway, secret) for gateway in gateways])
 
 

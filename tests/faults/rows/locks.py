@@ -61,7 +61,7 @@ def contested(tenant: Tenant) -> list[Contested]:
     inside = f"/tenants/{tenant.id}"
     api, webhook = ApiFactory(tenant=tenant), WebhookFactory(tenant=tenant)
     pending, active = SubscriptionFactory(tenant=tenant), SubscriptionFactory(tenant=tenant, active=True)
-    key, _secret = issue_key(active, NewKey(), by=SYSTEM)
+    key = issue_key(active, NewKey(), by=SYSTEM).resource
     return [
         Contested(Tenant, tenant.id, _patch(inside, {"admin_email": "new@example.com"})),
         Contested(Api, api.id, _patch(f"{inside}/apis/{api.id}", {"description": "new"})),
@@ -130,7 +130,7 @@ def _ask_while_locked(
 def _counted(tenant: Tenant) -> list[Contested]:
     """Return the rows that many calls share: the event chain of a tenant, and the meter of a subscription."""
     active = SubscriptionFactory(tenant=tenant, active=True)
-    _key, secret = issue_key(active, NewKey(), by=SYSTEM)
+    secret = issue_key(active, NewKey(), by=SYSTEM).secret
     open_meters(tenant.id, [active.id])
     return [
         Contested(EventChain, tenant.id, lambda caller: caller.create_api(tenant.id)),

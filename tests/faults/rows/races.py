@@ -126,7 +126,8 @@ def rotate_and_revoke(world: World) -> Measured:
     late = most = warm = passed = 0
     with two_servers(world) as doors:
         for _round in range(ROUNDS):
-            key, secret = issue_key(subscription, NewKey(), by=SYSTEM)
+            issued = issue_key(subscription, NewKey(), by=SYSTEM)
+            key, secret = issued.resource, issued.secret
             warm += sum(doors.count_valid(secret) for _time in range(WARMING_CALLS))
             first, second, revoked, asked = _rotate_and_revoke(doors, key, secret)
             outcomes[f"{first.status} and {second.status} and {revoked.status}"] += 1

@@ -63,7 +63,7 @@ class Verifiers:
 def verifying(world: World, subscription: Subscription, servers: list[Server]) -> Iterator[Verifiers]:
     """Verify a key of the subscription at all servers for the length of the block."""
     token = world.gateway_token()
-    verifiers = Verifiers(issue_key(subscription, NewKey(), by=SYSTEM)[1])
+    verifiers = Verifiers(issue_key(subscription, NewKey(), by=SYSTEM).secret)
     callers = [WebProcess(server.port) for server in servers for _caller in range(CALLERS)]
     threads = [Thread(target=verifiers.call, args=[caller]) for caller in callers]
     for caller, thread in zip(callers, threads, strict=True):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def key() -> ApiKey:
     subscription = SubscriptionFactory(active=True)
-    key, _secret = issue_key(subscription, NewKey(), by=SYSTEM)
+    key = issue_key(subscription, NewKey(), by=SYSTEM).resource
     Meter.objects.create(subject=subscription.id, tenant=subscription.tenant, hour=Now(), month=Now())
     register_gateway("edge-1", by=SYSTEM)
     return key

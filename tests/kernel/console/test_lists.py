@@ -158,7 +158,8 @@ def test_a_deleted_tenants_things_are_hidden_unless_asked_for(console: Client) -
 
 def test_no_list_and_no_page_shows_a_digest_or_a_secret(console: Client) -> None:
     key = ApiKeyFactory(current_secret="stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8")
-    gateway, token = register_gateway("edge-1", by=SYSTEM)
+    issued = register_gateway("edge-1", by=SYSTEM)
+    gateway, token = issued.resource, issued.secret
     secret = key.secrets.get()
     pages = [list_of(ApiKey), list_of(KeySecret), list_of(Gateway), page_of(key), page_of(secret), page_of(gateway)]
 

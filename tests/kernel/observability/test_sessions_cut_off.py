@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_with_nothing_in_flight_nobody_gets_an_error() -> None:
-    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    token = register_gateway("edge-1", by=SYSTEM).secret
     secret = new_credential("stoa_live_")
     ApiKeyFactory(current_secret=secret)
     with web_processes(Application()) as [server]:

@@ -6,7 +6,8 @@ from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.identity.authentication import ApiCallAuthentication
+from stoa_cp.ratelimit.limiter import RateLimitStatus
+from stoa_cp.rest.api_call import ApiCall, ApiCallAuthentication, attach
 from tests.kernel.identity.provider import Provider, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
@@ -46,9 +47,9 @@ def test_a_token_that_nobody_can_judge_is_a_503(client: Client, provider: Provid
     assert response.json()["error"]["details"][0]["code"] == "unavailable"
 
 
-def test_the_rest_framework_adopts_the_gates_verdict() -> None:
+def test_the_rest_framework_adopts_the_authenticated_call() -> None:
     request = APIRequestFactory().get(PATH)
     assert ApiCallAuthentication().authenticate(Request(request)) is None
-    request.actor = Actor("alice")
+    attach(ApiCall(Actor("alice"), RateLimitStatus(10, 9, 0)), request)
     assert ApiCallAuthentication().authenticate(Request(request)) == (Actor("alice"), None)
     assert ApiCallAuthentication().authenticate_header(Request(request)) == 'Bearer realm="stoa"'

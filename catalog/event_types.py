@@ -1,0 +1,20 @@
+"""The types of the events that this app emits."""
+
+from enum import StrEnum
+
+
+class ApiEvent(StrEnum):
+    """What happens to an API."""
+
+    CREATED = "api.created"
+    UPDATED = "api.updated"
+    DEPRECATED = "api.deprecated"
+    DELETED = "api.deleted"
+
+
+class GatewayEvent(StrEnum):
+    """What happens to a gateway, in the platform's own log: tenants do not see it."""
+
+    CREATED = "gateway.created"
+    TOKEN_ROTATED = "gateway.token_rotated"  # noqa: S105 - an event's name
+    DELETED = "gateway.deleted"

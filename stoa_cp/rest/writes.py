@@ -1,0 +1,83 @@
+"""Runs a write: one service in one transaction, with everything that a client may ask of any write."""
+
+from collections.abc import Callable
+from time import sleep
+
+from django.db import OperationalError, transaction
+from django.http import HttpResponse
+from psycopg.errors import DeadlockDetected
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from stoa_cp.identity.authentication import actor_of
+from stoa_cp.rest.idempotency import HEADER, IdempotentRequest
+from stoa_cp.rest.parameters import flag_parameter
+
+# Long enough for the other transaction to take the lock that it waited for: without a pause this one is often faster,
+# takes its first lock again, and both deadlock a second time.
+DEADLOCK_PAUSE_SECONDS = 0.1
+
+
+def run_write(
+    request: Request, operation: Callable[[], Response], *, check_precondition: Callable[[], None] | None = None
+) -> HttpResponse:
+    """Carry a write out, and return its answer as bytes.
+
+    1. Read the ``Idempotency-Key`` and ``?dry_run``. A malformed one is refused before anything happens.
+    2. Open one transaction around all that follows: the effect, its events and the stored answer commit together.
+    3. Claim the key. If its answer is stored, return that answer. This comes before the precondition, because a client
+       that lost the first answer repeats its ``If-Match`` too, which is stale by then.
+    4. Compare ``If-Match`` with the row, under the row's lock.
+    5. Call the service and render its result inside the transaction, so that the bytes stored for a retry are the
+       bytes that the first client got.
+    6. With ``?dry_run=true`` roll back; else store the answer under the key.
+    7. If PostgreSQL ended this transaction to resolve a deadlock, repeat steps 2 to 6 once, after a pause. Once is
+       enough: locks are taken in one order (tenant, API, subscription, key, webhook, event chain), and only foreign
+       keys take some out of order. The retry stands here and not in services, which may run inside a larger
+       transaction that PostgreSQL has rolled back as a whole; tasks and commands run again by themselves.
+
+    Raises what the service refuses, PreconditionFailed, IdempotencyInProgress and IdempotencyKeyReused.
+    """
+    idempotent = _idempotent_request(request)
+    is_dry_run = flag_parameter(request, "dry_run")
+
+    def attempt() -> HttpResponse:
+        with transaction.atomic():
+            if idempotent and (stored := idempotent.claim()):
+                return stored
+            if check_precondition and "If-Match" in request.headers:
+                check_precondition()
+            response = _render_now(operation())
+            if is_dry_run:
+                transaction.set_rollback(True)
+            elif idempotent:
+                idempotent.store(response)
+        return response
+
+    try:
+        return attempt()
+    except OperationalError as error:
+        if not isinstance(error.__cause__, DeadlockDetected):
+            raise
+        sleep(DEADLOCK_PAUSE_SECONDS)
+        return attempt()
+
+
+def _idempotent_request(request: Request) -> IdempotentRequest | None:
+    """Return the request under its key. DELETE needs none: a second one is a 404 and changes nothing."""
+    header = request.headers.get(HEADER)
+    if header is None or request.method not in ("POST", "PATCH"):
+        return None
+    scope = f"{actor_of(request).id}\n{request.method}\n{request.path}"
+    return IdempotentRequest.read(header, scope, request.body)
+
+
+def _render_now(response: Response) -> HttpResponse:
+    content = b"" if response.data is None else JSONRenderer().render(response.data)
+    media_type = "application/json" if content else None
+    rendered = HttpResponse(content, status=response.status_code, content_type=media_type)
+    for name in ("ETag", "Location"):
+        if name in response:
+            rendered[name] = response[name]
+    return rendered
