@@ -100,7 +100,7 @@ def test_an_api_in_use_is_deleted_only_with_its_subscriptions(console: Client) -
 
 
 def test_a_gateway_gets_a_token_that_is_shown_once(console: Client) -> None:
-    token = secret_in(answer(console, dialog_of(Gateway, "authorize_operator"), name="edge-1"))
+    token = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
 
     gateway = Gateway.objects.get()
     actor = find_gateway(token)
@@ -109,7 +109,7 @@ def test_a_gateway_gets_a_token_that_is_shown_once(console: Client) -> None:
 
 
 def test_a_gateways_new_token_replaces_the_old_one(console: Client) -> None:
-    old = secret_in(answer(console, dialog_of(Gateway, "authorize_operator"), name="edge-1"))
+    old = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
     new = secret_in(answer(console, dialog_of(Gateway.objects.get(), "rotate_token")))
 
     assert find_gateway(old) is None
@@ -117,7 +117,7 @@ def test_a_gateways_new_token_replaces_the_old_one(console: Client) -> None:
 
 
 def test_a_withdrawn_gateway_is_refused(console: Client) -> None:
-    token = secret_in(answer(console, dialog_of(Gateway, "authorize_operator"), name="edge-1"))
+    token = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
     answer(console, dialog_of(Gateway.objects.get(), "withdraw"))
 
     assert find_gateway(token) is None
