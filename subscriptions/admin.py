@@ -150,7 +150,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             label=_("Reject"),
             title=_("Reject subscription"),
             icon="close",
-            description=_("The application may service_action again."),
+            description=_("The application may ask again."),
             form=ReasonForm,
             variant=ActionVariant.DANGER,
             is_available=lambda subscription: subscription.status == SubscriptionStatus.PENDING_APPROVAL,

@@ -1,1 +1,4 @@
-"""What every layer speaks of: who acts (``actors``), and refusals with their codes (``errors``). Knows no HTTP."""
+"""The words that every layer uses: actors, refusals and their codes, a row with its new secrets.
+
+Imports nothing of this project and knows no HTTP.
+"""

@@ -1,4 +1,4 @@
-"""Who does something: a person, a service, a gateway, an operator in the admin, or the system itself."""
+"""Actors: a person, a service, a gateway, an operator in the admin, or the system itself."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,9 +14,9 @@ OPERATOR_PREFIX = "operator:"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A verified caller. DRF's ``request.user`` is one too, hence Django's questions at its end.
+    """A verified caller. DRF's ``request.user`` is one too, so it has the attributes that Django asks a user for.
 
-    ``id`` is stable over a principal's tokens; the audit trail names it. ``roles`` are canonical names.
+    ``id`` is the same over all tokens of a principal; the audit trail shows it. ``roles`` are canonical names.
     ``tenants`` are the ids or names that the token claims, in its order; a platform caller needs none.
     """
 
@@ -46,5 +46,5 @@ def operator(username: str) -> Actor:
 
 
 def is_reserved(subject: str) -> bool:
-    """Tell whether a token's subject would pass for one of our own actors in the audit trail."""
+    """Tell whether a token's subject would look like one of our own actors in the audit trail."""
     return subject == SYSTEM.id or subject.startswith(OPERATOR_PREFIX)

@@ -1,7 +1,7 @@
-"""Counters that are exact over any number of processes: a Django cache backend on PostgreSQL.
+"""A Django cache backend for counters on PostgreSQL, exact over any number of processes.
 
-Each operation is one statement on the database's clock, so that no two callers see the same count. Count
-outside a transaction: inside one, the row stays locked until its commit, and a rollback takes the count back.
+Each operation is one statement on the database's clock, so that no two callers get the same count. Count outside a
+transaction: inside one, the row stays locked until the commit, and a rollback takes the count back.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from stoa_cp.ratelimit.models import Counter
 
-# An expired row is as good as none: whoever comes first takes it over, and the others then meet a live one.
+# An expired row counts as absent. The first caller of the new window takes it over; the others then find a live row.
 ADD = """
     INSERT INTO stoa_cp_counter AS counter (key, value, expires_at)
     VALUES (%s, %s, statement_timestamp() + make_interval(secs => %s::float8))
@@ -48,7 +48,7 @@ DELETE = """
 
 
 class PostgresCounters(BaseCache):
-    """Holds whole numbers only. Time-outs are in seconds; ``None`` keeps a number for good."""
+    """Stores whole numbers only. Time-outs are in seconds; with ``None`` a number never expires."""
 
     def __init__(self, _location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
@@ -88,7 +88,10 @@ class PostgresCounters(BaseCache):
 
 
 def delete_expired_counters() -> int:
-    """Delete the rows whose window is over, and return how many they were. One taken over meanwhile stays."""
+    """Delete the rows whose window is over, and return their number.
+
+    A row that a new window took over meanwhile stays.
+    """
     deleted, _ = Counter.objects.filter(expires_at__lte=Now()).delete()
     return deleted
 

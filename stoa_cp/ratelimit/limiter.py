@@ -1,4 +1,4 @@
-"""How many calls a caller has left in its hour, counted by django-ratelimit in the ``counters`` cache."""
+"""Limits calls per hour and caller. django-ratelimit counts them in the cache named ``counters``."""
 
 import logging
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from stoa_cp.net.client_address import client_address
 
 logger = logging.getLogger(__name__)
 
-WINDOW_SECONDS = 3600
+WINDOW_SECONDS = 3600  # the specification states its limits per hour
 # The limit is part of django-ratelimit's cache key: a constant one keeps the count when a tier changes.
 RATE = (1, WINDOW_SECONDS)
 
 
 class RateLimited(DomainError):
-    """The caller's budget for this hour is spent."""
+    """The caller has used up its calls of this hour."""
 
     code = ErrorCode.RATE_LIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """Whose calls count together, and how many of them an hour allows.
+    """A limit: ``key`` names the calls that count together, of which an hour allows ``calls_per_hour``.
 
-    ``holder`` is the row that says so: whoever needs it in the same request need not ask for it again.
+    ``tenant`` is the row that the limit was read from. The view of the same request reuses it and saves a query.
     """
 
     key: str
@@ -43,7 +43,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitStatus:
-    """What is left of a budget. ``reset`` is in epoch seconds."""
+    """The state of a limit after a call. ``reset`` is in epoch seconds."""
 
     limit: int
     remaining: int
@@ -62,7 +62,7 @@ class RateLimitStatus:
 
 
 def rate_limit_of(actor: Actor | None, request: HttpRequest) -> RateLimit:
-    """Return the budget that a call draws on: its tenant's, its own, or that of its address."""
+    """Return the limit that a call counts on: its tenant's, its own, or, without a valid token, that of its address."""
     if actor is None:
         return RateLimit(f"address:{client_address(request)}", settings.STOA_ANONYMOUS_RATE_LIMIT)
     rate_limit: RateLimit = import_string(settings.STOA_RATE_LIMIT_RESOLVER)(actor)
@@ -70,7 +70,10 @@ def rate_limit_of(actor: Actor | None, request: HttpRequest) -> RateLimit:
 
 
 def hit(rate_limit: RateLimit, request: HttpRequest) -> RateLimitStatus:
-    """Count one call and tell what is left. When the counters are away the call passes, and that is logged."""
+    """Count one call and return the state of the limit.
+
+    If the counter store is unavailable, the call passes and a warning is logged: a lost Redis must not stop the API.
+    """
     try:
         usage = get_usage(request, group="v1", key=lambda _group, _request: rate_limit.key, rate=RATE, increment=True)
     except (DatabaseError, redis.RedisError):

@@ -1,4 +1,4 @@
-"""Versions on the wire: ETag out, If-None-Match and If-Match in (RFC 9110 §§8.8.3, 13.1)."""
+"""ETag, If-None-Match and If-Match (RFC 9110 §§8.8.3, 13.1)."""
 
 import re
 from hashlib import sha256
@@ -12,7 +12,7 @@ ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"', re.ASCII)
 
 
 class PreconditionFailed(DomainError):
-    """Somebody has changed the object since the client last saw it."""
+    """The object was changed since the client last read it."""
 
     detail_code = "precondition_failed"
     message = _("The object has changed since: read it again, then decide.")
@@ -24,7 +24,7 @@ def etag(version: int | str) -> str:
 
 
 def composite_version(version: int, *state: object) -> str:
-    """Return a version that also tells apart what is read with the row but does not stand in it."""
+    """Return a version that also changes with ``state``: what a read shows beside the row's own columns."""
     return f"{version}.{sha256(repr(state).encode()).hexdigest()[:8]}"
 
 
@@ -34,12 +34,14 @@ def etag_matches(header: str, version: int | str) -> bool:
 
 
 def check_row_version(rows: QuerySet[Model], pk: str, if_match: str) -> None:
-    """Lock the row that a conditional write is about, and compare: nobody can slip in between check and change.
+    """Compare If-Match with a row's version, and keep the row locked until the transaction ends.
 
-    Raises PreconditionFailed.
+    Without the lock another write could change the row between this check and the change. Raises PreconditionFailed.
     """
+    # NO KEY UPDATE: rows that refer to this one may still be inserted meanwhile.
     version = rows.select_for_update(of=("self",), no_key=True).values_list("version", flat=True).filter(pk=pk).first()
-    # The row alone is what a client must have seen to change it: the rest of `composite_version` is left aside.
+    # Only the row's own version counts. The rest of a composite version changes without any write, such as the time of
+    # a key's last use: a client could never keep up with it.
     known = {tag.partition(".")[0] for tag in ENTITY_TAG.findall(if_match)}
     if version is None or not (if_match.strip() == "*" or str(version) in known):
         raise PreconditionFailed

@@ -1,4 +1,7 @@
-"""Filters by exact value, search and sorting, for the fields that a viewset names and no others."""
+"""Filters, searches and sorts a list by the fields that its viewset names; any other parameter is refused.
+
+Refused, because a misspelled filter would otherwise be ignored, and the client would take the whole list as its answer.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +18,10 @@ LIST_PARAMETERS = frozenset({"page", "limit", "cursor", "sort", "q"})
 
 
 class NamedFieldsFilter(BaseFilterBackend):
-    """Reads three attributes of the viewset.
+    """A DRF filter backend that reads three attributes of the viewset.
 
-    ``filters`` maps query parameters to lookups, ``search_fields`` are what ``?q=`` looks into, ``sort_fields``
-    what ``?sort=name,-created_at`` may order by. Anything else in the query string is refused.
+    ``filters`` maps query parameters to ORM lookups, ``?q=`` searches ``search_fields``, and ``?sort=name,-created_at``
+    orders by ``sort_fields``.
     """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
@@ -50,7 +53,7 @@ class NamedFieldsFilter(BaseFilterBackend):
         for name in names:
             if name.removeprefix("-") not in options.sort_fields:
                 raise InvalidField("sort", _("Sortable are: %s.") % ", ".join(options.sort_fields))
-        return queryset.order_by(*names, "-id")
+        return queryset.order_by(*names, "-id")  # the id makes the order total: no row twice, none left out
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         options = _Options(view)
@@ -65,7 +68,7 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 
 class _Options:
-    """What the viewset offers."""
+    """The three attributes, with their defaults."""
 
     def __init__(self, view: Any) -> None:
         self.filters: dict[str, str] = getattr(view, "filters", {})

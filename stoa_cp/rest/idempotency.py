@@ -1,7 +1,8 @@
-"""The Idempotency-Key: a retried POST or PATCH gets the first answer again, byte for byte, and happens once.
+"""The Idempotency-Key: a repeated POST or PATCH happens once, and gets the first answer again, byte for byte.
 
-The answer is stored in the transaction of the effect, so that there is never one without the other. It may hold a
-secret, hence it is encrypted under a key that only the client's Idempotency-Key and ours together give.
+The answer is stored in the transaction of the effect, so that neither exists without the other. It may hold a secret.
+Therefore it is encrypted under a key derived (HKDF) from the client's Idempotency-Key and our SECRET_KEY: the database
+alone is not enough to read it.
 """
 
 import base64
@@ -24,13 +25,13 @@ from stoa_cp.domain.errors import DomainError, InvalidField
 from stoa_cp.rest.models import IdempotencyRecord
 
 HEADER = "Idempotency-Key"
-RETENTION = timedelta(hours=24)
+RETENTION = timedelta(hours=24)  # the contract's promise to clients
 KEY = re.compile(r'("?)([\x21\x23-\x7e]{1,255})\1', re.ASCII)
 STORED_HEADERS = ("Content-Type", "Location", "ETag")
 
 
 class IdempotencyKeyReused(DomainError):
-    """The key came with another body before."""
+    """The key was used with another body before."""
 
     detail_code = "idempotency_key_reused"
     message = _("This Idempotency-Key was used with another body.")
@@ -45,7 +46,7 @@ class IdempotencyInProgress(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """One request with a key: ``scope`` is whose, which method and which path."""
+    """A request with a key. ``scope`` is its principal, method and path: the same key elsewhere is another request."""
 
     key: str
     scope: str
@@ -68,7 +69,7 @@ class IdempotentRequest:
         return hashlib.sha256(self.body).digest()
 
     def claim(self) -> HttpResponse | None:
-        """Return the stored answer, or None to the one request that is to be carried out in this transaction.
+        """Return the stored answer, or None if this request must be carried out, in this transaction.
 
         Raises IdempotencyInProgress, IdempotencyKeyReused.
         """
@@ -85,7 +86,7 @@ class IdempotentRequest:
         return response
 
     def store(self, response: HttpResponse) -> None:
-        """Keep the answer; it becomes readable with the effect that it tells of."""
+        """Store the answer. It becomes visible to retries when the transaction commits, together with the effect."""
         IdempotencyRecord.objects.update_or_create(
             digest=self.digest,
             defaults={
@@ -98,7 +99,11 @@ class IdempotentRequest:
         )
 
     def _lock(self) -> None:
-        """Take a lock that ends with the transaction; waiting for it would tie up a thread for nothing."""
+        """Lock the key until the transaction ends, or raise IdempotencyInProgress.
+
+        It does not wait: a waiting retry would hold a thread for as long as the first request takes, and a client that
+        sends many retries could hold them all.
+        """
         number = int.from_bytes(self.digest[:8], "big", signed=True)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
@@ -112,6 +117,6 @@ class IdempotentRequest:
 
 
 def delete_expired_records() -> int:
-    """Delete the answers that no retry can ask for any more; return how many."""
+    """Delete the records past their retention; return their number."""
     deleted, _per_model = IdempotencyRecord.objects.filter(created_at__lte=Now() - RETENTION).delete()
     return deleted

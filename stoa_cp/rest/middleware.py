@@ -1,4 +1,8 @@
-"""What every call under ``/v1`` passes before its URL is resolved: size, authentication, rate limit."""
+"""Checks every call under ``/v1`` before its URL is resolved: size, authentication, rate limit.
+
+It stands before URL resolution so that an unknown route, too, answers 401 to a caller without a token and counts on a
+limit: otherwise anyone could list the routes for free.
+"""
 
 from collections.abc import Callable
 
@@ -20,7 +24,7 @@ GATEWAY_PREFIX = "/v1/gateway/"  # gateways bring their own credential and are n
 
 
 class BodyTooLarge(DomainError):
-    """The announced body is over the limit of its path."""
+    """The announced body is larger than its path allows."""
 
     code = ErrorCode.VALIDATION_ERROR
     detail_code = "too_large"
@@ -70,7 +74,10 @@ def _read_body(request: HttpRequest) -> bytes:
 
 
 def check_size(request: HttpRequest) -> HttpResponseBase | None:
-    """Look at the announced length before a byte of the body is read; traffic may be larger than the rest."""
+    """Compare the announced length with the limit before a byte is read. Return the refusal, or None.
+
+    A batch of traffic may be larger than any other body.
+    """
     if request.path_info.startswith(f"{GATEWAY_PREFIX}authorize"):
         return None  # the body is the original call's, and no view reads it
     is_traffic = request.path_info == f"{GATEWAY_PREFIX}traffic"

@@ -1,4 +1,4 @@
-"""Reads single query parameters as strictly as the body is read."""
+"""Reads single query parameters, as strictly as bodies are read."""
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _

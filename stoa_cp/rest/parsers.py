@@ -1,4 +1,4 @@
-"""A JSON parser that refuses what JSON should never have carried (RFC 8259 §§4, 8, 9)."""
+"""A strict JSON parser: it refuses what RFC 8259 leaves open (§§4, 8, 9) and what PostgreSQL cannot store."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from rest_framework.parsers import BaseParser
 
 from stoa_cp.domain.errors import InvalidField
 
+# Bounds the recursion of everything that walks a body afterwards. Imported OpenAPI documents are the deepest ones.
 MAX_DEPTH = 32
 MAX_INTEGER_DIGITS = 19  # what a bigint can hold; far below where int() becomes slow
 # NUL cannot be stored by PostgreSQL; half a surrogate pair cannot be encoded.

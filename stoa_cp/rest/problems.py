@@ -29,7 +29,7 @@ STATUSES: Mapping[ErrorCode, int] = {
     ErrorCode.RATE_LIMITED: 429,
     ErrorCode.INTERNAL_ERROR: 500,
 }
-# A detail may make the status more precise than its code does.
+# A detail may have a more precise status than its code.
 DETAIL_STATUSES: Mapping[str, int] = {
     "method_not_allowed": 405,
     "not_acceptable": 406,
@@ -41,7 +41,7 @@ DETAIL_STATUSES: Mapping[str, int] = {
     "headers_too_large": 431,
     "unavailable": 503,
 }
-RETRY_AFTER_UNAVAILABLE_SECONDS = 2
+RETRY_AFTER_UNAVAILABLE_SECONDS = 2  # a database that fails over or restarts is back within seconds as a rule
 # The message of these codes is always the specification's own sentence; the cause stands in ``details`` only. It is a
 # security property: a message written for one refusal must not tell callers more than every other 401 or 403 does,
 # and a crash tells them nothing.
@@ -61,7 +61,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error on its way out: what the envelope says, under which status and headers."""
+    """An error as it is sent: the members of the envelope, and its headers."""
 
     code: ErrorCode
     details: tuple[Detail, ...] = ()
@@ -101,7 +101,7 @@ class Problem:
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """Translate an exception into what the client is told; None for what is our own fault."""
+    """Return the problem that tells a client of an exception; None for an exception that is a fault of this service."""
     match error:
         case DomainError():
             return _of_domain_error(error)
@@ -123,7 +123,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def _of_domain_error(error: DomainError) -> Problem:
-    """A missing thing and a crash say nothing more than their code does; any other refusal says its sentence."""
+    """Return the problem of a refusal: its code alone if it has no sentence, else also one detail with the sentence."""
     if not error.message and not error.detail_code:
         return Problem(error.code)
     sentence = str(error.message or error.code.label)
@@ -185,7 +185,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """Django's ``handler500``: never a word about the cause, which is in the log under the same request id."""
+    """Django's ``handler500``. The answer never tells the cause; the log has it under the same request id."""
     error = sys.exc_info()[1]
     known = problem_of(error) if isinstance(error, Exception) else None
     return respond(known or Problem(ErrorCode.INTERNAL_ERROR))

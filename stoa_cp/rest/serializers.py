@@ -1,4 +1,8 @@
-"""Serializers that take JSON at its word: no guessing of types, no unknown fields, no silent overwriting."""
+"""Strict serializers: JSON types are not converted, unknown fields are refused, read-only fields are not overwritten.
+
+DRF's own fields accept ``"12"`` for a number and ``"yes"`` for true, and ignore unknown fields, so that a misspelled
+field would look as if it had been set.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,7 +40,7 @@ class NumberField(serializers.FloatField):
 
 
 class FlagField(serializers.BooleanField):
-    """``true`` or ``false``, nothing that merely looks like it."""
+    """``true`` or ``false``; ``"true"`` and 1 are not."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -57,7 +61,7 @@ class MomentField(serializers.DateTimeField):
         moment = super().to_internal_value(value)
         if not value.endswith(("Z", "z")) and not _has_offset(value):
             self.fail("no_offset")
-        return moment.replace(microsecond=0)  # what is stored is what is shown
+        return moment.replace(microsecond=0)  # answers show whole seconds, and must show what is stored
 
     def to_representation(self, value: datetime) -> str:
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -68,7 +72,10 @@ def _has_offset(value: str) -> bool:
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses unknown fields, and read-only ones that the client has changed; unchanged echoes are ignored."""
+    """Refuses unknown fields and changed read-only fields.
+
+    Read-only fields with their present value are ignored, so that a client may read, modify and send back an object.
+    """
 
     default_error_messages = {
         "unknown_field": _("This field does not exist."),
@@ -103,10 +110,10 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class NothingSerializer(StrictSerializer):
-    """The body of an action that needs none: whatever a client puts into it would be overlooked."""
+    """The body of an action that needs none. Any field is refused, because it would have no effect."""
 
 
 class ReasonSerializer(StrictSerializer):
-    """Why somebody took a decision."""
+    """The reason of a decision."""
 
     reason = StringField(max_length=500, required=False, default="", allow_blank=True)

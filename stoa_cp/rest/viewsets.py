@@ -1,4 +1,4 @@
-"""The viewset that every ``/v1`` resource builds on: parse, call one service, render."""
+"""The base class of every ``/v1`` viewset: parse the request, call one service, render its result."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,7 +33,8 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     http_method_names = ["get", "head", "post", "patch", "delete"]
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        if request.method.lower() not in self.action_map:  # told before anything about the tenant is
+        # 405 before the tenant is looked up: the answer must not tell whether the tenant exists.
+        if request.method.lower() not in self.action_map:
             self.http_method_not_allowed(request)
         super().initial(request, *args, **kwargs)
 
@@ -42,7 +43,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         return actor_of(self.request)
 
     def get_object(self) -> Any:
-        """Return what the path names. DRF's own would apply the list's filters to it."""
+        """Return the object that the path names. DRF's own method would apply the list's filters to it."""
         return get_object_or_404(self.get_queryset(), pk=self.kwargs[str(self.lookup_url_kwarg)])
 
     def list(self, request: Any, **kwargs: str) -> Response:
@@ -98,7 +99,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         check_row_version(rows, resource.pk, self.request.headers["If-Match"])
 
     def etag_version(self, resource: Any) -> int | str:
-        """Return what the ETag shows; subclasses add what can change without a new version of the row."""
+        """Return the version that the ETag shows. Subclasses add what can change without a new version of the row."""
         version: int = resource.version
         return version
 
@@ -125,14 +126,14 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
 
     @property
     def collection_path(self) -> str:
-        """Below which path a created object lives."""
+        """The path below which a created object is found, for ``Location``."""
         return self.request.path
 
 
 def representation_by(serializer_class: type[BaseSerializer[Any]]) -> Callable[[Any], dict[str, Any]]:
-    """Return what turns a row into JSON types; it is one for all requests, and looks at none of them.
+    """Return a function from a row to JSON types. It is made once per serializer class and reads no request.
 
-    DRF makes a serializer for each answer, and copies its fields for longer than they take to read a row.
+    DRF makes a serializer per answer and deep-copies its fields, which takes longer than reading the row.
     """
     if serializer_class not in _representations:
         _representations[serializer_class] = serializer_class().to_representation

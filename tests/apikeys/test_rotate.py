@@ -226,7 +226,7 @@ def test_no_secret_verifies_after_a_revocation_that_met_rotations_and_calls() ->
         )
 
         assert during.reason in (None, "key_revoked")
-        issued = [outcome[1] for outcome in (first, second) if not isinstance(outcome, DomainError)]
+        issued = [outcome.secret for outcome in (first, second) if not isinstance(outcome, DomainError)]
         assert [decide(Call(one)).reason for one in (secret, *issued)] == ["key_revoked"] * (1 + len(issued))
 
 
