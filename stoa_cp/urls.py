@@ -14,6 +14,7 @@ from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
 from stoa_cp.console.login_limit import limit_logins
 from stoa_cp.db.ids import id_pattern
+from stoa_cp.guide import views as guide
 from stoa_cp.observability import health
 from stoa_cp.openapi import views as documents
 from stoa_cp.prometheus import prometheus
@@ -43,6 +44,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("openapi.json", documents.openapi, name="openapi"),
     path("docs", documents.swagger),
     path("redoc", documents.redoc),
+    path("guide/", guide.index),
+    path("guide/<slug:topic>", guide.page),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", prometheus),
