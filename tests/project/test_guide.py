@@ -51,7 +51,7 @@ def get(path: str, **headers: str) -> Any:
 def test_the_list_links_to_every_page() -> None:
     page = get("/guide/").content.decode()
 
-    assert topics() == ("change-something", "design-notes", "gateways", "production")
+    assert topics() == ("change-something", "design-notes", "gateways", "production", "troubleshooting")
     assert all(f'href="/guide/{topic}"' in page for topic in topics())
     assert 'href="/guide/"' in get("/").content.decode()
 
@@ -226,6 +226,14 @@ def test_the_table_of_formats_has_all_of_them() -> None:
     table = rows(section(read_page("gateways").text, "Formats"))
 
     assert {CODE.findall(row[0])[0] for row in table} == set(FORMATS)
+
+
+def test_each_line_of_the_log_is_written_somewhere() -> None:
+    table = rows(section(read_page("troubleshooting").text, "Lines of the log"))
+    packages = ("stoa_cp", "apikeys")
+    source = "".join(path.read_text() for package in packages for path in (ROOT / package).rglob("*.py"))
+
+    assert [row[0] for row in table if f'"{row[0].strip("`")}"' not in source] == []
 
 
 def test_each_walk_is_short() -> None:
