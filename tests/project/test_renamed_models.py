@@ -11,7 +11,8 @@ def test_operators_keep_their_rights_on_renamed_pages() -> None:
     call_command("migrate", "stoa_cp", "0005", verbosity=0)
     try:
         operator = User.objects.create_user("luke", is_staff=True)
-        operator.user_permissions.set(Permission.objects.filter(codename__in=["view_eventdispatch", "view_storedanswer"]))
+        rights = Permission.objects.filter(codename__in=["view_eventdispatch", "view_storedanswer"])
+        operator.user_permissions.set(rights)
     finally:
         call_command("migrate", "stoa_cp", verbosity=0)
     assert User.objects.get(pk=operator.pk).get_user_permissions() == {
