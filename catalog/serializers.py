@@ -9,7 +9,8 @@ from rest_framework import serializers
 from catalog import examples as sample
 from catalog.models import ApiStatus
 from catalog.paths import normalise_path
-from catalog.upstreams import MAX_URL_LENGTH, refusal_of_upstream, refusal_of_url
+from catalog.upstreams import refusal_of_upstream, refusal_of_url
+from stoa_cp.net.urls import MAX_URL_LENGTH
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 

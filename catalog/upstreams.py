@@ -8,9 +8,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.net.egress import Unresolved, addresses_of, is_forbidden
+from stoa_cp.net.urls import DEFAULT_PORTS, MAX_URL_LENGTH
 
-MAX_URL_LENGTH = 2048
-DEFAULT_PORTS = {"http": 80, "https": 443}
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
 # Of RFC 3986's path characters those that no gateway's configuration reads as syntax.
 BASE_PATH = re.compile(r"[A-Za-z0-9._~!&*+,:=@%/-]*", re.ASCII)

@@ -18,10 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from stoa_cp.db.fields import VersionField
 from stoa_cp.db.ids import IdField
 from stoa_cp.eventlog.models import Event
-from stoa_cp.net.targets import MAX_URL_LENGTH
+from stoa_cp.net.urls import MAX_URL_LENGTH
 from subscriptions.models import Subscription
 from tenants.models import Tenant
-from webhooks.delivery.client import Failure
 from webhooks.event_types import patterns_matching
 
 
@@ -163,6 +162,16 @@ class Delivery(models.Model):
                 name="delivery_pending_has_a_date",
             ),
         ]
+
+
+class Failure(models.TextChoices):
+    """Why an attempt failed."""
+
+    BLOCKED_ADDRESS = "blocked_address", _("Forbidden address")
+    CONNECT_FAILED = "connect_failed", _("No connection")
+    TLS_ERROR = "tls_error", _("TLS error")
+    TIMEOUT = "timeout", _("Too slow")
+    HTTP_ERROR = "http_error", _("Not a 2xx answer")
 
 
 class Attempt(models.Model):

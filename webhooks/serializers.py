@@ -6,14 +6,14 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from stoa_cp.net.targets import MAX_URL_LENGTH, TargetRefused, check_url
+from stoa_cp.net.targets import TargetRefused, check_url
+from stoa_cp.net.urls import MAX_URL_LENGTH
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 from webhooks import examples as sample
-from webhooks.delivery.client import Failure
 from webhooks.delivery.signing import BASE64, PREFIX, SecretRefused, parse_secret
 from webhooks.event_types import patterns
-from webhooks.models import DeliveryStatus, WebhookStatus
+from webhooks.models import DeliveryStatus, Failure, WebhookStatus
 from webhooks.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 
 PATTERNS = frozenset(patterns())

@@ -14,9 +14,9 @@ from django.db.models.functions import Now
 
 from apikeys.models import KeySecret
 from catalog.models import Api, ApiStatus
-from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.changes import as_json
 from stoa_cp.eventlog.models import EventChain
+from stoa_cp.net.urls import DEFAULT_PORTS
 from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import TenantStatus
 

@@ -20,9 +20,9 @@ from apikeys.decisions.decide import OUR_PREFIX, Call, Decision, decide
 from apikeys.decisions.reasons import Reason, sentence_of, status_of
 from apikeys.decisions.statement import Facts
 from catalog.routing import RequestTarget, read_decoded_target, read_target, read_url_target
-from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.ids import new_id
 from stoa_cp.domain.errors import ErrorCode
+from stoa_cp.net.urls import DEFAULT_PORTS
 from stoa_cp.rest.problems import Detail, Problem
 
 CODES: Mapping[int, ErrorCode] = {

@@ -10,9 +10,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.net.egress import Unresolved, addresses_of, is_address, is_forbidden
+from stoa_cp.net.urls import DEFAULT_PORTS, MAX_URL_LENGTH
 
-MAX_URL_LENGTH = 2048
-DEFAULT_PORTS = {"http": 80, "https": 443}
 FIRST_UNPRIVILEGED_PORT, LAST_PORT = 1024, 65535
 
 UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")  # parsers disagree about each of these

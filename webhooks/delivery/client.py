@@ -8,28 +8,17 @@ from http.client import HTTPException
 from time import monotonic
 from typing import Self
 
-from django.db.models import TextChoices
-from django.utils.translation import gettext_lazy as _
 from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
 from stoa_cp.net.targets import TargetRefused, parse_target, vetted_addresses
 from webhooks.delivery.connections import Connections, PooledConnection, TlsFailed
 from webhooks.delivery.deadlines import Deadline, Watchdog
+from webhooks.models import Failure
 
 DEADLINE_SECONDS = 15.0
 MAX_READ_BYTES = 16 * 1024
 MAX_EXCERPT_BYTES = 4 * 1024
-
-
-class Failure(TextChoices):
-    """Why an attempt failed."""
-
-    BLOCKED_ADDRESS = "blocked_address", _("Forbidden address")
-    CONNECT_FAILED = "connect_failed", _("No connection")
-    TLS_ERROR = "tls_error", _("TLS error")
-    TIMEOUT = "timeout", _("Too slow")
-    HTTP_ERROR = "http_error", _("Not a 2xx answer")
 
 
 @dataclass(frozen=True, slots=True)

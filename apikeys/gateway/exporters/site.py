@@ -13,7 +13,7 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from apikeys.gateway.configuration import Route, list_routes, list_subscriptions
-from catalog.upstreams import DEFAULT_PORTS
+from stoa_cp.net.urls import DEFAULT_PORTS
 from subscriptions.models import Subscription
 
 DEFAULT_LISTEN = "8080"

@@ -13,8 +13,7 @@ from tests.waiting import wait_until
 from tests.webhooks.factories import WebhookFactory
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply
 from tests.webhooks.test_targets import HOSTILE
-from webhooks.delivery.client import Failure
-from webhooks.models import Attempt, Delivery
+from webhooks.models import Attempt, Delivery, Failure
 
 REDIRECTS = (301, 302, 303, 307, 308)
 REBINDINGS = 40
