@@ -16,9 +16,10 @@ MAX_IN_FLIGHT_PER_WEBHOOK = 4
 
 # Claims form a queue: counting what is in flight and adding to it must not overlap with another's counting, and
 # a statement sees only what was committed before it began. They last a few milliseconds.
+# The key keeps its first name: during an upgrade the workers of both releases must take the same lock.
 # A claim that a crash of the database forgets is made again, as leases are for: no need to wait for the disk.
 CLAIM_LOCK = """
-SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(hashtext('webhooks.delivery.queue'))
+SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(hashtext('webhooks.leases'))
 """
 
 # ``queue`` is a loose index scan: one probe for each webhook with pending deliveries, however many they are, so a
