@@ -1,11 +1,11 @@
-"""A webhook, what is delivered to it, and every attempt.
+"""The rows of webhooks: the webhook, its deliveries, and their attempts.
 
 ::
 
     webhook:   enabled ◄──► disabled                 delivery:   pending ──► delivered
                                                                   │  ▲ └───► failed
                                                                   └──┘
-                                                          retried, sent again
+                                                          retry, redelivery
 """
 
 from typing import ClassVar
@@ -32,13 +32,13 @@ class WebhookStatus(models.TextChoices):
 
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
-    """Questions about many webhooks."""
+    """Filters of webhooks."""
 
     def live(self) -> "WebhookQuerySet":
         return self.filter(deleted_at=None)
 
     def registered(self) -> "WebhookQuerySet":
-        """Leave out the callbacks, which nobody registered as webhooks."""
+        """Leave out the callbacks of subscriptions: the API shows them with their subscription only."""
         return self.live().filter(subscription=None)
 
     def enabled(self) -> "WebhookQuerySet":
@@ -46,10 +46,10 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
 
 
 class Webhook(models.Model):
-    """A URL, the events that it is told, and the secrets that sign them (encrypted).
+    """A URL, the events that it receives, and the secrets that sign them (encrypted).
 
-    With a ``subscription`` it is that subscription's callback: kept in step with ``callback_url`` by
-    ``webhooks.delivery.callbacks``, and in no list of webhooks.
+    With a ``subscription``, the row is the callback of that subscription. ``webhooks.delivery.callbacks`` keeps it
+    up to date with ``callback_url``, and it is in no list of webhooks.
     """
 
     id = IdField(prefix="whk")
@@ -67,7 +67,8 @@ class Webhook(models.Model):
     secret_is_weak = models.BooleanField(default=False)
     previous_secret = models.BinaryField(null=True, blank=True)
     previous_secret_valid_until = models.DateTimeField(null=True, blank=True)
-    # Since the last success. Written by the engine, which is no change of the webhook: ``version`` stays.
+    # Failures since the last success. Workers write both with update(), so that ``version`` counts only the changes of
+    # the owner: a failing receiver must not make an If-Match stale.
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -80,6 +81,7 @@ class Webhook(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [
+            # For the list of a tenant's webhooks. Callbacks are left out: there may be one for each subscription.
             models.Index(
                 fields=["tenant", "-created_at", "-id"],
                 name="webhook_newest_first",
@@ -87,6 +89,7 @@ class Webhook(models.Model):
             ),
         ]
         constraints = [
+            # For the foreign key of deliveries (migration 0002): a delivery and its webhook have the same tenant.
             models.UniqueConstraint(fields=["tenant", "id"], name="webhook_of_tenant"),
             models.CheckConstraint(condition=Q(status__in=WebhookStatus.values), name="webhook_status_known"),
             models.CheckConstraint(
@@ -99,13 +102,13 @@ class Webhook(models.Model):
     def __str__(self) -> str:
         return self.url
 
-    def wants(self, event_type: str) -> bool:
-        """Tell whether the webhook subscribed to events of this type."""
+    def subscribes_to(self, event_type: str) -> bool:
+        """Return True if the webhook receives events of this type."""
         return not set(patterns_matching(event_type)).isdisjoint(self.events)
 
 
 class DeliveryStatus(models.TextChoices):
-    """What has become of a delivery. One that is being sent is still pending."""
+    """The state of a delivery. One that is being sent is still pending: a lease ends by itself, a state would not."""
 
     PENDING = "pending", _("Pending")
     DELIVERED = "delivered", _("Delivered")
@@ -113,25 +116,29 @@ class DeliveryStatus(models.TextChoices):
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    """Questions about many deliveries."""
+    """Filters of deliveries."""
 
     def pending(self) -> "DeliveryQuerySet":
         return self.filter(status=DeliveryStatus.PENDING)
 
     def not_leased(self) -> "DeliveryQuerySet":
-        """Leave out what a worker holds a lease on, that is, what may be on the wire now."""
+        """Leave out deliveries under a lease: a worker may be sending them now."""
         return self.exclude(token__isnull=False, next_attempt_at__gt=Now())
 
 
 class Delivery(models.Model):
-    """One event on its way to one webhook: the row is the job, whoever claims it.
+    """One event for one webhook. The row is the job: Celery only announces it, and any worker may claim it.
 
-    ``attempt`` counts the attempts that were begun; ``attempts_before`` is what it was when the delivery was sent
-    again, so that each round has the whole schedule. ``token`` fences the claim: only its holder may settle it,
-    and only its holder's lease, which ends at ``next_attempt_at``, keeps others away.
+    - ``body`` is stored, not rebuilt: every attempt sends the same bytes.
+    - ``attempt`` counts the attempts that have begun. ``attempts_before`` is its value at the last redelivery, so that
+      each redelivery has the whole schedule.
+    - ``next_attempt_at`` is when the delivery is due. While a worker sends it, that is the end of the lease.
+    - ``token`` is the fencing token of the lease: only the worker that has it may settle the delivery.
     """
 
     id = IdField(prefix="dlv")
+    # No index on the foreign keys: every query of deliveries begins with the webhook, for which there are the indexes
+    # below. An index that no query uses would cost a write for each delivery.
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
@@ -139,6 +146,7 @@ class Delivery(models.Model):
     status = models.CharField(max_length=16, choices=DeliveryStatus, default=DeliveryStatus.PENDING)
     attempt = models.PositiveSmallIntegerField(default=0)
     attempts_before = models.PositiveSmallIntegerField(default=0)
+    # The database's clock decides what is due, because the clocks of workers differ.
     next_attempt_at = models.DateTimeField(null=True, db_default=Now())
     token = models.UUIDField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -150,10 +158,12 @@ class Delivery(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["webhook", "-created_at", "-id"], name="delivery_newest_first"),
+            # For the claim. Partial: they have only the few rows that are pending or in flight, whatever the history.
             models.Index(fields=["webhook", "next_attempt_at"], name="delivery_due", condition=Q(status="pending")),
             models.Index(fields=["webhook"], name="delivery_in_flight", condition=Q(token__isnull=False)),
         ]
         constraints = [
+            # A fan-out that runs twice, and a replay beside it, add nothing.
             models.UniqueConstraint(fields=["webhook", "event"], name="delivery_once_per_event"),
             models.CheckConstraint(condition=Q(status__in=DeliveryStatus.values), name="delivery_status_known"),
             models.CheckConstraint(
@@ -175,7 +185,7 @@ class Failure(models.TextChoices):
 
 
 class Attempt(models.Model):
-    """What came of sending a delivery once. ``error`` is empty for a success."""
+    """The result of sending a delivery once. ``error`` is empty for a success."""
 
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     number = models.PositiveSmallIntegerField()

@@ -11,7 +11,7 @@ from tenants.models import Tenant
 from tests.races import at_once
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.sessions import holding
-from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, Lease, claim_due
+from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, claim_due
 from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import delete_webhook
 
@@ -22,7 +22,7 @@ def test_a_due_delivery_is_leased_with_all_that_sending_takes(webhook: Webhook) 
     delivery = DeliveryFactory(webhook=webhook)
     (lease,) = claim_due(10)
     delivery.refresh_from_db()
-    assert lease == Lease(
+    assert lease == DeliveryLease(
         delivery_id=delivery.id,
         token=delivery.token,
         attempt=1,

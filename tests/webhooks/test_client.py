@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.webhooks.conftest import StartRawReceiver, StartReceiver
 from tests.webhooks.receivers import Receiver, Reply, answering, dripping, read_request
-from webhooks.delivery.client import MAX_EXCERPT_BYTES, MAX_READ_BYTES, Answer, Client
+from webhooks.delivery.client import MAX_EXCERPT_BYTES, MAX_READ_BYTES, PostResult, WebhookClient
 
 DEADLINE = 0.6
 # What is not cut off never ends, and a loaded machine wakes up late: `make faults` says by how much on a quiet one.
@@ -26,22 +26,22 @@ BODY = b'{"type":"webhook.test"}'
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    with Client(DEADLINE) as client:
+def client() -> Iterator[WebhookClient]:
+    with WebhookClient(DEADLINE) as client:
         yield client
 
 
-def post(client: Client, url: str) -> Answer:
+def post(client: WebhookClient, url: str) -> PostResult:
     return client.post(url, {"Content-Type": "application/json", "User-Agent": "STOA-Webhooks/1"}, BODY)
 
 
-def test_a_2xx_is_a_success_and_its_body_is_kept(client: Client, start_receiver: StartReceiver) -> None:
+def test_a_2xx_is_a_success_and_its_body_is_kept(client: WebhookClient, start_receiver: StartReceiver) -> None:
     receiver = start_receiver(Reply(202, body="merci ✓".encode()))
-    answer = post(client, receiver.url)
-    assert (answer.failure, answer.status, answer.excerpt) == ("", 202, "merci ✓")
+    result = post(client, receiver.url)
+    assert (result.failure, result.status, result.excerpt) == ("", 202, "merci ✓")
 
 
-def test_the_request_is_ours_and_nothing_is_added(client: Client, receiver: Receiver) -> None:
+def test_the_request_is_ours_and_nothing_is_added(client: WebhookClient, receiver: Receiver) -> None:
     post(client, receiver.url + "/deeper?x=1")
     request = receiver.received[0]
     assert (request.path, request.body) == ("/hook/deeper?x=1", BODY)
@@ -56,18 +56,18 @@ def test_the_request_is_ours_and_nothing_is_added(client: Client, receiver: Rece
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_a_failure_and_never_followed(
-    client: Client, start_receiver: StartReceiver, receiver: Receiver, status: int
+    client: WebhookClient, start_receiver: StartReceiver, receiver: Receiver, status: int
 ) -> None:
     lure = start_receiver(Reply(status, {"Location": receiver.url}))
-    answer = post(client, lure.url)
-    assert (answer.failure, answer.status) == ("http_error", status)
+    result = post(client, lure.url)
+    assert (result.failure, result.status) == ("http_error", status)
     assert receiver.received == []
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 500, 503])
-def test_any_other_status_is_a_failure(client: Client, start_receiver: StartReceiver, status: int) -> None:
-    answer = post(client, start_receiver(Reply(status, {"Retry-After": "7"}, b"no")).url)
-    assert (answer.failure, answer.status, answer.retry_after, answer.excerpt) == (
+def test_any_other_status_is_a_failure(client: WebhookClient, start_receiver: StartReceiver, status: int) -> None:
+    result = post(client, start_receiver(Reply(status, {"Retry-After": "7"}, b"no")).url)
+    assert (result.failure, result.status, result.retry_after, result.excerpt) == (
         "http_error",
         status,
         "7",
@@ -88,27 +88,27 @@ def test_any_other_status_is_a_failure(client: Client, start_receiver: StartRece
     ids=["status line", "headers", "body", "body without length", "chunks", "endless 100"],
 )
 def test_a_dripping_receiver_is_cut_off_at_the_deadline(
-    client: Client, start_raw_receiver: StartRawReceiver, start: bytes, drop: bytes
+    client: WebhookClient, start_raw_receiver: StartRawReceiver, start: bytes, drop: bytes
 ) -> None:
     started_at = monotonic()
-    answer = post(client, start_raw_receiver(dripping(start, drop)).url)
-    assert answer.failure == "timeout"
+    result = post(client, start_raw_receiver(dripping(start, drop)).url)
+    assert result.failure == "timeout"
     assert monotonic() - started_at <= SOON
 
 
 def test_a_silent_tls_handshake_is_cut_off_at_the_deadline(
-    client: Client, start_raw_receiver: StartRawReceiver
+    client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
     # A record header that announces 16 KiB, and then a byte now and then.
     receiver = start_raw_receiver(dripping(b"\x16\x03\x03\x40\x00", b"\x02"))
     started_at = monotonic()
-    answer = post(client, receiver.url.replace("http:", "https:"))
-    assert answer.failure == "timeout"
+    result = post(client, receiver.url.replace("http:", "https:"))
+    assert result.failure == "timeout"
     assert monotonic() - started_at <= SOON
 
 
 def test_a_receiver_that_does_not_read_is_cut_off_at_the_deadline(
-    client: Client, start_raw_receiver: StartRawReceiver
+    client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
     receiver = start_raw_receiver(lambda _connection: sleep(SOON + 1))
     started_at = monotonic()
@@ -116,7 +116,7 @@ def test_a_receiver_that_does_not_read_is_cut_off_at_the_deadline(
     assert monotonic() - started_at <= SOON
 
 
-def test_little_is_read_of_an_endless_body(client: Client, start_raw_receiver: StartRawReceiver) -> None:
+def test_little_is_read_of_an_endless_body(client: WebhookClient, start_raw_receiver: StartRawReceiver) -> None:
     sent = 0
 
     def pour(connection: socket.socket) -> None:
@@ -126,17 +126,17 @@ def test_little_is_read_of_an_endless_body(client: Client, start_raw_receiver: S
         while True:
             sent += connection.send(b"x" * 65536)
 
-    answer = post(client, start_raw_receiver(pour).url)
-    assert (answer.failure, len(answer.excerpt)) == ("", MAX_EXCERPT_BYTES)
+    result = post(client, start_raw_receiver(pour).url)
+    assert (result.failure, len(result.excerpt)) == ("", MAX_EXCERPT_BYTES)
     sleep(0.1)
     assert sent < 20_000_000  # what the kernel's buffers took before the connection was closed
 
 
-def test_a_gzip_bomb_is_not_inflated(client: Client, start_receiver: StartReceiver) -> None:
+def test_a_gzip_bomb_is_not_inflated(client: WebhookClient, start_receiver: StartReceiver) -> None:
     bomb = gzip.compress(bytes(MAX_READ_BYTES * 1000))
-    answer = post(client, start_receiver(Reply(200, {"Content-Encoding": "gzip"}, bomb)).url)
-    assert answer.failure == ""
-    assert len(answer.excerpt) <= MAX_EXCERPT_BYTES
+    result = post(client, start_receiver(Reply(200, {"Content-Encoding": "gzip"}, bomb)).url)
+    assert result.failure == ""
+    assert len(result.excerpt) <= MAX_EXCERPT_BYTES
 
 
 @pytest.mark.parametrize(
@@ -167,37 +167,37 @@ def test_a_gzip_bomb_is_not_inflated(client: Client, start_receiver: StartReceiv
     ],
 )
 def test_an_odd_answer_is_an_attempt_like_any_other(
-    client: Client, start_raw_receiver: StartRawReceiver, content: bytes, failure: str, status: int | None
+    client: WebhookClient, start_raw_receiver: StartRawReceiver, content: bytes, failure: str, status: int | None
 ) -> None:
-    answer = post(client, start_raw_receiver(answering(content)).url)
-    assert (answer.failure, answer.status) == (failure, status)
-    assert "\x00" not in answer.excerpt
-    answer.excerpt.encode()
+    result = post(client, start_raw_receiver(answering(content)).url)
+    assert (result.failure, result.status) == (failure, status)
+    assert "\x00" not in result.excerpt
+    result.excerpt.encode()
 
 
 def test_a_receiver_that_answers_before_it_has_read_is_heard(
-    client: Client, start_raw_receiver: StartRawReceiver
+    client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
     def interrupt(connection: socket.socket) -> None:
         connection.recv(10)
         connection.sendall(b"HTTP/1.1 413 Too much\r\n\r\n")
 
-    answer = client.post(start_raw_receiver(interrupt).url, {}, b"x" * 5_000_000)
-    assert answer.failure in {"http_error", "connect_failed"}  # whether the answer survives the reset is TCP's choice
+    result = client.post(start_raw_receiver(interrupt).url, {}, b"x" * 5_000_000)
+    assert result.failure in {"http_error", "connect_failed"}  # whether the response survives the reset is TCP's choice
 
 
-def test_nobody_there_is_no_connection(client: Client) -> None:
+def test_nobody_there_is_no_connection(client: WebhookClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert post(client, f"http://127.0.0.1:{port}/").failure == "connect_failed"
 
 
-def test_a_name_without_address_is_no_connection(client: Client) -> None:
+def test_a_name_without_address_is_no_connection(client: WebhookClient) -> None:
     assert post(client, "http://gone.example/").failure == "connect_failed"
 
 
 def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_vetted(
-    client: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    client: WebhookClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name server that changes its mind between the check and the connection (DNS rebinding) is not asked again."""
     answers = iter([[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]])
@@ -211,7 +211,7 @@ def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_vetted(
     assert receiver.received[0].headers["host"] == f"x.example:{receiver.port}"
 
 
-def test_a_slow_resolver_costs_two_seconds(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_resolver_costs_two_seconds(client: WebhookClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stoa_cp.net.egress.RESOLVE_SECONDS", 0.1)
     monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", lambda *_args, **_kwargs: sleep(3) or [])
     started_at = monotonic()
@@ -220,7 +220,7 @@ def test_a_slow_resolver_costs_two_seconds(client: Client, monkeypatch: pytest.M
 
 
 def test_proxies_of_the_environment_are_ignored(
-    client: Client, receiver: Receiver, start_receiver: StartReceiver, monkeypatch: pytest.MonkeyPatch
+    client: WebhookClient, receiver: Receiver, start_receiver: StartReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = start_receiver(Reply())
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
@@ -230,13 +230,13 @@ def test_proxies_of_the_environment_are_ignored(
 
 
 @pytest.mark.parametrize("reply", [Reply(200, body=b"ok"), Reply(204), Reply(500, body=b"no")])
-def test_a_burst_shares_a_connection(client: Client, start_receiver: StartReceiver, reply: Reply) -> None:
+def test_a_burst_shares_a_connection(client: WebhookClient, start_receiver: StartReceiver, reply: Reply) -> None:
     receiver = start_receiver(reply)
     assert [post(client, receiver.url).status for _ in range(5)] == [reply.status] * 5
     assert receiver.connections == 1
 
 
-def test_a_kept_connection_takes_each_delivery_to_its_own_path(client: Client, receiver: Receiver) -> None:
+def test_a_kept_connection_takes_each_delivery_to_its_own_path(client: WebhookClient, receiver: Receiver) -> None:
     paths = ["/one", "/two", "/one?twice"]
     assert [post(client, receiver.url.replace("/hook", path)).status for path in paths] == [200] * 3
     assert receiver.connections == 1
@@ -244,7 +244,7 @@ def test_a_kept_connection_takes_each_delivery_to_its_own_path(client: Client, r
 
 
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(
-    client: Client, start_raw_receiver: StartRawReceiver
+    client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
     def stutter(connection: socket.socket) -> None:
         read_request(connection)
@@ -256,7 +256,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(
 
 
 def test_a_connection_that_was_closed_meanwhile_is_not_used_again(
-    client: Client, start_raw_receiver: StartRawReceiver
+    client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
     receiver = start_raw_receiver(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     for _ in range(3):
@@ -269,21 +269,21 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used_again(
 
 
 def test_the_name_of_the_url_is_in_host_and_sni(
-    client: Client, start_receiver: StartReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: WebhookClient, start_receiver: StartReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str | None] = []
     context = _certified("hooks.example", tmp_path, monkeypatch)
     context.sni_callback = lambda _socket, name, _context: seen.append(name)
     receiver = start_receiver(Reply(), tls=context)
     _resolve_to_loopback(monkeypatch)
-    answer = post(client, f"https://hooks.example:{receiver.port}/hook")
-    assert (answer.failure, answer.status) == ("", 200)
+    result = post(client, f"https://hooks.example:{receiver.port}/hook")
+    assert (result.failure, result.status) == ("", 200)
     assert seen == ["hooks.example"]
     assert receiver.received[0].headers["host"] == f"hooks.example:{receiver.port}"
 
 
 def test_a_certificate_for_another_name_is_refused(
-    client: Client, start_receiver: StartReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: WebhookClient, start_receiver: StartReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = start_receiver(Reply(), tls=_certified("other.example", tmp_path, monkeypatch))
     _resolve_to_loopback(monkeypatch)
@@ -292,7 +292,7 @@ def test_a_certificate_for_another_name_is_refused(
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(
-    client: Client, start_receiver: StartReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: WebhookClient, start_receiver: StartReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = start_receiver(Reply(), tls=_certified("127.0.0.1", tmp_path, monkeypatch))
     monkeypatch.delenv("SSL_CERT_FILE")

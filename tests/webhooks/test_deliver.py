@@ -14,14 +14,13 @@ from standardwebhooks import Webhook as Verifier
 
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
+from stoa_cp.net.targets import parse_target
 from tenants.models import Tenant
 from tests.webhooks.conftest import Drain, StartRawReceiver, StartReceiver
 from tests.webhooks.factories import SECRET, DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply, answering, dripping
-from webhooks.delivery.client import Client
 from webhooks.delivery.queue import claim_due
 from webhooks.delivery.retries import DELAYS_SECONDS
-from webhooks.delivery.send import send
 from webhooks.delivery.worker import DeliveryWorker
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook
 from webhooks.services import Rotation, rotate_secret
@@ -167,8 +166,7 @@ def test_a_redirect_into_the_cloud_is_not_followed(
     receiver.reply = Reply(302, {"Location": "http://169.254.169.254/latest/meta-data/"})
     an_event(acme)
     dialled: list[object] = []
-    real = Client._exchange
-    monkeypatch.setattr(Client, "_exchange", lambda self, url, *rest: dialled.append(url) or real(self, url, *rest))
+    monkeypatch.setattr("webhooks.delivery.client.parse_target", lambda url: dialled.append(url) or parse_target(url))
     drain()
     assert dialled == [webhook.url]
     assert Attempt.objects.get().response_status == 302
@@ -237,10 +235,9 @@ def test_a_zombie_sends_again_but_settles_nothing(
     Delivery.objects.filter(pk=lease.delivery_id).update(next_attempt_at=Now() - timedelta(seconds=1))
     drain()
     settled = list(Attempt.objects.values_list("delivery", "number").order_by("delivery"))
-    with Client(1.0) as client, DeliveryWorker(threads=1) as engine:
-        engine._in_flight = 1
-        engine._pool.submit(send, client, lease).add_done_callback(engine._finished.put)
-        assert engine._settle() == 0
+    with DeliveryWorker(threads=1, deadline_seconds=1.0) as worker:
+        worker.submit(lease)
+        assert worker.settle_finished() == 0
     assert list(Attempt.objects.values_list("delivery", "number").order_by("delivery")) == settled
 
 

@@ -70,7 +70,7 @@ def test_an_event_that_waits_for_its_fan_out_is_delivered_once(
 
 
 def test_too_much_at_once_is_refused(alice: Caller, path: str, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhooks.delivery.replay.MAX_REPLAYED", 2)
+    monkeypatch.setattr("webhooks.delivery.replay.MAX_REPLAYED_EVENTS", 2)
     for _ in range(3):
         an_event(acme)
     assert refusal_of(alice.post(path, span())) == invalid("since")

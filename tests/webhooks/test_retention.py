@@ -20,7 +20,7 @@ OLD = Now() - timedelta(days=30, minutes=1)
 def test_what_ended_long_ago_goes_with_its_attempts_and_the_event_stays(
     webhook: Webhook, acme: Tenant, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhooks.delivery.retention.BATCH", 2)
+    monkeypatch.setattr("webhooks.delivery.retention.DELETE_BATCH_SIZE", 2)
     for _ in range(5):
         an_event(acme)
     drain()

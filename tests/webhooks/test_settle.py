@@ -6,7 +6,7 @@ import pytest
 from django.db.models.functions import Now
 
 from tests.webhooks.factories import DeliveryFactory
-from webhooks.delivery.queue import Lease, Outcome, claim_due, settle
+from webhooks.delivery.queue import DeliveryLease, Outcome, claim_due, settle
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -14,8 +14,14 @@ pytestmark = pytest.mark.django_db
 AT = datetime(2026, 1, 9, 10, 30, tzinfo=UTC)
 
 
-def outcome_of(lease: Lease, **fields: object) -> Outcome:
-    success = {"status": DeliveryStatus.DELIVERED, "delay_seconds": None, "answer": 200, "error": "", "excerpt": "ok"}
+def outcome_of(lease: DeliveryLease, **fields: object) -> Outcome:
+    success = {
+        "status": DeliveryStatus.DELIVERED,
+        "delay_seconds": None,
+        "response_status": 200,
+        "error": "",
+        "excerpt": "ok",
+    }
     return Outcome(lease=lease, started_at=AT, duration_ms=12, **success | fields)  # type: ignore[arg-type]  # a mix
 
 
@@ -32,7 +38,7 @@ def test_a_success_is_final(webhook: Webhook) -> None:
 
 def test_a_failure_waits_for_its_next_attempt(webhook: Webhook) -> None:
     delivery = DeliveryFactory(webhook=webhook)
-    failure = {"status": DeliveryStatus.PENDING, "delay_seconds": 300.0, "answer": None, "error": "timeout"}
+    failure = {"status": DeliveryStatus.PENDING, "delay_seconds": 300.0, "response_status": None, "error": "timeout"}
     settle([outcome_of(claim_due(1)[0], **failure)])
     left = Delivery.objects.annotate(now=Now()).get()
     assert timedelta(seconds=299) < left.next_attempt_at - left.now <= timedelta(seconds=300)

@@ -17,7 +17,7 @@ from stoa_cp.net.targets import (
     vetted_addresses,
 )
 from tests.webhooks.receivers import Receiver
-from webhooks.delivery.client import Client
+from webhooks.delivery.client import WebhookClient
 
 # One address of each forbidden range, and its neighbours' edges where a mask could be off by one.
 FORBIDDEN = [
@@ -167,13 +167,13 @@ def test_a_hostile_host_is_refused_at_send(url: str, monkeypatch: pytest.MonkeyP
         pytest.fail("a connection was opened")
 
     monkeypatch.setattr("webhooks.delivery.connections.socket.create_connection", refuse)
-    with Client(1.0) as client:
+    with WebhookClient(1.0) as client:
         assert client.post(url, {}, b"{}").failure == "blocked_address"
 
 
 def test_a_forbidden_address_hears_nothing(receiver: Receiver, settings: Settings) -> None:
     settings.STOA_EGRESS_ALLOW = []
-    with Client(1.0) as client:
+    with WebhookClient(1.0) as client:
         assert client.post(receiver.url, {}, b"{}").failure == "blocked_address"
     assert receiver.connections == 0
 

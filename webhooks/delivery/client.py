@@ -1,4 +1,4 @@
-"""POST to a vetted address within one total deadline; no redirect is followed, little of the answer read."""
+"""Sends a POST to a vetted address within one total deadline; follows no redirect, reads little of the response."""
 
 import ssl
 from collections.abc import Mapping
@@ -12,18 +12,23 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
 from stoa_cp.net.targets import TargetRefused, parse_target, vetted_addresses
-from webhooks.delivery.connections import Connections, PooledConnection, TlsFailed
+from webhooks.delivery.connections import ConnectionPool, PooledConnection, TlsFailed
 from webhooks.delivery.deadlines import Deadline, Watchdog
 from webhooks.models import Failure
 
+# For one attempt in all, from the DNS query to the last byte read. Standard Webhooks recommends 15 to 30 s. The
+# lower end, because a slow receiver occupies a thread meanwhile.
 DEADLINE_SECONDS = 15.0
+# More than the excerpt, so that an ordinary short body is read to its end and the connection can be reused. The
+# bound is for hostile bodies: against 1 GB and a gzip bomb, a worker grew by 0.5 MB.
 MAX_READ_BYTES = 16 * 1024
+# Enough to see an error message in the list of attempts. Every attempt stores one.
 MAX_EXCERPT_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one attempt. ``failure`` is empty for a success, ``status`` None where no answer came."""
+class PostResult:
+    """The result of one POST. ``failure`` is empty for a success, ``status`` None if no response came."""
 
     failure: str
     status: int | None = None
@@ -32,13 +37,13 @@ class Answer:
     retry_after: str = ""
 
 
-class Client:
-    """Posts for many threads at once. Use it as a context manager: leaving closes what it opened."""
+class WebhookClient:
+    """Sends requests for many threads. A context manager: leaving it closes all connections."""
 
     def __init__(self, deadline_seconds: float) -> None:
         self._deadline_seconds = deadline_seconds
         self._watchdog = Watchdog()
-        self._connections = Connections()
+        self._connections = ConnectionPool()
 
     def __enter__(self) -> Self:
         self._watchdog.__enter__()
@@ -48,55 +53,58 @@ class Client:
         self._watchdog.__exit__()
         self._connections.close()
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send ``body`` and return what came of it. Whatever the receiver does, this raises nothing."""
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> PostResult:
+        """Send ``body`` and return the result. Nothing that a receiver does raises an exception here."""
         started_at = monotonic()
-        with self._watchdog.guard(self._deadline_seconds) as guard:
+        with self._watchdog.limit(self._deadline_seconds) as deadline:
             try:
-                answer = self._exchange(url, headers, body, guard)
+                result = self._exchange(url, headers, body, deadline)
             except (TargetRefused, OSError, HTTPException, HTTPError) as error:
-                answer = Answer(_failure_of(error))
-        return Answer(
-            failure=Failure.TIMEOUT if guard.is_expired else answer.failure,
-            status=answer.status,
+                result = PostResult(_failure_of(error))
+        return PostResult(
+            # A socket that the watchdog has shut fails in many ways. The deadline is the cause of all of them.
+            failure=Failure.TIMEOUT if deadline.is_expired else result.failure,
+            status=result.status,
             duration_ms=round((monotonic() - started_at) * 1000),
-            excerpt=answer.excerpt,
-            retry_after=answer.retry_after,
+            excerpt=result.excerpt,
+            retry_after=result.retry_after,
         )
 
-    def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, guard: Deadline) -> Answer:
+    def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> PostResult:
+        # The address is vetted at every attempt and used as it is: the name is not resolved again (DNS rebinding).
         target = parse_target(url)
-        wire = self._connections.open(target, vetted_addresses(target), guard)
+        connection = self._connections.acquire(target, vetted_addresses(target), deadline)
         is_reusable = False
         try:
-            response = self._send(wire, {"Host": target.authority, **headers}, body, guard)
-            answer = _read(response)
-            is_reusable = response.closed and wire.connection.sock is not None
+            response = self._send(connection, {"Host": target.authority, **headers}, body, deadline)
+            result = _read(response)
+            is_reusable = response.closed and connection.http.sock is not None
         finally:
-            if guard.let_go() and is_reusable:
-                self._connections.keep(wire)
+            if deadline.release() and is_reusable:
+                self._connections.release(connection)
             else:
-                wire.close()
-        return answer
+                connection.close()
+        return result
 
     def _send(
-        self, wire: PooledConnection, headers: Mapping[str, str], body: bytes, guard: Deadline
+        self, connection: PooledConnection, headers: Mapping[str, str], body: bytes, deadline: Deadline
     ) -> BaseHTTPResponse:
-        connection = wire.connection
-        connection.timeout = guard.remaining_seconds
-        with suppress(BrokenPipeError):  # some receivers answer and hang up before they have read everything
-            connection.request("POST", wire.target.path, body, headers, preload_content=False, decode_content=False)
-        return connection.getresponse()
+        http = connection.http
+        http.timeout = deadline.remaining_seconds
+        with suppress(BrokenPipeError):  # some receivers respond and close before they have read the whole body
+            http.request("POST", connection.target.path, body, headers, preload_content=False, decode_content=False)
+        return http.getresponse()
 
 
-def _read(response: BaseHTTPResponse) -> Answer:
+def _read(response: BaseHTTPResponse) -> PostResult:
     try:
+        # Not decoded: 194 KB of gzip can become 200 MB.
         content = response.read(MAX_READ_BYTES, decode_content=False)
     except (TimeoutError, ReadTimeoutError):
-        return Answer(Failure.TIMEOUT, response.status)
+        return PostResult(Failure.TIMEOUT, response.status)
     except (OSError, HTTPException, HTTPError):
-        content = b""  # the status was said; of the body we want no more than an excerpt
-    return Answer(
+        content = b""  # the status has arrived, and it decides; the body is only for the excerpt
+    return PostResult(
         failure="" if response.status // 100 == 2 else Failure.HTTP_ERROR,  # noqa: PLR2004 - the class of 2xx
         status=response.status,
         excerpt=_excerpt(content),
@@ -105,6 +113,7 @@ def _read(response: BaseHTTPResponse) -> Answer:
 
 
 def _failure_of(error: Exception) -> Failure:
+    # The order matters: TLS errors and time-outs are OSErrors too.
     match error:
         case TargetRefused():
             return Failure.BLOCKED_ADDRESS
@@ -119,5 +128,5 @@ def _failure_of(error: Exception) -> Failure:
 
 
 def _excerpt(content: bytes) -> str:
-    """Return the start of an answer as text that PostgreSQL can hold: no NUL, no broken UTF-8."""
+    """Return the start of a response as text that PostgreSQL can store: no NUL, no invalid UTF-8."""
     return content[:MAX_EXCERPT_BYTES].decode("utf-8", errors="replace").replace("\x00", "")

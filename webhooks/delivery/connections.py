@@ -1,4 +1,4 @@
-"""Connections to vetted addresses, and a few of them kept open for the next delivery to the same receiver."""
+"""Opens connections to vetted addresses, and keeps idle ones for the next delivery to the same receiver."""
 
 import socket
 import ssl
@@ -14,10 +14,12 @@ from urllib3.connection import HTTPConnection
 from stoa_cp.net.targets import Target
 from webhooks.delivery.deadlines import Deadline
 
-CONNECT_SECONDS = 5.0  # for each of a host's addresses, so that a dead one leaves time for the next
-# Node closes idle connections after 5 s, the most impatient of common servers. A request that crosses such
-# a closing is lost, so a connection is reused only while a burst lasts.
+# For each address of a host. A third of the total deadline, so that a dead address leaves time for the next one.
+CONNECT_SECONDS = 5.0
+# A request that is sent while the receiver closes the connection is lost. Node.js closes idle connections after 5 s,
+# sooner than other common servers. So a connection is reused only during a burst.
 IDLE_SECONDS = 1.0
+# Bounds the open files: a connection has two descriptors, its socket and the watchdog's copy.
 MAX_IDLE = 64
 
 
@@ -27,64 +29,73 @@ class TlsFailed(OSError):
 
 @dataclass(slots=True)
 class PooledConnection:
-    """An open connection: whom it leads to, and a second handle by which another thread can shut it."""
+    """An open connection to one address of a target.
+
+    ``watched`` is a copy (dup) of the socket, for the watchdog: TLS takes over the descriptor of the socket that it
+    wraps, and this copy stays valid until ``close``, so that the watchdog can never shut a descriptor that was
+    reused for something else.
+    """
 
     target: Target
     address: str
-    connection: HTTPConnection
-    handle: socket.socket
+    http: HTTPConnection
+    watched: socket.socket
     idle_since: float = field(default_factory=monotonic)
 
     def close(self) -> None:
-        self.connection.close()
-        self.handle.close()
+        self.http.close()
+        self.watched.close()
 
     def matches(self, target: Target, addresses: Sequence[str]) -> bool:
+        """Return True if a request to ``target`` may use this connection.
+
+        The address must be among those just vetted: a host may have moved since the connection was opened.
+        """
         return self._origin(self.target) == self._origin(target) and self.address in addresses
 
     def is_fresh(self) -> bool:
-        """Tell whether the receiver still holds its end, and has said nothing out of turn."""
-        return monotonic() - self.idle_since < IDLE_SECONDS and self.connection.is_connected
+        """Return True if the receiver has neither closed the connection nor sent data that we did not ask for."""
+        return monotonic() - self.idle_since < IDLE_SECONDS and self.http.is_connected
 
     @staticmethod
     def _origin(target: Target) -> tuple[str, str, int]:
         return target.scheme, target.host, target.port
 
 
-class Connections:
-    """Opens wires, and keeps those that were given back. Safe for many threads."""
+class ConnectionPool:
+    """Lends connections to many threads, and keeps those that are returned in a clean state."""
 
     def __init__(self) -> None:
         self._idle: deque[PooledConnection] = deque()
         self._lock = Lock()
 
-    def open(self, target: Target, addresses: Sequence[str], guard: Deadline) -> PooledConnection:
-        """Return a wire to one of ``addresses``, under ``guard``: a kept one, or a new one.
+    def acquire(self, target: Target, addresses: Sequence[str], deadline: Deadline) -> PooledConnection:
+        """Return a connection to one of ``addresses``, idle or new, that ``deadline`` watches.
 
-        Raises OSError if none answers, TlsFailed.
+        Raises OSError if no address accepts a connection, TlsFailed.
         """
-        wire = self._take(target, addresses)
-        if wire is not None:
-            wire.target = target  # the same origin; the path may be another webhook's
-            guard.hold(wire.handle)
-            return wire
-        address, plain = _dial(addresses, target.port, guard)
-        handle = plain.dup()
-        guard.hold(handle)
+        idle = self._take_idle(target, addresses)
+        if idle is not None:
+            idle.target = target  # the same origin, but the path may belong to another webhook
+            deadline.watch(idle.watched)
+            return idle
+        address, plain = _connect(addresses, target.port, deadline)
+        watched = plain.dup()
+        deadline.watch(watched)  # before the TLS handshake, which a receiver can delay as well
         try:
-            connection = HTTPConnection(target.host, target.port)
-            connection.sock = self._secure(plain, target.host) if target.scheme == "https" else plain
+            http = HTTPConnection(target.host, target.port)
+            http.sock = self._wrap_in_tls(plain, target.host) if target.scheme == "https" else plain
         except OSError:
             plain.close()
-            handle.close()
+            watched.close()
             raise
-        return PooledConnection(target, address, connection, handle)
+        return PooledConnection(target, address, http, watched)
 
-    def keep(self, wire: PooledConnection) -> None:
-        """Take back a wire whose answer was read to its end."""
-        wire.idle_since = monotonic()
+    def release(self, connection: PooledConnection) -> None:
+        """Keep a connection whose response was read to its end."""
+        connection.idle_since = monotonic()
         with self._lock:
-            self._idle.append(wire)
+            self._idle.append(connection)
             surplus = self._idle.popleft() if len(self._idle) > MAX_IDLE else None
         if surplus is not None:
             surplus.close()
@@ -93,37 +104,38 @@ class Connections:
         while self._idle:
             self._idle.pop().close()
 
-    def _take(self, target: Target, addresses: Sequence[str]) -> PooledConnection | None:
+    def _take_idle(self, target: Target, addresses: Sequence[str]) -> PooledConnection | None:
         with self._lock:
-            wire = next((kept for kept in self._idle if kept.matches(target, addresses)), None)
-            if wire is not None:
-                self._idle.remove(wire)
-        if wire is not None and not wire.is_fresh():
-            wire.close()
-            wire = None
-        return wire
+            connection = next((idle for idle in self._idle if idle.matches(target, addresses)), None)
+            if connection is not None:
+                self._idle.remove(connection)
+        if connection is not None and not connection.is_fresh():
+            connection.close()
+            connection = None
+        return connection
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context()
 
-    def _secure(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
+    def _wrap_in_tls(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
+        # The certificate and SNI are for the name in the URL, although we connect to an address.
         try:
             return self._tls.wrap_socket(plain, server_hostname=host)
         except (ssl.SSLError, ConnectionError) as error:
             raise TlsFailed(str(error)) from error
 
 
-def _dial(addresses: Sequence[str], port: int, guard: Deadline) -> tuple[str, socket.socket]:
+def _connect(addresses: Sequence[str], port: int, deadline: Deadline) -> tuple[str, socket.socket]:
     failure: OSError = TimeoutError()
     for address in addresses:
         try:
-            sock = socket.create_connection((address, port), min(CONNECT_SECONDS, guard.remaining_seconds))
+            sock = socket.create_connection((address, port), min(CONNECT_SECONDS, deadline.remaining_seconds))
         except OSError as error:
             failure = error
         else:
-            # Headers and body are two packets; Nagle would hold the second back for 40 ms.
+            # Headers and body are two packets. Nagle's algorithm would delay the second by 40 ms.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(guard.remaining_seconds)
+            sock.settimeout(deadline.remaining_seconds)
             return address, sock
     raise failure

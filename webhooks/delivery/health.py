@@ -1,7 +1,7 @@
-"""Writes what came of attempts, together with what it says about the webhook: well, failing, or given up."""
+"""Settles attempts, and with them the health of their webhooks: failing since when, how often, and for too long."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -15,38 +15,47 @@ from webhooks.delivery.queue import Outcome, settle
 from webhooks.models import Webhook
 from webhooks.services import disable_webhook
 
-DISABLE_AFTER_AFTER = timedelta(days=5)
+# Both must be reached. Five days are longer than the schedule of one delivery (75 h 35 m and up to 20 % of jitter),
+# so that the first delivery that failed has used its attempts. Twenty failures are more than the ten of one
+# delivery, so that a single event that a receiver cannot process does not disable a webhook with few events.
+DISABLE_AFTER = timedelta(days=5)
 DISABLE_AFTER_FAILURES = 20
 
 
 @transaction.atomic
 def settle_attempts(outcomes: Sequence[Outcome]) -> int:
-    """Settle attempts whose leases are still ours, and disable the webhooks that are beyond hope; return how many."""
-    locked = _lock_concerned(outcomes)
-    ours = settle(outcomes)
+    """Settle the attempts whose leases are still ours, and return how many. Disable webhooks that failed for too long.
+
+    One transaction, so that a crash cannot record an attempt without what it says about the webhook.
+    """
+    locked = _lock_webhooks(outcomes)
+    settled = settle(outcomes)
     by_webhook = defaultdict(list)
     for outcome in outcomes:
-        if outcome.lease.delivery_id in ours and outcome.lease.webhook_id in locked:
+        if outcome.lease.delivery_id in settled and outcome.lease.webhook_id in locked:
             by_webhook[outcome.lease.webhook_id].append(outcome)
     for webhook_id, own in by_webhook.items():
-        _note(webhook_id, own)
-    _disable(by_webhook)
-    return len(ours)
+        _record_health(webhook_id, own)
+    _disable_failed(by_webhook)
+    return len(settled)
 
 
-def _lock_concerned(outcomes: Sequence[Outcome]) -> set[str]:
-    """Lock the webhooks whose health changes, before their deliveries: whoever changes a webhook does the same.
+def _lock_webhooks(outcomes: Sequence[Outcome]) -> set[str]:
+    """Lock the webhooks whose health changes, and return their ids.
 
-    One that somebody else holds is left out: its next failure says the same, and the others need not wait.
+    Before their deliveries, in the lock order of every service that changes a webhook. A success of a healthy
+    webhook changes nothing, so the ordinary settlement locks none. A webhook that is locked already is left out:
+    its next failure has the same effect, and waiting for one webhook would delay the settlement of all others.
     """
-    concerned = {outcome.lease.webhook_id for outcome in outcomes if outcome.error or outcome.lease.is_failing}
-    if not concerned:
+    changing = {outcome.lease.webhook_id for outcome in outcomes if outcome.error or outcome.lease.is_failing}
+    if not changing:
         return set()
-    rows = Webhook.objects.filter(pk__in=concerned).order_by("pk")
+    rows = Webhook.objects.filter(pk__in=changing).order_by("pk")
     return set(rows.select_for_update(no_key=True, skip_locked=True).values_list("pk", flat=True))
 
 
-def _note(webhook_id: str, outcomes: Sequence[Outcome]) -> None:
+def _record_health(webhook_id: str, outcomes: Sequence[Outcome]) -> None:
+    # With update(), not save(): health is no change by the owner, so the version stays.
     row = Webhook.objects.filter(pk=webhook_id)
     if all(outcome.error for outcome in outcomes):
         row.update(failing_since=Coalesce("failing_since", Now()), failure_count=F("failure_count") + len(outcomes))
@@ -54,15 +63,16 @@ def _note(webhook_id: str, outcomes: Sequence[Outcome]) -> None:
         row.update(failing_since=None, failure_count=0)
 
 
-def _disable(by_webhook: dict[str, list[Outcome]]) -> None:
+def _disable_failed(by_webhook: Mapping[str, Sequence[Outcome]]) -> None:
     gone = [
         webhook_id
         for webhook_id, outcomes in by_webhook.items()
-        if any(outcome.answer == HTTPStatus.GONE for outcome in outcomes)
+        if any(outcome.response_status == HTTPStatus.GONE for outcome in outcomes)
     ]
-    enabled = Webhook.objects.enabled().order_by("tenant_id", "pk")  # several event chains are locked in this order
+    # Each disabling locks the event chain of its tenant. Every worker takes several of these locks in this order.
+    enabled = Webhook.objects.enabled().order_by("tenant_id", "pk")
     for webhook in enabled.filter(pk__in=gone):
         disable_webhook(webhook, _("The receiver answered 410 Gone."), by=SYSTEM)
-    hopeless = enabled.filter(failing_since__lte=Now() - DISABLE_AFTER_AFTER, failure_count__gte=DISABLE_AFTER_FAILURES)
-    for webhook in hopeless.filter(pk__in=by_webhook.keys() - set(gone)):
+    failed = enabled.filter(failing_since__lte=Now() - DISABLE_AFTER, failure_count__gte=DISABLE_AFTER_FAILURES)
+    for webhook in failed.filter(pk__in=by_webhook.keys() - set(gone)):
         disable_webhook(webhook, _("No delivery succeeded for 5 days."), by=SYSTEM)

@@ -1,4 +1,7 @@
-"""The body of a delivery: an event in JSON, serialised once and never again."""
+"""The body of a delivery: an event in JSON, serialised once.
+
+Once, because the signature covers the bytes: serialised anew, the same event may become other bytes.
+"""
 
 import json
 from collections.abc import Mapping
@@ -8,19 +11,21 @@ from stoa_cp.db.changes import as_json
 from stoa_cp.eventlog.models import Event
 from webhooks.event_types import API_VERSION
 
+# Standard Webhooks recommends less than 20 kB: the sender decides what load a receiver has to take.
 MAX_BODY_BYTES = 20_000
-IDENTIFYING = ("id", "subscription_id", "version")
+# What a receiver needs to read the rest over the API, and to recognise a stale event.
+IDENTIFYING_FIELDS = ("id", "subscription_id", "version")
 
 
 def body_of(event: Event) -> str:
-    """Return what every webhook is sent for ``event``, at most 20 KB.
+    """Return the JSON that every webhook receives for ``event``, at most 20 KB.
 
-    Data that would make it longer is reduced to what it takes to ask the API for the rest, and says so.
+    Larger ``data`` is reduced to the fields that identify the resource, and marked ``"truncated": true``.
     """
     body = _serialise(event, event.data)
     if len(body.encode()) > MAX_BODY_BYTES:
-        essence = {name: event.data[name] for name in IDENTIFYING if name in event.data}
-        body = _serialise(event, essence | {"truncated": True})
+        identity = {name: event.data[name] for name in IDENTIFYING_FIELDS if name in event.data}
+        body = _serialise(event, identity | {"truncated": True})
     return body
 
 

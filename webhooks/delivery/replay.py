@@ -1,4 +1,8 @@
-"""Sends again what was sent before, or what happened before a webhook could receive it."""
+"""Sends events to a webhook again: one delivery (redeliver), or the events of a period (replay).
+
+A redelivery sends what was sent before. A replay also sends events for which the webhook has no delivery, because
+it did not exist then, was disabled, or did not subscribe to them.
+"""
 
 from datetime import datetime
 
@@ -19,25 +23,27 @@ from webhooks.event_types import BROADCAST, WebhookEvent
 from webhooks.models import Delivery, DeliveryQuerySet, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import WebhookDisabled, lock_webhook
 
-MAX_REPLAYED = 10_000
-BATCH = 500
+# Bounds the transaction, which holds the webhook's lock and the tenant's event chain while it writes the deliveries.
+MAX_REPLAYED_EVENTS = 10_000
+# Rows per INSERT: with bodies of at most 20 KB, a statement has at most 10 MB.
+INSERT_BATCH_SIZE = 500
 
 
-class DeliveryUnderWay(WrongState):
-    """A worker is sending the delivery now, and will be done within its lease."""
+class DeliveryInProgress(WrongState):
+    """A worker is sending the delivery now. Its lease ends within 30 s."""
 
     message = _("The delivery is being sent right now.")
 
 
 @transaction.atomic
 def redeliver(delivery: Delivery, *, by: Actor) -> Delivery:
-    """Send a delivery again, now, with the whole schedule before it; the receiver sees the same ``webhook-id``.
+    """Send a delivery again, now, with all ten attempts. The receiver sees the same ``webhook-id`` and body.
 
-    Raises WebhookDisabled, DeliveryUnderWay.
+    Raises WebhookDisabled, DeliveryInProgress if a worker holds a lease on it.
     """
-    _lock_enabled(delivery.webhook)
-    if not _send_again(Delivery.objects.filter(pk=delivery.pk)):
-        raise DeliveryUnderWay
+    _lock_enabled_webhook(delivery.webhook)
+    if not _reschedule(Delivery.objects.filter(pk=delivery.pk)):
+        raise DeliveryInProgress
     data = {"id": delivery.webhook_id, "delivery_id": delivery.id, "event_id": delivery.event_id}
     emit(WebhookEvent.REDELIVERED, tenant_id=delivery.tenant_id, actor=by, data=data)
     enqueue_on_commit(DELIVER_TASK)
@@ -47,40 +53,45 @@ def redeliver(delivery: Delivery, *, by: Actor) -> Delivery:
 
 @transaction.atomic
 def replay(webhook: Webhook, since: datetime, until: datetime, *, by: Actor) -> int:
-    """Deliver, again or for the first time, the events of a span of time that the webhook subscribes to.
+    """Deliver the events of a period that the webhook subscribes to, again or for the first time.
 
-    ``until`` is exclusive. Return how many will be sent; those that are being sent right now are not counted.
-    Raises WebhookDisabled, InvalidField for more than 10,000 events.
+    ``until`` is exclusive. Return how many will be sent; those that are being sent now are not counted.
+    Raises WebhookDisabled, InvalidField if there are more than 10,000 events.
     """
-    webhook = _lock_enabled(webhook)
-    types = [event_type for event_type in BROADCAST if webhook.wants(event_type)]
+    webhook = _lock_enabled_webhook(webhook)
+    types = [event_type for event_type in BROADCAST if webhook.subscribes_to(event_type)]
     events = Event.objects.filter(
         tenant_id=webhook.tenant_id, type__in=types, timestamp__gte=since, timestamp__lt=until
     ).order_by("sequence")
-    if events[: MAX_REPLAYED + 1].count() > MAX_REPLAYED:
+    if events[: MAX_REPLAYED_EVENTS + 1].count() > MAX_REPLAYED_EVENTS:
         raise InvalidField("since", _("More than 10,000 events happened in this time; ask for a shorter one."))
-    replayed = _send_again(webhook.deliveries.filter(event__in=events))
+    rescheduled = _reschedule(webhook.deliveries.filter(event__in=events))
     missing = events.exclude(deliveries__webhook=webhook)
     deliveries = [
         Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=body_of(event)) for event in missing
     ]
-    Delivery.objects.bulk_create(deliveries, batch_size=BATCH, ignore_conflicts=True)
-    count = replayed + len(deliveries)
+    # The fan-out may write the delivery of a new event at the same time. One of the two is enough.
+    Delivery.objects.bulk_create(deliveries, batch_size=INSERT_BATCH_SIZE, ignore_conflicts=True)
+    count = rescheduled + len(deliveries)
     data = {"id": webhook.id, "since": as_json(since), "until": as_json(until), "deliveries": count}
     emit(WebhookEvent.REPLAYED, tenant_id=webhook.tenant_id, actor=by, data=data)
     enqueue_on_commit(DELIVER_TASK)
     return count
 
 
-def _lock_enabled(webhook: Webhook) -> Webhook:
+def _lock_enabled_webhook(webhook: Webhook) -> Webhook:
+    # The lock keeps the webhook enabled until the commit: what is promised here will be sent.
     webhook = lock_webhook(webhook)
     if webhook.status == WebhookStatus.DISABLED:
         raise WebhookDisabled
     return webhook
 
 
-def _send_again(deliveries: DeliveryQuerySet) -> int:
-    """Put deliveries at the start of the schedule, but for those that a worker holds; return how many."""
+def _reschedule(deliveries: DeliveryQuerySet) -> int:
+    """Make deliveries due now, at the start of the schedule; return how many. Those under a lease are left out.
+
+    A worker is sending those. Taking the token away would discard the result of that attempt.
+    """
     return deliveries.not_leased().update(
         status=DeliveryStatus.PENDING, attempts_before=F("attempt"), next_attempt_at=Now(), token=None
     )

@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again."""
+"""Decides when a failed delivery is tried again."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -8,21 +8,26 @@ from random import uniform
 from django.utils import timezone
 
 MINUTE, HOUR = 60, 3600
-# Before each of the ten attempts, counted from the one before: 75 h 35 m in all.
+# Before each of the ten attempts, counted from the one before: 75 h 35 m in all. It is the example schedule of Standard
+# Webhooks: short delays for a restart of the receiver, then three days to repair it.
 DELAYS_SECONDS = (0, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
+# Deliveries that failed together, when their receiver was down, do not return together. Only added, never
+# subtracted: the schedule is promised as the least delay.
 MAX_JITTER = 0.2
+# A receiver may ask for more time, but not for so much that an event is as good as lost. The longest delay of the
+# schedule.
 MAX_RETRY_AFTER_SECONDS = 24 * HOUR
+# Of a Retry-After, more digits than the maximum has, and few enough for any float.
 MAX_DIGITS = 9
 
 
 def seconds_until_next(attempts_made: int, status: int | None, retry_after: str) -> float | None:
     """Return how long to wait after a failed attempt; None if it was the last.
 
-    A receiver that answers 429 or 503 may ask for more time (RFC 9110 §10.2.3), up to a day.
+    A receiver that responds with 429 or 503 may ask for more time (RFC 9110 §10.2.3), up to a day.
     """
     if attempts_made >= len(DELAYS_SECONDS):
         return None
-    # The jitter spreads what failed together; it is no secret.
     delay = DELAYS_SECONDS[attempts_made] * uniform(1, 1 + MAX_JITTER)  # noqa: S311 - jitter is no secret
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         delay = max(delay, min(_requested_seconds(retry_after), MAX_RETRY_AFTER_SECONDS))
@@ -30,7 +35,7 @@ def seconds_until_next(attempts_made: int, status: int | None, retry_after: str)
 
 
 def _requested_seconds(retry_after: str) -> float:
-    """Read a ``Retry-After``: seconds or a date; 0 for anything else."""
+    """Parse a ``Retry-After``, seconds or a date. Return 0 for anything else: a bad header is no reason to wait."""
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
         return float(text[:MAX_DIGITS])
@@ -42,4 +47,5 @@ def _requested_seconds(retry_after: str) -> float:
 
 
 def _in_utc(moment: datetime) -> datetime:
+    # The parser returns a date with the zone "-0000" without a zone. It means UTC (RFC 5322 §3.3).
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,7 @@
-"""Sends one leased delivery, and decides what its answer means. No database here: this runs in many threads."""
+"""Makes one attempt to send a leased delivery, and decides what happens next. It runs in many threads.
+
+It uses no database: a thread would need a connection of its own, held for as long as the receiver takes.
+"""
 
 from datetime import datetime
 from functools import lru_cache
@@ -6,8 +9,8 @@ from functools import lru_cache
 from django.utils import timezone
 
 from stoa_cp.crypto.encryption import decrypt
-from webhooks.delivery.client import Answer, Client
-from webhooks.delivery.queue import Lease, Outcome
+from webhooks.delivery.client import PostResult, WebhookClient
+from webhooks.delivery.queue import DeliveryLease, Outcome
 from webhooks.delivery.retries import seconds_until_next
 from webhooks.delivery.signing import decode_secret, sign
 from webhooks.models import DeliveryStatus
@@ -15,43 +18,48 @@ from webhooks.models import DeliveryStatus
 USER_AGENT = "STOA-Webhooks/1"
 
 
-def send(client: Client, lease: Lease) -> Outcome:
+def send(client: WebhookClient, lease: DeliveryLease) -> Outcome:
     """Make one attempt, signed with the current secret and, during a rotation, with the previous one too."""
-    at = timezone.now()
-    answer = client.post(lease.url, _headers(lease, at), lease.body.encode())
-    status, delay_seconds = _judge(lease, answer)
+    # This process's clock, not the database's: the receiver compares the timestamp with its own clock, to within
+    # minutes.
+    started_at = timezone.now()
+    result = client.post(lease.url, _headers(lease, started_at), lease.body.encode())
+    status, delay_seconds = _decide_next(lease, result)
     return Outcome(
         lease=lease,
         status=status,
         delay_seconds=delay_seconds,
-        started_at=at,
-        duration_ms=answer.duration_ms,
-        answer=answer.status,
-        error=answer.failure,
-        excerpt=answer.excerpt,
+        started_at=started_at,
+        duration_ms=result.duration_ms,
+        response_status=result.status,
+        error=result.failure,
+        excerpt=result.excerpt,
     )
 
 
-def _headers(lease: Lease, at: datetime) -> dict[str, str]:
-    keys = [_key_of(ciphertext) for ciphertext in lease.secrets]
+def _headers(lease: DeliveryLease, sent_at: datetime) -> dict[str, str]:
+    keys = [_signing_key(ciphertext) for ciphertext in lease.secrets]
     return {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
+        # The event's id: the same on every attempt and replay, so that receivers can recognise duplicates.
         "webhook-id": lease.event_id,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": sign(keys, lease.event_id, at, lease.body),
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": sign(keys, lease.event_id, sent_at, lease.body),
     }
 
 
+# Decrypting takes a sixth of the time of a whole delivery, and a burst uses the same few secrets.
 @lru_cache(maxsize=1024)
-def _key_of(ciphertext: bytes) -> bytes:
-    """Open a secret once for a burst of deliveries: opening it costs a sixth of sending."""
+def _signing_key(ciphertext: bytes) -> bytes:
     return decode_secret(decrypt(ciphertext))
 
 
-def _judge(lease: Lease, answer: Answer) -> tuple[DeliveryStatus, float | None]:
-    if not answer.failure:
+def _decide_next(lease: DeliveryLease, result: PostResult) -> tuple[DeliveryStatus, float | None]:
+    """Return the delivery's status after the attempt, and the seconds until the next attempt."""
+    if not result.failure:
         return DeliveryStatus.DELIVERED, None
+    # A redelivery begins the schedule anew, while the attempts keep their numbers.
     attempts_made = lease.attempt - lease.attempts_before
-    delay_seconds = seconds_until_next(attempts_made, answer.status, answer.retry_after)
+    delay_seconds = seconds_until_next(attempts_made, result.status, result.retry_after)
     return DeliveryStatus.FAILED if delay_seconds is None else DeliveryStatus.PENDING, delay_seconds
