@@ -1,4 +1,4 @@
-"""Webhooks in the console: what was sent, what came back, and how to send it again."""
+"""The console's pages of webhooks and deliveries: every attempt, and the actions on them."""
 
 import json
 
@@ -8,13 +8,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
-from unfold.paginator import InfinitePaginator
 
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, ReasonForm, service_action
-from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, row_header
+from stoa_cp.console.pages import DeletedFilter, LargeTableAdmin, ReadOnlyAdmin, column, row_header
 from stoa_cp.domain.actors import Actor
 from webhooks import services
-from webhooks.delivery import replay as delivery_replay
+from webhooks.delivery.replay import redeliver
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook, WebhookStatus
 
 STATUS_COLOURS = {WebhookStatus.ENABLED: "success", WebhookStatus.DISABLED: "danger"}
@@ -113,14 +112,12 @@ class AttemptInline(TabularInline):  # type: ignore[misc]  # the package publish
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin):
+class DeliveryAdmin(LargeTableAdmin):
     list_display = ("name_column", "webhook", "tenant", "shown_status", "attempt", "next_attempt_at", "created_at")
     list_filter = ("status",)
     list_select_related = ("webhook", "event", "tenant")
     search_fields = ("id__exact", "event__id__exact", "webhook__id__exact", "tenant__id__exact")
     search_help_text = _("The id of a delivery, an event, a webhook or a tenant, in full.")
-    paginator = InfinitePaginator
-    show_full_result_count = False  # there may be millions
     actions_row = actions_detail = ("send_again",)
     inlines = (AttemptInline,)
     fieldsets = (
@@ -151,5 +148,5 @@ class DeliveryAdmin(ReadOnlyAdmin):
         )
     )
     def send_again(self, delivery: Delivery, _form: DialogForm, by: Actor) -> ActionResult:
-        delivery_replay.redeliver(delivery, by=by)
+        redeliver(delivery, by=by)
         return ActionResult(_("%(id)s is on its way.") % {"id": delivery.id})

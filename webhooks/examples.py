@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document."""
+"""The examples of webhooks and deliveries in the OpenAPI document."""
 
 from subscriptions.event_types import SubscriptionEvent
 from webhooks.event_types import TYPES
@@ -48,7 +48,7 @@ NEW_WEBHOOK = {"url": WEBHOOK["url"], "events": WEBHOOK["events"], "secret": SEC
 SIGNED_WEBHOOK = WEBHOOK | {"secret": SECRET}
 WEBHOOK_CHANGES = {"status": "enabled"}
 ROTATION = {"overlap_seconds": 3600}
-SPAN = {"since": "2025-01-09T06:00:00Z", "until": "2025-01-09T12:00:00Z"}
+PERIOD = {"since": "2025-01-09T06:00:00Z", "until": "2025-01-09T12:00:00Z"}
 REPLAYED = {"deliveries": 42}
 
 _APPROVED = TYPES[SubscriptionEvent.APPROVED]

@@ -1,4 +1,4 @@
-"""How webhooks and their deliveries read and are written in JSON."""
+"""The JSON of webhooks and deliveries, in requests and responses."""
 
 from typing import Any
 
@@ -116,7 +116,7 @@ class SecretRotationSerializer(StrictSerializer):
     overlap_seconds = WholeNumberField(min_value=0, max_value=MAX_OVERLAP_SECONDS, default=DEFAULT_OVERLAP_SECONDS)
 
 
-@examples(request=sample.SPAN)
+@examples(request=sample.PERIOD)
 class ReplaySerializer(StrictSerializer):
     """The span of time whose events are to be sent again."""
 

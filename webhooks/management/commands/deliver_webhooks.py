@@ -14,11 +14,12 @@ from webhooks.delivery.worker import POLL_SECONDS, DeliveryWorker
 
 logger = logging.getLogger(__name__)
 
+# A database that restarts is back within seconds, and a failed connection costs it little.
 RECONNECT_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    """Runs the engine until SIGTERM or SIGINT, and then finishes what is on the wire."""
+    """Delivers until SIGTERM or SIGINT, then waits for the attempts in flight and settles them."""
 
     help = "Fan events out and deliver them to webhooks; any number of these processes share the work."
 
@@ -32,20 +33,22 @@ class Command(BaseCommand):
         stopping = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _signal, _frame: stopping.set())
-        with DeliveryWorker(threads) as engine:
+        with DeliveryWorker(threads) as worker:
             if once:
-                engine.drain(should_stop=stopping.is_set)
+                worker.drain(should_stop=stopping.is_set)
             else:
-                run(engine, stopping)
+                run(worker, stopping)
 
 
-def run(engine: DeliveryWorker, stopping: Event) -> None:
-    """Drain again and again; a database that is away is waited for."""
+def run(worker: DeliveryWorker, stopping: Event) -> None:
+    """Deliver what is due, again and again. While the database is unavailable, try again every second."""
     while not stopping.is_set():
         try:
-            engine.drain(should_stop=stopping.is_set)
+            worker.drain(should_stop=stopping.is_set)
         except (OperationalError, InterfaceError):
+            # The next drain settles the attempts in flight. Those of the settlement that failed are made again when
+            # their leases end.
             logger.warning("database unavailable", exc_info=True)
-            connection.close()
+            connection.close()  # outside of a request, Django would keep the broken connection
             stopping.wait(RECONNECT_SECONDS)
         stopping.wait(POLL_SECONDS)
