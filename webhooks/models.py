@@ -158,7 +158,7 @@ class Delivery(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["webhook", "-created_at", "-id"], name="delivery_newest_first"),
-            # For the claim. Partial: they have only the few rows that are pending or in flight, whatever the history.
+            # For the claim. Partial: they have only rows that are pending or in flight, however many were delivered.
             models.Index(fields=["webhook", "next_attempt_at"], name="delivery_due", condition=Q(status="pending")),
             models.Index(fields=["webhook"], name="delivery_in_flight", condition=Q(token__isnull=False)),
         ]

@@ -13,7 +13,7 @@ from tests.apikeys.processes import database_url
 from tests.benchmarks.databases import execute
 from tests.benchmarks.receiver import Receiver
 from tests.webhooks.factories import WebhookFactory, an_old_event
-from webhooks.delivery.payloads import body_of
+from webhooks.delivery.payloads import build_body
 from webhooks.models import Delivery
 
 WEBHOOKS = 64  # at most four deliveries of a webhook are in flight: enough of them for 128 threads
@@ -37,7 +37,7 @@ class Backlog:
         """Return how many deliveries wait."""
         execute("TRUNCATE webhooks_delivery, webhooks_attempt")
         deliveries = [
-            Delivery(tenant=self._tenant, webhook=webhook, event=event, body=body_of(event))
+            Delivery(tenant=self._tenant, webhook=webhook, event=event, body=build_body(event))
             for event in self._events
             for webhook in self._webhooks
         ]

@@ -12,7 +12,7 @@ from stoa_cp.eventlog.emit import emit
 from stoa_cp.eventlog.models import Event, OutboxEntry
 from tenants.models import Tenant
 from tests.factories import TenantFactory
-from webhooks.delivery.payloads import body_of
+from webhooks.delivery.payloads import build_body
 from webhooks.models import Delivery, Webhook
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -39,7 +39,7 @@ class DeliveryFactory(DjangoModelFactory[Delivery]):
     webhook = factory.SubFactory(WebhookFactory)
     tenant = factory.SelfAttribute("webhook.tenant")
     event = factory.LazyAttribute(lambda delivery: an_old_event(delivery.tenant))
-    body = factory.LazyAttribute(lambda delivery: body_of(delivery.event))
+    body = factory.LazyAttribute(lambda delivery: build_body(delivery.event))
 
 
 def an_event(tenant: Tenant, event_type: str = "tenant.updated", **data: Any) -> Event:

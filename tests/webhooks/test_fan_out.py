@@ -16,7 +16,7 @@ from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver
 from tests.webhooks.sessions import holding
 from webhooks.delivery.fan_out import fan_out_events
-from webhooks.delivery.payloads import MAX_BODY_BYTES, body_of
+from webhooks.delivery.payloads import MAX_BODY_BYTES, build_body
 from webhooks.event_types import AUDITED_ONLY, TYPES
 from webhooks.models import Delivery, Webhook, WebhookStatus
 
@@ -87,7 +87,7 @@ def test_what_is_audited_only_is_told_to_nobody(webhook: Webhook, acme: Tenant) 
 
 def test_the_body_is_the_event_in_the_promised_order(acme: Tenant) -> None:
     event = an_event(acme, "subscription.approved", id="sub-1", name="café ✓", version=7)
-    body = body_of(event)
+    body = build_body(event)
     assert body == (
         f'{{"id":"{event.id}","type":"subscription.approved",'
         f'"timestamp":"{event.timestamp:%Y-%m-%dT%H:%M:%SZ}","tenant_id":"{acme.id}","api_version":"v1",'
@@ -96,13 +96,13 @@ def test_the_body_is_the_event_in_the_promised_order(acme: Tenant) -> None:
 
 
 def test_every_example_has_the_shape_of_a_body(acme: Tenant) -> None:
-    body = json.loads(body_of(an_event(acme)))
+    body = json.loads(build_body(an_event(acme)))
     assert all(list(event_type.example()) == list(body) for event_type in TYPES.values())
 
 
 def test_a_body_over_20_kb_says_where_to_ask(acme: Tenant) -> None:
     event = an_event(acme, "api.updated", id="api-1", description="é" * 15_000, version=3)
-    body = body_of(event)
+    body = build_body(event)
     assert len(body.encode()) <= MAX_BODY_BYTES
     assert json.loads(body)["data"] == {"id": "api-1", "version": 3, "truncated": True}
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from stoa_cp.eventlog.models import Event, OutboxEntry
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 from webhooks.delivery.callbacks import subscription_id_of, sync_callbacks
-from webhooks.delivery.payloads import body_of
+from webhooks.delivery.payloads import build_body
 from webhooks.event_types import BROADCAST
 from webhooks.models import Delivery, Webhook
 
@@ -51,7 +51,7 @@ def _build_deliveries(events: Sequence[Event]) -> Iterator[Delivery]:
     webhooks = _webhooks_by_tenant(events)
     for event in events:
         receivers = [webhook for webhook in webhooks[event.tenant_id] if _receives(webhook, event)]
-        body = body_of(event) if receivers else ""
+        body = build_body(event) if receivers else ""
         for webhook in receivers:
             yield Delivery(tenant_id=event.tenant_id, webhook=webhook, event=event, body=body)
 

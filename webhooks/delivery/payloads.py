@@ -17,7 +17,7 @@ MAX_BODY_BYTES = 20_000
 IDENTIFYING_FIELDS = ("id", "subscription_id", "version")
 
 
-def body_of(event: Event) -> str:
+def build_body(event: Event) -> str:
     """Return the JSON that every webhook receives for ``event``, at most 20 KB.
 
     Larger ``data`` is reduced to the fields that identify the resource, and marked ``"truncated": true``.

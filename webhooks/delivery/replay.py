@@ -18,12 +18,13 @@ from stoa_cp.eventlog.emit import emit
 from stoa_cp.eventlog.models import Event
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 from webhooks.delivery.fan_out import DELIVER_TASK
-from webhooks.delivery.payloads import body_of
+from webhooks.delivery.payloads import build_body
 from webhooks.event_types import BROADCAST, WebhookEvent
 from webhooks.models import Delivery, DeliveryQuerySet, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import WebhookDisabled, lock_webhook
 
-# Bounds the transaction, which holds the webhook's lock and the tenant's event chain while it writes the deliveries.
+# Bounds the transaction. It holds the webhook's lock, so that workers cannot record the health of the webhook
+# meanwhile.
 MAX_REPLAYED_EVENTS = 10_000
 # Rows per INSERT: with bodies of at most 20 KB, a statement has at most 10 MB.
 INSERT_BATCH_SIZE = 500
@@ -68,7 +69,7 @@ def replay(webhook: Webhook, since: datetime, until: datetime, *, by: Actor) -> 
     rescheduled = _reschedule(webhook.deliveries.filter(event__in=events))
     missing = events.exclude(deliveries__webhook=webhook)
     deliveries = [
-        Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=body_of(event)) for event in missing
+        Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=build_body(event)) for event in missing
     ]
     # The fan-out may write the delivery of a new event at the same time. One of the two is enough.
     Delivery.objects.bulk_create(deliveries, batch_size=INSERT_BATCH_SIZE, ignore_conflicts=True)

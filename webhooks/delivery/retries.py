@@ -14,8 +14,8 @@ DELAYS_SECONDS = (0, 5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 
 # Deliveries that failed together, when their receiver was down, do not return together. Only added, never
 # subtracted: the schedule is promised as the least delay.
 MAX_JITTER = 0.2
-# A receiver may ask for more time, but not for so much that an event is as good as lost. The longest delay of the
-# schedule.
+# A receiver may request more time. The bound is the longest delay of the schedule, so that no header can postpone a
+# delivery for ever.
 MAX_RETRY_AFTER_SECONDS = 24 * HOUR
 # Of a Retry-After, more digits than the maximum has, and few enough for any float.
 MAX_DIGITS = 9

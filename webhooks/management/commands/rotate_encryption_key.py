@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from tqdm import tqdm
 
-from webhooks.reencryption import reencrypt_secrets
+from webhooks.services import reencrypt_secrets
 
 
 class Command(BaseCommand):
-    """Re-encrypts what ``STOA_ENCRYPTION_KEYS`` protects under the first key of that list."""
+    """Re-encrypts every stored secret with the first key of ``STOA_ENCRYPTION_KEYS``."""
 
     help = (
         "Bring every stored secret under the newest encryption key: put the new key first in STOA_ENCRYPTION_KEYS, "

@@ -1,4 +1,4 @@
-"""The life of a webhook: registered, changed, tried out, disabled, deleted. Every write goes through here."""
+"""The life of a webhook: registered, changed, tested, disabled, deleted. Every write of its owner goes through here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -20,18 +21,21 @@ from stoa_cp.jobs.enqueue import enqueue_on_commit
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 from webhooks.delivery.fan_out import DELIVER_TASK
-from webhooks.delivery.payloads import body_of
+from webhooks.delivery.payloads import build_body
 from webhooks.delivery.signing import format_secret, is_weak, mask_secret, parse_secret
 from webhooks.event_types import WebhookEvent
 from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 
+# Each of them may receive every event of the tenant, so this bounds the deliveries that one event becomes.
 MAX_WEBHOOKS_PER_TENANT = 20
+# A day, so that a team can deploy the new secret during working hours.
 DEFAULT_OVERLAP_SECONDS = 86_400
+# The previous secret may be known to others: that may be why it is rotated. So it does not stay valid without an end.
 MAX_OVERLAP_SECONDS = 30 * 86_400
 
 
 class TooManyWebhooks(DomainError):
-    """The tenant has as many webhooks as it may have."""
+    """The tenant has the maximum number of webhooks."""
 
     detail_code = "limit_reached"
     message = _("A tenant has at most 20 webhooks; delete one first.")
@@ -45,7 +49,7 @@ class WebhookDisabled(WrongState):
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """What a tenant says about a webhook to be. Without a secret it is given one."""
+    """The fields of a new webhook. Without a ``secret``, one is generated."""
 
     url: str
     events: Sequence[str]
@@ -55,7 +59,7 @@ class NewWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What is asked of a rotation: a secret of the client's choice, and how long the present one signs as well."""
+    """The parameters of a rotation. Without a ``secret``, one is generated; the present one signs for the overlap."""
 
     secret: str | None = None
     overlap_seconds: int = DEFAULT_OVERLAP_SECONDS
@@ -65,14 +69,15 @@ class Rotation:
 def register_webhook(tenant: Tenant, new: NewWebhook, *, by: Actor) -> Issued[Webhook]:
     """Deliver events to a URL from now on; the secret that signs them is shown as ``secret``.
 
-    The URL has been checked by ``targets.check_url``, which takes too long for a transaction.
+    The caller has checked the URL, because ``targets.check_url`` may take 2 s: too long for a transaction.
     Raises TooManyWebhooks.
     """
+    # Of several registrations at once, each would count the same webhooks, and together they would exceed the limit.
     tenant = lock_tenant(tenant.id)
     if Webhook.objects.registered().filter(tenant=tenant).count() >= MAX_WEBHOOKS_PER_TENANT:
         raise TooManyWebhooks
     webhook = Webhook(tenant=tenant, url=new.url, events=list(new.events), description=new.description)
-    secret = _give_secret(webhook, new.secret)
+    secret = _set_secret(webhook, new.secret)
     webhook.save(force_insert=True)
     emit(WebhookEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(webhook))
     return Issued(webhook, {"secret": secret})
@@ -80,17 +85,18 @@ def register_webhook(tenant: Tenant, new: NewWebhook, *, by: Actor) -> Issued[We
 
 @transaction.atomic
 def update_webhook(webhook: Webhook, fields: Mapping[str, Any], *, by: Actor) -> Webhook:
-    """Change the given fields. What changes nothing writes nothing. Enabling resumes what is pending."""
+    """Change the given fields. If nothing changes, nothing is written. Enabling resumes the pending deliveries."""
     webhook = lock_webhook(webhook)
     changes = apply_changes(webhook, fields)
     if not changes:
         return webhook
-    is_end = "status" in changes and webhook.status == WebhookStatus.DISABLED
+    is_disabled_now = "status" in changes and webhook.status == WebhookStatus.DISABLED
     if "status" in changes:
-        webhook.disabled_reason = _("Disabled by %s.") % by.id if is_end else ""
+        webhook.disabled_reason = _("Disabled by %s.") % by.id if is_disabled_now else ""
+        # Enabled again, it starts afresh. Otherwise its first failure would disable it once more.
         webhook.failing_since, webhook.failure_count = None, 0
     webhook.save()
-    event = WebhookEvent.DISABLED if is_end else WebhookEvent.UPDATED
+    event = WebhookEvent.DISABLED if is_disabled_now else WebhookEvent.UPDATED
     emit(event, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook), changes=changes)
     enqueue_on_commit(DELIVER_TASK)
     return webhook
@@ -98,7 +104,7 @@ def update_webhook(webhook: Webhook, fields: Mapping[str, Any], *, by: Actor) ->
 
 @transaction.atomic
 def disable_webhook(webhook: Webhook, reason: str, *, by: Actor) -> Webhook:
-    """Send nothing more until somebody enables it; deliveries stay pending. Disabling twice is once."""
+    """Send nothing more until the webhook is enabled; its deliveries stay pending. Disabling twice has no effect."""
     webhook = lock_webhook(webhook)
     if webhook.status == WebhookStatus.ENABLED:
         webhook.status, webhook.disabled_reason = WebhookStatus.DISABLED, reason
@@ -112,39 +118,43 @@ def disable_webhook(webhook: Webhook, reason: str, *, by: Actor) -> Webhook:
 def rotate_secret(webhook: Webhook, rotation: Rotation, *, by: Actor) -> Issued[Webhook]:
     """Sign with a new secret, shown as ``secret``, and for a while with the present one too.
 
-    Rotating again during an overlap retires the older secret: a signature header holds two at most.
+    Rotating again during an overlap drops the oldest secret: a signature header has two signatures at most.
     """
     webhook = lock_webhook(webhook)
     if rotation.overlap_seconds:
         webhook.previous_secret = webhook.secret
-        webhook.previous_secret_valid_until = timezone.now() + timedelta(seconds=rotation.overlap_seconds)
+        # The database's clock: the claim compares with it, and decides whether the previous secret still signs.
+        webhook.previous_secret_valid_until = Now() + timedelta(seconds=rotation.overlap_seconds)
     else:
         webhook.previous_secret = webhook.previous_secret_valid_until = None
-    secret = _give_secret(webhook, rotation.secret)
+    secret = _set_secret(webhook, rotation.secret)
     webhook.save()
+    webhook.refresh_from_db(fields=["previous_secret_valid_until"])
     emit(WebhookEvent.SECRET_ROTATED, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
     return Issued(webhook, {"secret": secret})
 
 
 @transaction.atomic
 def delete_webhook(webhook: Webhook, *, by: Actor) -> None:
-    """Delete a webhook; what is pending will not be sent."""
+    """Delete a webhook. Its pending deliveries fail without another attempt."""
     webhook = lock_webhook(webhook)
     webhook.deleted_at = timezone.now()
     webhook.save()
-    waiting = webhook.deliveries.pending().not_leased()
-    waiting.update(status=DeliveryStatus.FAILED, next_attempt_at=None, token=None)
+    # A delivery under a lease is being sent. Its worker settles it, and if it fails, no worker claims it again.
+    webhook.deliveries.pending().not_leased().update(status=DeliveryStatus.FAILED, next_attempt_at=None, token=None)
     emit(WebhookEvent.DELETED, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
 
 
 @transaction.atomic
 def send_test(webhook: Webhook, *, by: Actor) -> Delivery:
-    """Deliver a ``webhook.test`` event to this webhook, whatever it subscribed to. Raises WebhookDisabled."""
+    """Deliver a ``webhook.test`` event to this webhook, even if it does not subscribe to it. Raises WebhookDisabled."""
     webhook = lock_webhook(webhook)
     if webhook.status == WebhookStatus.DISABLED:
         raise WebhookDisabled
+    # The delivery is written here. The fan-out leaves tests out, or every webhook that subscribes to "*" would get
+    # them.
     event = emit(WebhookEvent.TEST, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
-    delivery = Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=body_of(event))
+    delivery = Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=build_body(event))
     delivery.save(force_insert=True)
     enqueue_on_commit(DELIVER_TASK)
     return delivery
@@ -152,7 +162,7 @@ def send_test(webhook: Webhook, *, by: Actor) -> Delivery:
 
 def lock_webhook(webhook: Webhook) -> Webhook:
     """Lock a live webhook until the end of the transaction. Raises NotFound."""
-    # NO KEY: new deliveries refer to the row meanwhile.
+    # NO KEY UPDATE: a new delivery takes a share lock on its webhook's key, and need not wait for this one.
     locked = Webhook.objects.live().select_for_update(no_key=True).filter(pk=webhook.pk).first()
     if locked is None:
         raise NotFound
@@ -160,7 +170,7 @@ def lock_webhook(webhook: Webhook) -> Webhook:
 
 
 def snapshot(webhook: Webhook) -> dict[str, Any]:
-    """Return the webhook as events show it."""
+    """Return the webhook as events show it: JSON types, no secret."""
     return {
         "id": webhook.id,
         "subscription_id": webhook.subscription_id,
@@ -174,8 +184,9 @@ def snapshot(webhook: Webhook) -> dict[str, Any]:
     }
 
 
-def _give_secret(webhook: Webhook, secret: str | None) -> str:
+def _set_secret(webhook: Webhook, secret: str | None) -> str:
+    """Set the given secret, or a new one, and return its text. Encrypted, not hashed: signing needs the key itself."""
     key = parse_secret(secret or new_signing_secret())
-    spelled = format_secret(key)
-    webhook.secret, webhook.secret_hint, webhook.secret_is_weak = encrypt(spelled), mask_secret(key), is_weak(key)
-    return spelled
+    text = format_secret(key)
+    webhook.secret, webhook.secret_hint, webhook.secret_is_weak = encrypt(text), mask_secret(key), is_weak(key)
+    return text
