@@ -5,7 +5,14 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from stoa_cp.openapi.schema import examples
-from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.rest.serializers import (
+    FlagField,
+    MomentField,
+    StrictSerializer,
+    StringField,
+    TargetUrlField,
+    WholeNumberField,
+)
 from subscriptions import examples as sample
 from subscriptions.models import Approval, SubscriptionStatus
 
@@ -53,7 +60,7 @@ class SubscriptionSerializer(StrictSerializer):
         allow_null=True,
         help_text="The newest live key's masked start; the whole secret in the one answer that issues it.",
     )
-    callback_url = StringField(max_length=2048, trim_whitespace=False, required=False, allow_null=True)
+    callback_url = TargetUrlField(required=False, allow_null=True)
     rate_limit = WholeNumberField(min_value=1, max_value=MAX_RATE_LIMIT, required=False, allow_null=True)
     quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)
     expires_at = MomentField(required=False, allow_null=True)
@@ -77,7 +84,7 @@ class NewSubscriptionSerializer(StrictSerializer):
     api_id = StringField(max_length=64)
     plan = StringField(max_length=63)
     application = StringField(max_length=100)
-    callback_url = StringField(max_length=2048, trim_whitespace=False, required=False, allow_null=True)
+    callback_url = TargetUrlField(required=False, allow_null=True)
 
 
 @examples(request=sample.TERMS)

@@ -10,9 +10,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from apikeys.queries import newest_live_start
 from apikeys.services import grant_access, subscribe
-from stoa_cp.domain.errors import InvalidField
 from stoa_cp.identity.permissions import require
-from stoa_cp.net.targets import TargetRefused, check_url
 from stoa_cp.rest.conditional import composite_version
 from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
 from subscriptions import plans, services
@@ -111,7 +109,6 @@ class SubscriptionViewSet(TenantScopedViewSet):
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = NewSubscription(**self.parse(NewSubscriptionSerializer))
-        check_callback_url(new.callback_url)
         # subscribe is the highest app's service: a plan with automatic approval issues the first key.
         return self.write(partial(subscribe, self.tenant, new), status=HTTPStatus.CREATED)
 
@@ -120,7 +117,6 @@ class SubscriptionViewSet(TenantScopedViewSet):
         fields = self.parse(SubscriptionSerializer, instance=subscription)
         if APPROVERS_FIELDS & fields.keys():
             require(self.actor, "subscriptions:decide")
-        check_callback_url(fields.get("callback_url"))
         return self.write(partial(services.update_subscription, subscription, fields), instance=subscription)
 
     def destroy(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
@@ -162,12 +158,3 @@ class SubscriptionViewSet(TenantScopedViewSet):
     def reload(self, resource: Model) -> Subscription:
         """Return the subscription as a read shows it, its newest key included."""
         return self.get_queryset().get(pk=resource.pk)
-
-
-def check_callback_url(callback_url: str | None) -> None:
-    """Raise InvalidField for a callback that we would never send to. Asks the resolver: before the transaction."""
-    try:
-        if callback_url:
-            check_url(callback_url)
-    except TargetRefused as refusal:
-        raise InvalidField("callback_url", refusal.reason) from refusal

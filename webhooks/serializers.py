@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from stoa_cp.net.targets import TargetRefused, check_url
 from stoa_cp.net.urls import MAX_URL_LENGTH
 from stoa_cp.openapi.schema import examples
-from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, TargetUrlField, WholeNumberField
 from webhooks import examples as sample
 from webhooks.delivery.signing import BASE64, PREFIX, SecretRefused, parse_secret
 from webhooks.event_types import patterns
@@ -17,26 +17,14 @@ from webhooks.models import DeliveryStatus, Failure, WebhookStatus
 from webhooks.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 
 PATTERNS = frozenset(patterns())
-MAX_SECRET_LENGTH = 200  # characters; 64 bytes in base64 have 88
+# In characters. The longest secret has 94: "whsec_" and 64 bytes in base64. More is let through to parse_secret,
+# which refuses it with a reason that helps more than the length does.
+MAX_SECRET_LENGTH = 200
 
 
 @extend_schema_field({"type": "string", "format": "uri", "maxLength": MAX_URL_LENGTH})
-class TargetUrlField(StringField):
-    """A URL that we would send to. Validating a new one asks the resolver, for 2 s at most."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs | {"max_length": MAX_URL_LENGTH, "trim_whitespace": False})
-
-    def to_internal_value(self, data: Any) -> str:
-        url = super().to_internal_value(data)
-        webhook = getattr(self.parent, "instance", None)
-        if webhook is not None and webhook.url == url:
-            return url  # checked when it was registered, and again at each send
-        try:
-            check_url(url)
-        except TargetRefused as refusal:
-            raise serializers.ValidationError(str(refusal.reason), code="invalid") from refusal
-        return url
+class WebhookUrlField(TargetUrlField):
+    """The URL of a webhook; only its documentation differs from that of other URLs."""
 
 
 @extend_schema_field({"type": "string", "pattern": f"^({PREFIX})?{BASE64.pattern}$", "maxLength": MAX_SECRET_LENGTH})
@@ -57,7 +45,7 @@ class SecretField(StringField):
 
 @extend_schema_field({"type": "string", "enum": list(patterns())})
 class PatternField(StringField):
-    """An event's name, a family such as ``subscription.*``, or ``*``."""
+    """An event's name, a family such as ``subscription.*``, or ``*``. The refusal lists them all."""
 
     default_error_messages = {"unknown": _("Unknown event; known are: {known}.")}
 
@@ -74,7 +62,7 @@ class WebhookSerializer(StrictSerializer):
 
     id = StringField(read_only=True)
     tenant_id = StringField(read_only=True)
-    url = TargetUrlField()
+    url = WebhookUrlField(max_length=None)  # check_url refuses a longer one, with a sentence of its own
     events = serializers.ListField(child=PatternField(), min_length=1, max_length=len(PATTERNS))
     description = StringField(max_length=500, allow_blank=True, required=False)
     status = serializers.ChoiceField(choices=WebhookStatus.choices, required=False)
@@ -122,6 +110,14 @@ class ReplaySerializer(StrictSerializer):
 
     since = MomentField()
     until = MomentField(required=False, help_text=_("Exclusive; now if absent."))
+
+    def validate(self, period: dict[str, Any]) -> dict[str, Any]:
+        # This process's clock, which stamps the events as well.
+        period.setdefault("until", timezone.now())
+        if period["since"] >= period["until"]:
+            refusal = _("This must be before the end of the span.")
+            raise serializers.ValidationError({"since": serializers.ErrorDetail(str(refusal), "invalid")})
+        return period
 
 
 class AttemptSerializer(StrictSerializer):

@@ -11,6 +11,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from stoa_cp.net.targets import TargetRefused, check_url
+from stoa_cp.net.urls import MAX_URL_LENGTH
+
 
 class StringField(serializers.CharField):
     """A JSON string; 12 is not "12"."""
@@ -19,6 +22,26 @@ class StringField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class TargetUrlField(StringField):
+    """A URL that we will send requests to. A new one is resolved, which takes up to 2 s.
+
+    Body parsing is the place for that: no transaction is open yet. Each send checks the URL again.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": MAX_URL_LENGTH, "trim_whitespace": False} | kwargs)
+
+    def run_validators(self, value: Any) -> None:
+        super().run_validators(value)
+        stored = getattr(getattr(self.parent, "instance", None), self.source or "", None)
+        if value == stored:
+            return  # it was checked when it was new; clients may send back what they read
+        try:
+            check_url(value)
+        except TargetRefused as refusal:
+            raise serializers.ValidationError(str(refusal.reason), code="invalid") from refusal
 
 
 class WholeNumberField(serializers.IntegerField):
