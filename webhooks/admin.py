@@ -116,6 +116,7 @@ class DeliveryAdmin(LargeTableAdmin):
     list_display = ("name_column", "webhook", "tenant", "shown_status", "attempt", "next_attempt_at", "created_at")
     list_filter = ("status",)
     list_select_related = ("webhook", "event", "tenant")
+    # Whole ids only: there may be millions of deliveries, and a search for a part of an id would read them all.
     search_fields = ("id__exact", "event__id__exact", "webhook__id__exact", "tenant__id__exact")
     search_help_text = _("The id of a delivery, an event, a webhook or a tenant, in full.")
     actions_row = actions_detail = ("send_again",)
@@ -139,6 +140,7 @@ class DeliveryAdmin(LargeTableAdmin):
         body = json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False)
         return format_html('<pre class="font-mono text-xs whitespace-pre-wrap">{}</pre>', body)
 
+    # Offered in every state. If a worker is sending the delivery now, the service refuses, and the page shows why.
     @service_action(
         Dialog(
             label=_("Send again"),

@@ -22,7 +22,7 @@ EVERYTHING = "*"
 
 
 class WebhookEvent(StrEnum):
-    """What happens to a webhook itself."""
+    """The events of a webhook itself."""
 
     CREATED = "webhook.created"
     UPDATED = "webhook.updated"
@@ -36,7 +36,7 @@ class WebhookEvent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One kind of event: its name, when it happens, and the ``data`` of an example."""
+    """A published event: its name, when it happens, and an example of its ``data``."""
 
     name: StrEnum
     description: str | Promise
@@ -47,7 +47,7 @@ class EventType:
         return str(self.name).partition(".")[0]
 
     def example(self) -> dict[str, Any]:
-        """Return a whole body, in the order in which the members are sent."""
+        """Return a whole body, with its members in the order in which they are sent."""
         return {
             "id": "evt-4k2m9x7c1v5b8n3q",
             "type": self.name,
@@ -217,26 +217,25 @@ TYPES: Mapping[StrEnum, EventType] = {
         ),
     )
 }
-# ``webhook.test`` is addressed to one webhook, whatever that subscribed to: see ``services.send_test``.
+# What the fan-out sends to every webhook that subscribes to it. A test is for one webhook: see ``services.send_test``.
 BROADCAST = frozenset(TYPES) - {WebhookEvent.TEST}
 ALL_EVENTS = frozenset(
     chain[StrEnum](
         TenantEvent, ApiEvent, GatewayEvent, PlanEvent, SubscriptionEvent, KeyEvent, QuotaEvent, WebhookEvent
     )
 )
-# In the log as an audit trail, and delivered to no receiver: what happens to webhooks themselves and to gateways, and
-# what operators do to counts.
+# Only for the audit trail, never delivered: what happens to webhooks and gateways, and what operators do to counts.
 AUDITED_ONLY = ALL_EVENTS - frozenset(TYPES)
 FAMILIES = tuple(dict.fromkeys(event_type.family for event_type in TYPES.values()))
 
 
 def patterns() -> Iterator[str]:
-    """Yield everything that a webhook may subscribe to: each name, each family, and ``*``."""
+    """Yield all that a webhook may subscribe to: each event's name, each family (``subscription.*``), and ``*``."""
     yield from TYPES
     yield from (f"{family}.*" for family in FAMILIES)
     yield EVERYTHING
 
 
 def patterns_matching(event_type: str) -> list[str]:
-    """Return the subscriptions that an event of this type answers to."""
+    """Return the patterns that match an event's type: its name, its family, and ``*``."""
     return [event_type, f"{event_type.partition('.')[0]}.*", EVERYTHING]

@@ -1,4 +1,4 @@
-"""The ``webhooks`` section of the OpenAPI document: what a receiver is sent, for each published event."""
+"""The ``webhooks`` section of the OpenAPI document: the request that a receiver gets, for each published event."""
 
 from collections.abc import Mapping
 from typing import Any
