@@ -1,4 +1,4 @@
-"""Receivers, and engines that are drained on the spot."""
+"""Receivers, and a worker that delivers on the spot."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def loopback_is_allowed(settings: Settings) -> None:
 
 
 @pytest.fixture(autouse=True)
-def the_world_has_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test ask a name server; a name that nobody knows is accepted at creation."""
     real = socket.getaddrinfo
 
@@ -69,7 +69,7 @@ def drain() -> Drain:
     """Return a function that fans out and delivers everything due; it returns how many attempts it settled."""
 
     def drain() -> int:
-        with DeliveryWorker(django_settings.STOA_WEBHOOK_THREADS) as engine:
-            return engine.drain()
+        with DeliveryWorker(django_settings.STOA_WEBHOOK_THREADS) as worker:
+            return worker.drain()
 
     return drain

@@ -83,7 +83,7 @@ def test_disable_and_enable(console: Client, webhook: Webhook, receiver: Receive
     assert pending.status == DeliveryStatus.DELIVERED
 
 
-def test_try_out(console: Client, webhook: Webhook, receiver: Receiver, drain: Drain) -> None:
+def test_send_a_test(console: Client, webhook: Webhook, receiver: Receiver, drain: Drain) -> None:
     answer(console, dialog_of(webhook, "send_test"))
     drain()
     assert Delivery.objects.get().event.type == "webhook.test"

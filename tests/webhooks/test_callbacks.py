@@ -1,4 +1,4 @@
-"""A subscription's ``callback_url``: told that subscription's own events, by the same engine."""
+"""A subscription's ``callback_url``: told that subscription's own events, by the same worker."""
 
 import json
 

@@ -58,8 +58,8 @@ def test_the_request_is_ours_and_nothing_is_added(client: WebhookClient, receive
 def test_a_redirect_is_a_failure_and_never_followed(
     client: WebhookClient, start_receiver: StartReceiver, receiver: Receiver, status: int
 ) -> None:
-    lure = start_receiver(Reply(status, {"Location": receiver.url}))
-    result = post(client, lure.url)
+    redirecting = start_receiver(Reply(status, {"Location": receiver.url}))
+    result = post(client, redirecting.url)
     assert (result.failure, result.status) == ("http_error", status)
     assert receiver.received == []
 
@@ -75,6 +75,7 @@ def test_any_other_status_is_a_failure(client: WebhookClient, start_receiver: St
     )
 
 
+@pytest.mark.deadline
 @pytest.mark.parametrize(
     ("start", "drop"),
     [
@@ -96,6 +97,7 @@ def test_a_dripping_receiver_is_cut_off_at_the_deadline(
     assert monotonic() - started_at <= SOON
 
 
+@pytest.mark.deadline
 def test_a_silent_tls_handshake_is_cut_off_at_the_deadline(
     client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_silent_tls_handshake_is_cut_off_at_the_deadline(
     assert monotonic() - started_at <= SOON
 
 
+@pytest.mark.deadline
 def test_a_receiver_that_does_not_read_is_cut_off_at_the_deadline(
     client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
@@ -119,14 +122,14 @@ def test_a_receiver_that_does_not_read_is_cut_off_at_the_deadline(
 def test_little_is_read_of_an_endless_body(client: WebhookClient, start_raw_receiver: StartRawReceiver) -> None:
     sent = 0
 
-    def pour(connection: socket.socket) -> None:
+    def send_without_end(connection: socket.socket) -> None:
         nonlocal sent
         read_request(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         while True:
             sent += connection.send(b"x" * 65536)
 
-    result = post(client, start_raw_receiver(pour).url)
+    result = post(client, start_raw_receiver(send_without_end).url)
     assert (result.failure, len(result.excerpt)) == ("", MAX_EXCERPT_BYTES)
     sleep(0.1)
     assert sent < 20_000_000  # what the kernel's buffers took before the connection was closed
@@ -178,11 +181,11 @@ def test_an_odd_answer_is_an_attempt_like_any_other(
 def test_a_receiver_that_answers_before_it_has_read_is_heard(
     client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
-    def interrupt(connection: socket.socket) -> None:
+    def answer_early(connection: socket.socket) -> None:
         connection.recv(10)
         connection.sendall(b"HTTP/1.1 413 Too much\r\n\r\n")
 
-    result = client.post(start_raw_receiver(interrupt).url, {}, b"x" * 5_000_000)
+    result = client.post(start_raw_receiver(answer_early).url, {}, b"x" * 5_000_000)
     assert result.failure in {"http_error", "connect_failed"}  # whether the response survives the reset is TCP's choice
 
 
@@ -211,6 +214,7 @@ def test_a_name_is_resolved_once_and_the_connection_goes_to_what_was_vetted(
     assert receiver.received[0].headers["host"] == f"x.example:{receiver.port}"
 
 
+@pytest.mark.deadline
 def test_a_slow_resolver_costs_two_seconds(client: WebhookClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stoa_cp.net.egress.RESOLVE_SECONDS", 0.1)
     monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", lambda *_args, **_kwargs: sleep(3) or [])
@@ -246,12 +250,12 @@ def test_a_kept_connection_takes_each_delivery_to_its_own_path(client: WebhookCl
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(
     client: WebhookClient, start_raw_receiver: StartRawReceiver
 ) -> None:
-    def stutter(connection: socket.socket) -> None:
+    def answer_twice(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" + b"HTTP/1.1 200 OK\r\n\r\n")
         sleep(DEADLINE)
 
-    receiver = start_raw_receiver(stutter)
+    receiver = start_raw_receiver(answer_twice)
     assert 200 not in [post(client, receiver.url).status for _ in range(3)]
 
 

@@ -1,4 +1,4 @@
-"""Trying a webhook out, looking at what was sent to it, and sending it again."""
+"""Testing a webhook, reading its deliveries, and redelivering them."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ def path(webhook: Webhook) -> str:
     return f"/v1/tenants/acme/webhooks/{webhook.id}"
 
 
-# --- Try it out ---
+# --- Test ---
 
 
 def test_a_test_event_goes_to_this_webhook_alone(
@@ -41,13 +41,13 @@ def test_a_test_event_goes_to_this_webhook_alone(
     assert receiver.ids == [delivery["event_id"]]
 
 
-def test_a_disabled_webhook_is_not_tried_out(alice: Caller, path: str) -> None:
+def test_a_disabled_webhook_is_not_tested(alice: Caller, path: str) -> None:
     Webhook.objects.update(status=WebhookStatus.DISABLED)
     assert refusal_of(alice.post(f"{path}/test")) == WRONG_STATE
     assert not Delivery.objects.exists()
 
 
-# --- Look at it ---
+# --- Read ---
 
 
 def test_a_delivery_shows_every_attempt(
@@ -108,7 +108,7 @@ def test_a_delivery_of_another_webhook_is_not_found(alice: Caller, path: str, ac
     assert refusal_of(alice.get(f"{path}/deliveries/dlv-0000000000000000")) == NOT_FOUND
 
 
-# --- Send it again ---
+# --- Redeliver ---
 
 
 def test_sent_again_it_has_the_same_id_and_body(

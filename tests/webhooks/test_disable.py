@@ -1,4 +1,4 @@
-"""When a webhook is given up, what is said about it, and how it comes back."""
+"""When a webhook is disabled, what is said about it, and how it comes back."""
 
 from datetime import timedelta
 
@@ -66,8 +66,8 @@ def test_five_days_and_twenty_failures_without_a_success_disable(
 ) -> None:
     Webhook.objects.update(failure_count=failures_before, failing_since=Now() - since)
     an_event(failing.tenant)
-    with DeliveryWorker(threads=1) as engine:
-        engine.drain()
+    with DeliveryWorker(threads=1) as worker:
+        worker.drain()
     failing.refresh_from_db()
     assert (failing.status, failing.disabled_reason) == (status, reason)
     assert Event.objects.filter(type="webhook.disabled").count() == (status == WebhookStatus.DISABLED)
@@ -95,12 +95,12 @@ def test_the_other_webhooks_are_told(
     webhook: Webhook, receiver: Receiver, start_receiver: StartReceiver, acme: Tenant, drain: Drain
 ) -> None:
     receiver.reply = Reply(410)
-    watcher = start_receiver(Reply())
-    WebhookFactory(tenant=acme, url=watcher.url, events=["webhook.disabled"])
+    other = start_receiver(Reply())
+    WebhookFactory(tenant=acme, url=other.url, events=["webhook.disabled"])
     an_event(acme)
     drain()
     drain()
-    assert [b'"type":"webhook.disabled"' in request.body for request in watcher.received] == [True]
+    assert [b'"type":"webhook.disabled"' in request.body for request in other.received] == [True]
 
 
 def test_disabling_twice_is_once(webhook: Webhook) -> None:

@@ -83,7 +83,7 @@ def test_killed_between_answer_and_settlement_nothing_is_lost(acme: Tenant, rece
     assert sum(heard_by_id.values()) - 60 <= kills * (SLOTS + SLOTS // 2)
 
 
-def test_a_frozen_worker_settles_nothing_when_it_thaws(acme: Tenant, receiver: Receiver, drain: Drain) -> None:
+def test_a_frozen_worker_settles_nothing_when_it_resumes(acme: Tenant, receiver: Receiver, drain: Drain) -> None:
     receiver.reply = Reply(delay_seconds=1.0)
     deliveries = DeliveryFactory.create_batch(4, webhook=WebhookFactory(tenant=acme, url=receiver.url))
     with worker() as process:

@@ -1,7 +1,7 @@
-"""Claims: what is due, to whom it goes, how much of it at once, and that no two workers get the same."""
+"""The queue of deliveries: what a claim leases, for whom and how much of it, and what a settlement writes."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db.models.functions import Now
@@ -11,11 +11,27 @@ from tenants.models import Tenant
 from tests.races import at_once
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.sessions import holding
-from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, claim_due
-from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
+from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, Outcome, claim_due, settle
+from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import delete_webhook
 
 pytestmark = pytest.mark.django_db
+
+AT = datetime(2026, 1, 9, 10, 30, tzinfo=UTC)
+
+
+def outcome_of(lease: DeliveryLease, **fields: object) -> Outcome:
+    success = {
+        "status": DeliveryStatus.DELIVERED,
+        "delay_seconds": None,
+        "response_status": 200,
+        "error": "",
+        "excerpt": "ok",
+    }
+    return Outcome(lease=lease, started_at=AT, duration_ms=12, **success | fields)  # type: ignore[arg-type]  # a mix
+
+
+# --- Claim ---
 
 
 def test_a_due_delivery_is_leased_with_all_that_sending_takes(webhook: Webhook) -> None:
@@ -109,7 +125,7 @@ def test_the_oldest_go_first(webhook: Webhook) -> None:
     assert claimed == {delivery.id for delivery in deliveries[2:]}
 
 
-def test_a_long_queue_leaves_room_for_everybody(acme: Tenant) -> None:
+def test_a_long_queue_gets_no_more_than_its_turn(acme: Tenant) -> None:
     """A dead receiver's backlog is older than everything else, and still gets no more than its turn."""
     dead = WebhookFactory(tenant=acme)
     DeliveryFactory.create_batch(50, webhook=dead)
@@ -121,7 +137,7 @@ def test_a_long_queue_leaves_room_for_everybody(acme: Tenant) -> None:
     assert first_round == Counter(webhook.id for webhook in [dead, *healthy])
 
 
-# --- Two workers ---
+# --- Two workers claim ---
 
 
 def test_a_row_that_somebody_holds_is_skipped_not_waited_for(transactional_db: None, acme: Tenant) -> None:
@@ -145,3 +161,62 @@ def test_of_two_workers_at_once_nobody_gets_what_the_other_has(acme: Tenant) -> 
         Delivery.objects.filter(token__isnull=False).update(
             token=None, status=DeliveryStatus.DELIVERED, next_attempt_at=None
         )
+
+
+# --- Settle ---
+
+
+def test_a_success_is_final(webhook: Webhook) -> None:
+    delivery = DeliveryFactory(webhook=webhook)
+    (lease,) = claim_due(1)
+    assert settle([outcome_of(lease)]) == {delivery.id}
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.next_attempt_at, delivery.token) == ("delivered", None, None)
+    attempt = delivery.attempts.get()
+    assert (attempt.number, attempt.attempted_at, attempt.duration_ms) == (1, AT, 12)
+    assert (attempt.response_status, attempt.error, attempt.response_excerpt) == (200, "", "ok")
+
+
+def test_a_failure_waits_for_its_next_attempt(webhook: Webhook) -> None:
+    delivery = DeliveryFactory(webhook=webhook)
+    failure = {"status": DeliveryStatus.PENDING, "delay_seconds": 300.0, "response_status": None, "error": "timeout"}
+    settle([outcome_of(claim_due(1)[0], **failure)])
+    left = Delivery.objects.annotate(now=Now()).get()
+    assert timedelta(seconds=299) < left.next_attempt_at - left.now <= timedelta(seconds=300)
+    assert (left.status, left.token) == ("pending", None)
+    assert delivery.attempts.get().response_status is None
+
+
+def test_many_results_are_one_statement(webhook: Webhook, django_assert_num_queries: object) -> None:
+    DeliveryFactory.create_batch(4, webhook=webhook)
+    outcomes = [outcome_of(lease, excerpt=f"answer {lease.attempt}") for lease in claim_due(4)]
+    with django_assert_num_queries(1):  # type: ignore[operator]  # a fixture of pytest-django
+        assert len(settle(outcomes)) == 4
+    assert Attempt.objects.count() == 4
+
+
+@pytest.mark.parametrize("excerpt", ["", "a'b\"c\\d", "{1,2}", "NULL", "ligne\nligne", "✓ 😀", "x" * 12_000])
+def test_any_excerpt_is_written_as_it_came(webhook: Webhook, excerpt: str) -> None:
+    DeliveryFactory(webhook=webhook)
+    settle([outcome_of(claim_due(1)[0], excerpt=excerpt)])
+    assert Attempt.objects.get().response_excerpt == excerpt
+
+
+def test_a_worker_that_was_away_too_long_settles_nothing(webhook: Webhook) -> None:
+    """Remove the token from the statement and the zombie's failure overwrites the success."""
+    DeliveryFactory(webhook=webhook)
+    (zombies,) = claim_due(1)
+    Delivery.objects.update(next_attempt_at=Now() - timedelta(seconds=1))
+    (current,) = claim_due(1)
+    assert settle([outcome_of(zombies, status=DeliveryStatus.FAILED, error="timeout")]) == set()
+    assert settle([outcome_of(current)]) == {current.delivery_id}
+    assert settle([outcome_of(zombies, status=DeliveryStatus.FAILED, error="timeout")]) == set()
+    assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
+    assert [attempt.number for attempt in Attempt.objects.all()] == [2]
+
+
+def test_one_stale_result_does_not_spoil_the_others(webhook: Webhook) -> None:
+    DeliveryFactory.create_batch(2, webhook=webhook)
+    stale, good = claim_due(2)
+    Delivery.objects.filter(pk=stale.delivery_id).update(token=None)
+    assert settle([outcome_of(stale), outcome_of(good)]) == {good.delivery_id}
