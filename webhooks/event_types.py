@@ -209,7 +209,7 @@ TYPES: Mapping[StrEnum, EventType] = {
         EventType(KeyEvent.EXPIRED, _("A key's time is over."), _KEY | {"version": 2}),
         EventType(QuotaEvent.WARNING, _("80 % of a month's quota are used."), _QUOTA),
         EventType(QuotaEvent.EXCEEDED, _("A month's quota is used up."), _QUOTA | {"used": 50000, "percent": 100}),
-        EventType(WebhookEvent.TEST, _("Somebody tries the webhook out; only that webhook receives it."), _WEBHOOK),
+        EventType(WebhookEvent.TEST, _("A webhook was tested; only that webhook receives it."), _WEBHOOK),
         EventType(
             WebhookEvent.DISABLED,
             _("A webhook failed for too long."),

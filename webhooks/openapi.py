@@ -49,7 +49,7 @@ def _operation(event_type: EventType) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": media}},
         "responses": {
             "2XX": {"description": "Received. It must come within 15 seconds."},
-            "410": {"description": "Nobody is here any more: the webhook is disabled."},
+            "410": {"description": "The receiver is gone for good: the webhook is disabled."},
             "default": {"description": "Not received: it is sent again, ten times over 75 hours in all."},
         },
     }
