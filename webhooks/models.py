@@ -137,8 +137,8 @@ class Delivery(models.Model):
     """
 
     id = IdField(prefix="dlv")
-    # No index on the foreign keys: every query of deliveries begins with the webhook, for which there are the indexes
-    # below. An index that no query uses would cost a write for each delivery.
+    # No index on each foreign key: the queries begin with the webhook, for which there are the indexes below. An index
+    # that no query uses would cost a write for each delivery.
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="deliveries", db_index=False)

@@ -23,8 +23,8 @@ from webhooks.event_types import BROADCAST, WebhookEvent
 from webhooks.models import Delivery, DeliveryQuerySet, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import WebhookDisabled, lock_webhook
 
-# Bounds the transaction. It holds the webhook's lock, so that workers cannot record the health of the webhook
-# meanwhile.
+# Bounds the transaction, which holds the webhook's lock: meanwhile its owner cannot change it, and workers cannot
+# record its health. Writing 10,000 new deliveries takes 2.5 s of CPU in this process, and the time of the database.
 MAX_REPLAYED_EVENTS = 10_000
 # Rows per INSERT: with bodies of at most 20 KB, a statement has at most 10 MB.
 INSERT_BATCH_SIZE = 500
@@ -81,7 +81,7 @@ def replay(webhook: Webhook, since: datetime, until: datetime, *, by: Actor) -> 
 
 
 def _lock_enabled_webhook(webhook: Webhook) -> Webhook:
-    # The lock keeps the webhook enabled until the commit: what is promised here will be sent.
+    # Locked, so that the webhook is neither disabled nor deleted between this check and the commit.
     webhook = lock_webhook(webhook)
     if webhook.status == WebhookStatus.DISABLED:
         raise WebhookDisabled

@@ -17,14 +17,14 @@ MAX_JITTER = 0.2
 # A receiver may request more time. The bound is the longest delay of the schedule, so that no header can postpone a
 # delivery for ever.
 MAX_RETRY_AFTER_SECONDS = 24 * HOUR
-# Of a Retry-After, more digits than the maximum has, and few enough for any float.
+# Digits of a Retry-After that are read: the maximum has five, and a receiver may send thousands.
 MAX_DIGITS = 9
 
 
 def seconds_until_next(attempts_made: int, status: int | None, retry_after: str) -> float | None:
     """Return how long to wait after a failed attempt; None if it was the last.
 
-    A receiver that responds with 429 or 503 may ask for more time (RFC 9110 §10.2.3), up to a day.
+    A receiver that responds with 429 or 503 may request more time (RFC 9110 §10.2.3), up to a day.
     """
     if attempts_made >= len(DELAYS_SECONDS):
         return None
@@ -47,5 +47,5 @@ def _requested_seconds(retry_after: str) -> float:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    # The parser returns a date with the zone "-0000" without a zone. It means UTC (RFC 5322 §3.3).
+    # The parser returns no zone for the zone "-0000", which means UTC (RFC 5322 §3.3), and if there is none.
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
