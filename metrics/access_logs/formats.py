@@ -1,6 +1,6 @@
-"""Reads a gateway's access log: which lines are calls that count, and what they say as records of traffic.
+"""Parses lines of an access log into traffic records.
 
-Two forms are read, line by line: what the generated nginx configuration writes, and Caddy's own JSON.
+Two formats are read, told apart line by line: the JSON of the generated nginx configuration, and Caddy's own JSON.
 """
 
 import json
@@ -10,14 +10,17 @@ from typing import Any
 
 Record = dict[str, Any]
 
-# What nginx says of a client that left before the answer; both programs then have a status of their own, or 0.
-CLIENT_LEFT = 499
+# nginx's status for a client that closed the connection before the response. Where a program logs 0 instead, this one
+# is used, because a record needs a status.
+CLIENT_CLOSED_REQUEST = 499
 TEST_MODE = "test"
 
 
 def read_records(lines: Iterable[bytes]) -> Iterator[Record]:
-    """Yield the records of the calls that were let through to an API; other lines, and damaged ones, count nowhere."""
+    """Yield a record for each call that was let through to an API. Skip other lines, and damaged ones."""
     for line in lines:
+        # A log is written by other programs, in any state: no line may stop the rest. These are the errors that a
+        # missing field, a wrong type, a number out of range or deeply nested JSON raise.
         try:
             entry = json.loads(line.decode(errors="replace"))
             record = _read_entry(entry) if isinstance(entry, dict) else None
@@ -32,14 +35,14 @@ def _read_entry(entry: Mapping[str, Any]) -> Record | None:
 
 
 def _read_nginx(entry: Mapping[str, Any]) -> Record | None:
-    # A refused call is not the API's, and a test key's is nobody's.
+    # A refused call did not reach an API. A call with a test key is not the subscription's traffic.
     if not entry["api_id"] or entry["reason"] or entry["mode"] == TEST_MODE:
         return None
     return {
         "timestamp": entry["timestamp"],
         "api_id": entry["api_id"],
         "subscription_id": entry["subscription_id"] or None,
-        "status": int(entry["status"]) or CLIENT_LEFT,
+        "status": int(entry["status"]) or CLIENT_CLOSED_REQUEST,
         "latency_ms": _milliseconds(entry["latency_s"]),
         "bytes": int(entry["bytes"]),
     }
@@ -47,13 +50,14 @@ def _read_nginx(entry: Mapping[str, Any]) -> Record | None:
 
 def _read_caddy(entry: Mapping[str, Any]) -> Record | None:
     api_id = _header(entry, "X-Stoa-Api")
-    if not api_id:  # refused, or a test key's: the generated Caddyfile names the API of no other call
+    # The generated Caddyfile sets this header only for calls to count: not for refused ones, nor for test keys.
+    if not api_id:
         return None
     return {
         "timestamp": datetime.fromtimestamp(entry["ts"], UTC).isoformat(timespec="milliseconds"),
         "api_id": api_id,
         "subscription_id": _header(entry, "X-Stoa-Subscription") or None,
-        "status": int(entry["status"]) or CLIENT_LEFT,
+        "status": int(entry["status"]) or CLIENT_CLOSED_REQUEST,
         "latency_ms": _milliseconds(entry["duration"]),
         "bytes": int(entry["size"]),
     }

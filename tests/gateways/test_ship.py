@@ -21,6 +21,7 @@ from stoa_cp.domain.actors import SYSTEM
 from tests.factories import SubscriptionFactory
 from tests.gateways.logs import Ledger, caddy_line, ledger, nginx_line
 from tests.metrics.traffic import counted
+from tests.waiting import wait_until
 
 Ship = Callable[..., str]
 
@@ -55,6 +56,20 @@ def write(path: Path, lines: int = 1, **fields: Any) -> None:
     with path.open("ab") as file:
         for _line in range(lines):
             file.write(nginx_line(bytes=next(_numbers), **fields))
+
+
+def write_until(log: Path, is_so: Callable[[], bool]) -> int:
+    """Let the log grow until ``is_so`` holds. Return how many lines were written."""
+    written = 0
+
+    def grow() -> bool:
+        nonlocal written
+        write(log, 25)
+        written += 25
+        return is_so()
+
+    wait_until(grow, "a batch arrives")
+    return written
 
 
 def test_what_is_new_is_reported_once(plane: Ledger, log: Path, ship: Ship) -> None:
@@ -157,7 +172,7 @@ def test_a_renamed_log_is_read_to_its_end_before_the_new_one(plane: Ledger, log:
     assert sorted(plane.lines.values()) == [1] * 14
 
 
-def test_several_rotations_while_nobody_looked(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_several_rotations_while_no_process_ran(plane: Ledger, log: Path, ship: Ship) -> None:
     write(log)
     ship()
     for name in ("access.json.2", "access.json-20260109", "access-2026-01-09T10-30-00.000.json"):
@@ -191,12 +206,10 @@ def test_what_was_rotated_before_the_first_start_is_left_alone(plane: Ledger, lo
 
 def test_the_same_chunk_is_sent_again_when_the_answer_was_lost(plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 3)
-    original = tail.LogTailer.settle
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tail.LogTailer, "settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(tail.LogTailer, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             ship()
-    assert tail.LogTailer.settle is original
     write(log, 2)  # the log goes on meanwhile
     assert "sent before" in ship()
     assert sorted(plane.lines.values()) == [1] * 5
@@ -230,6 +243,19 @@ def test_a_second_process_does_not_follow_the_same_log(log: Path, ship: Ship) ->
             ship()
 
 
+@pytest.mark.parametrize("option", ["state_file", "place"])
+def test_both_names_of_the_option_choose_the_state_file(
+    plane: Ledger, log: Path, ship: Ship, tmp_path: Path, option: str
+) -> None:
+    state = tmp_path / "state" / "edge-1.json"
+    state.parent.mkdir()
+    write(log, 2)
+    ship(**{option: state})
+    assert state.exists()
+    assert ship(**{option: state}) == ""
+    assert sorted(plane.lines.values()) == [1, 1]
+
+
 def test_killed_again_and_again_while_the_log_grows_and_rotates(plane: Ledger, log: Path, ship: Ship) -> None:
     """Kill -9 between the count and its answer, under rename and copytruncate: every line is counted exactly once."""
     plane.pause_seconds = 0.2
@@ -241,10 +267,7 @@ def test_killed_again_and_again_while_the_log_grows_and_rotates(plane: Ledger, l
     for life in range(6):
         batches = len(plane.batches)
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while len(plane.batches) == batches:
-            write(log, 25)
-            written += 25
-            time.sleep(0.01)
+        written += write_until(log, lambda batches=batches: len(plane.batches) > batches)
         time.sleep(life * 0.05)  # some are killed before the answer, some after it
         process.kill()
         process.wait()
