@@ -1,4 +1,4 @@
-"""Counts a batch of traffic: record by record, exactly once, in one statement."""
+"""Services of traffic: count a batch exactly once, and purge the batches that no repetition can need."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,19 +8,19 @@ from django.utils import timezone
 
 from metrics.histograms.sketch import Sketch, cell_of
 from metrics.ingest.batches import Batch
-from metrics.ingest.grouping import MINUTE_SECONDS, Groups, ParsedRecords, Refusal, group_calls, validate_records
+from metrics.ingest.grouping import MINUTE_SECONDS, Groups, ParsedRecords, Refusal, group_records, validate_records
 from metrics.ingest.records import MAX_AGE, RecordValidator
-from metrics.ingest.references import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, KnownReferences, look_up
+from metrics.ingest.references import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, KnownReferences, load_references
 from metrics.models import TrafficBatch
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
 
-# Much longer than MAX_AGE: by then a repetition's records are too old to count anyway.
-LEDGER_KEPT = timedelta(days=7)
+# Much longer than MAX_AGE (48 hours): a batch that is repeated later has records that are too old to count anyway.
+BATCH_RETENTION = timedelta(days=7)
 
-# The claim and the deltas are one statement, and so one transaction, in one exchange with the server. COPY would take
-# three, and is no faster for the hundred rows of a batch.
-COUNT_BATCH = """
+# The batch and its deltas are inserted by one statement. So it is atomic without a transaction around it, and takes one
+# round trip. COPY would take three, and is not faster for the hundred rows of a batch.
+INSERT_BATCH = """
 WITH claimed AS (
     INSERT INTO metrics_trafficbatch (reporter, batch_id, accepted, refused, received_at)
     VALUES (%(reporter)s, %(batch_id)s, %(accepted)s, %(refused)s, %(received_at)s)
@@ -62,71 +62,86 @@ class Delta(NamedTuple):
 
 
 def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE) -> Receipt:
-    """Count the batch's good records, unless this reporter has sent this ``batch_id`` before.
+    """Count the batch's valid records, unless this reporter has sent this ``batch_id`` before.
 
-    Bad records are refused one by one. A batch without a single good one leaves no trace and may be sent again.
-    ``max_age`` None lets any past time through: for simulated traffic.
+    1. Validate each record. Bad records are refused one by one.
+    2. Group the valid records by minute, API and subscription.
+    3. Look up these APIs and subscriptions, and refuse the records of those that do not exist.
+    4. Insert the batch with one delta for each group, in one statement. If the batch exists, nothing is inserted.
+
+    A batch counts exactly once: (reporter, ``batch_id``) is unique, and the batch commits together with its deltas. A
+    reporter that got no answer sends the batch again, with the same ``batch_id``.
+
+    A batch without a valid record is not stored, so that it can be corrected and sent again. ``max_age`` None accepts
+    any past time: for simulated traffic.
     """
     now = timezone.now()
-    calls, unreadable = validate_records(batch.records, RecordValidator(now, max_age))
-    groups = group_calls(calls)
-    directory = look_up({api_id for _minute, api_id, _sub in groups}, {sub for _minute, _api_id, sub in groups})
-    known, unknown = _split_known_and_refused(groups, calls, directory)
-    refused = sorted(unreadable + unknown, key=lambda refusal: refusal.index)
+    parsed, invalid = validate_records(batch.records, RecordValidator(now, max_age))
+    groups = group_records(parsed)
+    references = load_references(
+        {api_id for _minute, api_id, _subscription_id in groups},
+        {subscription_id for _minute, _api_id, subscription_id in groups},
+    )
+    known, unknown = _split_known_and_refused(groups, parsed, references)
+    refused = sorted(invalid + unknown, key=lambda refusal: refusal.index)
     receipt = Receipt(accepted=len(batch.records) - len(refused), refused=refused)
     if receipt.accepted:
-        is_new = _count(batch.batch_id, receipt, _make_deltas(known, calls, directory), by=by, now=now)
+        is_new = _insert_batch(batch.batch_id, receipt, _make_deltas(known, parsed, references), by=by, now=now)
     else:
+        # Nothing to insert, but the answer for a repeated batch is the same even if its records are refused by now.
         is_new = not TrafficBatch.objects.filter(reporter=by.id, batch_id=batch.batch_id).exists()
     return receipt if is_new else Receipt(is_duplicate=True)
 
 
-def forget_batches(now: datetime) -> int:
-    """Delete the ledger's entries that no repetition can need any more; return how many they were."""
-    deleted, _by_model = TrafficBatch.objects.filter(received_at__lt=now - LEDGER_KEPT).delete()
+def purge_batches(now: datetime) -> int:
+    """Delete the batches that are older than BATCH_RETENTION. Return how many."""
+    deleted, _by_model = TrafficBatch.objects.filter(received_at__lt=now - BATCH_RETENTION).delete()
     return deleted
 
 
 def _split_known_and_refused(
-    groups: Groups, calls: ParsedRecords, directory: KnownReferences
+    groups: Groups, parsed: ParsedRecords, references: KnownReferences
 ) -> tuple[Groups, list[Refusal]]:
-    """Return the calls of what exists, and the refusals of the others."""
+    """Return the records whose API and subscription exist, and the refusals of the others."""
     known: Groups = {}
     refused = []
-    for key, places in groups.items():
+    for key, rows in groups.items():
         _minute, api_id, subscription_id = key
-        # A late report of what was called before the API was deleted still counts.
-        until = directory.existed_until(api_id)
-        kept = [place for place in places if calls.times[place] <= until]
-        late = [place for place in places if calls.times[place] > until]
-        refused += [Refusal(calls.indices[place], "unknown_api", NO_SUCH_API) for place in late]
-        if not directory.has_subscription(api_id, subscription_id):
-            refused += [Refusal(calls.indices[place], "unknown_subscription", NO_SUCH_SUBSCRIPTION) for place in kept]
+        # A late report of calls that were made before the API was deleted still counts.
+        until = references.existed_until(api_id)
+        kept = [row for row in rows if parsed.times[row] <= until]
+        late = [row for row in rows if parsed.times[row] > until]
+        refused += [Refusal(parsed.indices[row], "unknown_api", NO_SUCH_API) for row in late]
+        if not references.has_subscription(api_id, subscription_id):
+            refused += [Refusal(parsed.indices[row], "unknown_subscription", NO_SUCH_SUBSCRIPTION) for row in kept]
         elif kept:
             known[key] = kept
     return known, refused
 
 
-def _make_deltas(groups: Groups, calls: ParsedRecords, directory: KnownReferences) -> list[Delta]:
-    cells = [cell_of(record.status, record.latency_ms) for record in calls.records]
+def _make_deltas(groups: Groups, parsed: ParsedRecords, references: KnownReferences) -> list[Delta]:
+    cells = [cell_of(record.status, record.latency_ms) for record in parsed.records]
     deltas = []
-    for (minute, api_id, subscription_id), places in groups.items():
+    for (minute, api_id, subscription_id), rows in groups.items():
         begins_at = datetime.fromtimestamp(minute * MINUTE_SECONDS, UTC)
-        last_at = datetime.fromtimestamp(max(calls.times[place] for place in places), UTC)
-        whose = (directory.owners[api_id], api_id, subscription_id)
-        sketch = Sketch.of(cells[place] for place in places)
-        deltas.append(Delta(begins_at, last_at, *whose, sketch.requests, sketch.errors, sketch.to_bytes()))
+        last_request_at = datetime.fromtimestamp(max(parsed.times[row] for row in rows), UTC)
+        source = (references.owners[api_id], api_id, subscription_id)
+        sketch = Sketch.of(cells[row] for row in rows)
+        deltas.append(Delta(begins_at, last_request_at, *source, sketch.requests, sketch.errors, sketch.to_bytes()))
     return deltas
 
 
-def _count(batch_id: str, receipt: Receipt, deltas: list[Delta], *, by: Actor, now: datetime) -> bool:
-    """Append the deltas, unless the ledger has the batch: then False. An identical batch in flight is waited for."""
+def _insert_batch(batch_id: str, receipt: Receipt, deltas: list[Delta], *, by: Actor, now: datetime) -> bool:
+    """Insert the batch and its deltas. Return False, and insert nothing, if the batch exists.
+
+    If the same batch is being inserted by another transaction, PostgreSQL waits for that transaction's end.
+    """
     columns = zip(Delta._fields, map(list, zip(*deltas, strict=True)), strict=True)
-    entry = {
+    batch = {
         "reporter": by.id,
         "batch_id": batch_id,
         "accepted": receipt.accepted,
         "refused": len(receipt.refused),
         "received_at": now,
     }
-    return fetch_one(COUNT_BATCH, entry | dict(columns)) is not None
+    return fetch_one(INSERT_BATCH, batch | dict(columns)) is not None

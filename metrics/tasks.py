@@ -1,23 +1,27 @@
-"""What beat asks for: fold what came in, and keep the tables in step with the calendar."""
+"""Celery tasks of metrics, run by beat: fold traffic every 10 s, maintain the tables every hour.
+
+Their names are an API: an old beat and a new worker run side by side during an upgrade.
+"""
 
 from celery import shared_task
 from django.utils import timezone
 
 from metrics.rollups.fold import DELTAS_AT_ONCE, fold_deltas
 from metrics.rollups.partitions import maintain_partitions
-from metrics.services import forget_batches
+from metrics.services import purge_batches
 
 
 @shared_task(name="metrics.fold_traffic")
 def fold_traffic() -> None:
-    """Fold until what is left is no full transaction's work."""
+    """Fold until fewer deltas are left than one transaction takes. The next run folds the rest."""
+    # Not until none is left: under steady traffic that might never be, and the task would occupy a worker.
     while fold_deltas() == DELTAS_AT_ONCE:
         pass
 
 
 @shared_task(name="metrics.keep_house")
 def maintain_tables() -> None:
-    """Make the partitions of the near future, and let go of what is past its retention."""
+    """Create the next partitions, and delete what is past its retention."""
     now = timezone.now()
     maintain_partitions(now)
-    forget_batches(now)
+    purge_batches(now)

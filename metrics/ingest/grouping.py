@@ -1,4 +1,4 @@
-"""Takes a batch apart: which of its records are calls that count, and which of them belong together."""
+"""Validates the records of a batch, and groups the valid ones by minute, API and subscription."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MINUTE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a record was not counted; ``index`` counts the batch's records from 0."""
+    """Why a record was not counted. ``index`` is its place in the batch, from 0."""
 
     index: int
     code: str
@@ -24,9 +24,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecords:
-    """What a batch holds, in columns: one object for each of ten thousand calls would double their time.
+    """The valid records of a batch, in columns of equal length.
 
-    ``times`` are in seconds since 1970; ``indices`` are the places in the batch.
+    One object with three fields for each of 10,000 records would double the time of parsing. ``times`` are seconds
+    since 1970; ``indices`` are the places in the batch, which differ where records before were refused.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -34,32 +35,33 @@ class ParsedRecords:
     indices: list[int] = field(default_factory=list)
 
 
-# (whole minutes since 1970, API id, subscription id) → places in the columns
+# (whole minutes since 1970, API id, subscription id) → row numbers in the columns of ParsedRecords
 Groups = dict[tuple[float, str, str | None], list[int]]
 
 
-def validate_records(values: Sequence[Any], judge: RecordValidator) -> tuple[ParsedRecords, list[Refusal]]:
-    """Return the records that can be counted if what they name exists, and why the others cannot."""
-    times = judge.times_of(values) if all(isinstance(value, Record) for value in values) else None
+def validate_records(values: Sequence[Any], validator: RecordValidator) -> tuple[ParsedRecords, list[Refusal]]:
+    """Return the valid records and the refusals of the others. Ids are not looked up yet."""
+    # The fast path: all records were decoded by msgspec, and all their times are valid.
+    times = validator.times_of(values) if all(isinstance(value, Record) for value in values) else None
     if times is not None:
         return ParsedRecords(list(values), times, list(range(len(values)))), []
-    calls, refused = ParsedRecords(), []
+    parsed, refused = ParsedRecords(), []
     for index, value in enumerate(values):
         try:
-            record, at = judge.read(value)
+            record, at = validator.read(value)
         except RecordRefused as refusal:
             refused.append(Refusal(index, refusal.code, refusal.message))
         else:
-            calls.records.append(record)
-            calls.times.append(at)
-            calls.indices.append(index)
-    return calls, refused
+            parsed.records.append(record)
+            parsed.times.append(at)
+            parsed.indices.append(index)
+    return parsed, refused
 
 
-def group_calls(calls: ParsedRecords) -> Groups:
-    """Put calls of the same minute, API and subscription together. A field left out is as good as null."""
+def group_records(parsed: ParsedRecords) -> Groups:
+    """Group records of the same minute, API and subscription. A missing subscription is the same as null."""
     groups: Groups = defaultdict(list)
-    for place, (record, at) in enumerate(zip(calls.records, calls.times, strict=True)):
+    for row, (record, at) in enumerate(zip(parsed.records, parsed.times, strict=True)):
         subscription_id = None if record.subscription_id is UNSET else record.subscription_id
-        groups[at // MINUTE_SECONDS, record.api_id, subscription_id].append(place)
+        groups[at // MINUTE_SECONDS, record.api_id, subscription_id].append(row)
     return groups

@@ -89,7 +89,8 @@ def choose_span(name: str, start_date: date | None, end_date: date | None) -> Da
     """
     for field, value in (("start_date", start_date), ("end_date", end_date)):
         if value is not None and not EARLIEST <= value <= LATEST:
-            raise InvalidField(field, _("This must be a date from 2000-01-01 to 2999-12-31."), code="out_of_range")
+            sentence = _("This must be a date from %(earliest)s to %(latest)s.")
+            raise InvalidField(field, sentence % {"earliest": EARLIEST, "latest": LATEST}, code="out_of_range")
     granularity = GRANULARITIES[name]
     today = timezone.now().date()
     end_date = end_date or max(today, start_date or today)

@@ -1,4 +1,4 @@
-"""Reading a batch from bytes: both spellings, gzip, and everything that is not one."""
+"""Decoding a batch from bytes: JSON, NDJSON, gzip, and what is refused as a whole."""
 
 import gzip
 import json
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from django.utils.translation import override
 
 from metrics.ingest.batches import (
     MAX_BYTES,
@@ -89,7 +90,7 @@ def test_a_line_that_is_no_record_costs_only_itself(line: bytes) -> None:
         RecordValidator(timezone.now()).read(batch.records[1])
 
 
-def test_not_a_number_reaches_the_judge_and_no_further() -> None:
+def test_not_a_number_is_left_to_the_validator() -> None:
     (record,) = read_json(b'{"batch_id": "b-1", "records": [{"latency_ms": NaN}]}').records
     assert record["latency_ms"] != record["latency_ms"]
 
@@ -99,6 +100,11 @@ def test_ten_thousand_records_are_the_most() -> None:
     with pytest.raises(InvalidField, match="10,000"):
         read_ndjson(lines(*[{}] * (MAX_RECORDS + 1)), "b-1")
     with pytest.raises(InvalidField, match="10,000"):
+        read_json(json.dumps({"batch_id": "b-1", "records": [{}] * (MAX_RECORDS + 1)}).encode())
+
+
+def test_limits_in_messages_are_spelled_as_the_language_spells_numbers() -> None:
+    with override("fr"), pytest.raises(InvalidField, match="10\xa0000 enregistrements"):
         read_json(json.dumps({"batch_id": "b-1", "records": [{}] * (MAX_RECORDS + 1)}).encode())
 
 
@@ -122,7 +128,7 @@ def test_damaged_gzip_is_refused(body: bytes) -> None:
         decode_body(body, "gzip")
 
 
-def test_a_zip_bomb_is_refused_before_it_goes_off() -> None:
+def test_a_zip_bomb_is_refused_before_it_is_inflated() -> None:
     bomb = gzip.compress(b"\0" * (16 * MAX_BYTES))
     assert len(bomb) < MAX_BYTES / 32
 

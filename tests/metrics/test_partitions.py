@@ -9,7 +9,7 @@ from pytest_django import Settings
 from metrics.models import TrafficBatch
 from metrics.rollups.partitions import ensure_partitions, maintain_partitions, partition_names
 from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE, Resolution
-from metrics.services import forget_batches
+from metrics.services import purge_batches
 from subscriptions.models import Subscription
 from tests.metrics.traffic import counted, fold_all, record_of, report
 
@@ -80,11 +80,11 @@ def test_what_a_level_still_keeps_is_never_dropped(mobile: Subscription) -> None
     assert before[2] == 120
 
 
-def test_the_ledger_forgets_what_nobody_can_repeat(mobile: Subscription) -> None:
+def test_batches_that_no_repetition_needs_are_purged(mobile: Subscription) -> None:
     report(record_of(mobile), batch_id="old")
     TrafficBatch.objects.update(received_at=timezone.now() - timedelta(days=8))
     report(record_of(mobile), batch_id="new")
 
-    assert forget_batches(timezone.now()) == 1
+    assert purge_batches(timezone.now()) == 1
 
     assert TrafficBatch.objects.get().batch_id == "new"

@@ -1,4 +1,4 @@
-"""``manage.py simulate_traffic 100000 --days 30``."""
+"""``manage.py simulate_traffic 100000 --days 30``: reports invented traffic."""
 
 import json
 import secrets
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from http import HTTPStatus
-from itertools import islice
+from itertools import count, islice
 from random import Random
 from typing import Any
 
@@ -25,15 +25,13 @@ from metrics.services import ingest_batch
 from metrics.simulation import choose_targets, simulate_records
 from stoa_cp.domain.actors import SYSTEM
 
-TIMEOUT_SECONDS = 30
-# What the endpoint still takes when it arrives there.
+TIMEOUT_SECONDS = 30  # longer than the server's statement timeout (10 s): its error is more telling than ours
+# The endpoint accepts records up to MAX_AGE. The margin is for a long run: records age while others are posted.
 POSTABLE_AGE = MAX_AGE - timedelta(minutes=30)
-
-Records = list[dict[str, Any]]
 
 
 class Command(BaseCommand):
-    """Reports invented traffic over HTTP as a gateway would; what is too old for the endpoint goes past it."""
+    """Posts invented traffic as a gateway would. Records too old for the endpoint go to the service directly."""
 
     help = "Invent traffic for the active subscriptions over the last days, and report it as a gateway would."
 
@@ -57,31 +55,35 @@ class Command(BaseCommand):
         stop = min(now, datetime.combine(until, time.max, now.tzinfo)) if until else now
         invented = simulate_records(targets, stop - timedelta(days=days), stop, records, chance)
         url = f"{options['url'].rstrip('/')}/v1/gateway/traffic"
-        run, direct = secrets.token_hex(4), 0
+        direct = 0
         with tqdm(total=records, unit=" records", disable=None) as bar, _token(options["token"]) as token:
-            for number, part in enumerate(_parts(invented)):
-                batch = Batch(f"simulated-{run}-{number}", part)
-                if datetime.fromisoformat(part[0]["timestamp"]) < now - POSTABLE_AGE:
+            for batch in _batches(invented):
+                if datetime.fromisoformat(batch.records[0]["timestamp"]) < now - POSTABLE_AGE:
                     ingest_batch(batch, by=SYSTEM, max_age=None)
-                    fold_deltas()  # beat would have an hour's work with a year of them
-                    direct += len(part)
+                    fold_deltas()  # else beat would have an hour's work to fold a year of traffic
+                    direct += len(batch.records)
                 else:
                     _post(url, token, batch)
-                bar.update(len(part))
+                bar.update(len(batch.records))
         if direct < records:
             self.stdout.write(f"{records - direct} records went through {url}.")
         if direct:
             self.stdout.write(f"{direct} were older than it takes, and were handed to the service behind it.")
 
 
-def _parts(records: Iterator[dict[str, Any]]) -> Iterator[Records]:
-    while part := list(islice(records, MAX_RECORDS)):
-        yield part
+def _batches(records: Iterator[dict[str, Any]]) -> Iterator[Batch]:
+    # Random, or a second run would repeat the batch ids of the first, and count nothing.
+    run = secrets.token_hex(4)
+    for number in count():
+        taken = list(islice(records, MAX_RECORDS))
+        if not taken:
+            return
+        yield Batch(f"simulated-{run}-{number}", taken)
 
 
 @contextmanager
 def _token(given: str | None) -> Iterator[str]:
-    """Yield a gateway's token: the given one, or that of a gateway which is withdrawn at the end."""
+    """Yield the given token, or that of a new gateway, which is deleted at the end."""
     if given is not None:
         yield given
         return

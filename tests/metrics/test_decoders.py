@@ -1,4 +1,4 @@
-"""A batch in order is decoded in C, any other record by record: both must say the same of any bytes."""
+"""msgspec decodes a batch without faults, Python's json any other: both give the same result for any bytes."""
 
 import json
 from collections.abc import Callable
@@ -11,9 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metrics.histograms.sketch import Sketch, cell_of
-from metrics.ingest import batches
-from metrics.ingest.batches import Batch, read_json, read_ndjson
-from metrics.ingest.grouping import Refusal, group_calls, validate_records
+from metrics.ingest.batches import Batch, read_json, read_json_carefully, read_ndjson, read_ndjson_carefully
+from metrics.ingest.grouping import Refusal, group_records, validate_records
 from metrics.ingest.records import Record, RecordValidator
 from stoa_cp.domain.errors import InvalidField
 
@@ -75,7 +74,7 @@ likely = {"timestamp": times, "api_id": ids, "subscription_id": ids, "status": n
 
 @st.composite
 def records(draw: st.DrawFn) -> str:
-    """Return a record as JSON: mostly good, else with fields that are changed, left out, sent twice or not ours."""
+    """Return a record as JSON: mostly good, else with fields that are changed, left out, repeated or unknown."""
     fields: Fields = [(name, json.dumps(value)) for name, value in GOOD.items()]
     for name in draw(st.lists(st.sampled_from(list(likely)), max_size=2)):
         fields = [(known, draw(likely[name].map(json.dumps)) if known == name else value) for known, value in fields]
@@ -88,12 +87,12 @@ def records(draw: st.DrawFn) -> str:
 @st.composite
 def damaged(draw: st.DrawFn, body: bytes) -> bytes:
     """Return the bytes with a few of them replaced by others."""
-    pieces = st.sampled_from(
+    fragments = st.sampled_from(
         [b"", b",", b'"', b"{", b"}", b"[", b"]", b" ", b"\n", b"\\", b"\x00", b"\xff", b"0", b"-"]
     )
-    for piece in draw(st.one_of(st.just([]), st.lists(pieces, min_size=1, max_size=3))):
+    for fragment in draw(st.one_of(st.just([]), st.lists(fragments, min_size=1, max_size=3))):
         start = draw(st.integers(0, len(body)))
-        body = body[:start] + piece + body[start + draw(st.integers(0, 3)) :]
+        body = body[:start] + fragment + body[start + draw(st.integers(0, 3)) :]
     return body
 
 
@@ -106,36 +105,35 @@ lines = st.lists(records(), max_size=4).map(lambda some: "\n".join(some).encode(
 
 
 def outcome_of(read: Callable[[], Batch]) -> Any:
-    """Return what is counted of a batch, and what is refused; or why there is none."""
+    """Return what a batch counts and refuses, or why it is refused as a whole."""
     try:
         batch = read()
     except InvalidField as refusal:
         return refusal.field, refusal.detail_code, str(refusal)
-    calls, refused = validate_records(batch.records, RecordValidator(NOW))
-    groups = group_calls(calls)
-    cells = [cell_of(record.status, record.latency_ms) for record in calls.records]
+    parsed, refused = validate_records(batch.records, RecordValidator(NOW))
+    groups = group_records(parsed)
+    cells = [cell_of(record.status, record.latency_ms) for record in parsed.records]
     counted = {
-        key: (Sketch.of(cells[place] for place in places).to_bytes(), [calls.times[place] for place in places])
-        for key, places in groups.items()
+        key: (Sketch.of(cells[row] for row in rows).to_bytes(), [parsed.times[row] for row in rows])
+        for key, rows in groups.items()
     }
-    return batch.batch_id, len(calls.records), counted, [told(refusal) for refusal in refused]
+    return batch.batch_id, len(parsed.records), counted, [rendered(refusal) for refusal in refused]
 
 
-def told(refusal: Refusal) -> tuple[int, str, str]:
+def rendered(refusal: Refusal) -> tuple[int, str, str]:
     return refusal.index, refusal.code, str(refusal.message)
 
 
 @given(documents)
 @example(b'{"batch_id": "b-1", "records": []}')
-def test_a_document_at_sight_or_with_care_is_the_same(body: bytes) -> None:
-    assert outcome_of(partial(read_json, body)) == outcome_of(partial(batches._read_document, body))
+def test_both_decoders_read_a_document_alike(body: bytes) -> None:
+    assert outcome_of(partial(read_json, body)) == outcome_of(partial(read_json_carefully, body))
 
 
 @given(lines)
 @example(b"")
-def test_lines_at_sight_or_with_care_are_the_same(body: bytes) -> None:
-    with_care = outcome_of(lambda: Batch("b-1", batches._read_lines(body)))
-    assert outcome_of(partial(read_ndjson, body, "b-1")) == with_care
+def test_both_decoders_read_lines_alike(body: bytes) -> None:
+    assert outcome_of(partial(read_ndjson, body, "b-1")) == outcome_of(partial(read_ndjson_carefully, body, "b-1"))
 
 
 def document(*parts: str) -> bytes:
@@ -143,7 +141,7 @@ def document(*parts: str) -> bytes:
 
 
 @pytest.mark.parametrize("left_out", [[], ["subscription_id"], ["bytes"], ["bytes", "subscription_id"]])
-def test_what_is_in_order_is_read_at_sight(left_out: list[str]) -> None:
+def test_a_batch_without_faults_is_read_by_msgspec(left_out: list[str]) -> None:
     text = json.dumps({name: value for name, value in GOOD.items() if name not in left_out})
 
     for batch in (read_json(document(text, text)), read_ndjson(f"{text}\n\n{text}\r\n".encode(), "b-1")):
@@ -157,8 +155,8 @@ def test_a_field_that_comes_twice_costs_its_record(again: str) -> None:
     bad = f"{good[:-1]}, {again}}}"
 
     for batch in (read_json(document(good, bad)), read_ndjson(f"{good}\n{bad}".encode(), "b-1")):
-        calls, refused = validate_records(batch.records, RecordValidator(NOW))
-        assert calls.indices == [0]
+        parsed, refused = validate_records(batch.records, RecordValidator(NOW))
+        assert parsed.indices == [0]
         assert [(refusal.index, refusal.code) for refusal in refused] == [(1, "invalid")]
 
 
@@ -166,6 +164,6 @@ def test_a_missing_field_does_not_make_up_for_one_that_comes_twice() -> None:
     twice = json.dumps(GOOD)[:-1] + ', "subscription_id": null}'
     without = json.dumps({name: value for name, value in GOOD.items() if name != "subscription_id"})
 
-    _calls, refused = validate_records(read_json(document(twice, without)).records, RecordValidator(NOW))
+    _parsed, refused = validate_records(read_json(document(twice, without)).records, RecordValidator(NOW))
 
     assert [refusal.index for refusal in refused] == [0]
