@@ -1,12 +1,12 @@
-"""Traffic in the console: what gateways reported, what waits to be folded, and what is counted at all.
+"""The console's pages of traffic: reported batches, deltas that are not folded yet, and series. All are read-only.
 
-Minutes, hours and days are missing: Django's admin takes no model with a composite primary key.
+Minutes, hours and days have no page: Django's admin does not support models with a composite primary key.
 """
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from metrics.histograms.percentiles import read_sketch
+from metrics.histograms.percentiles import summarize_sketch
 from metrics.models import Series, TrafficBatch, TrafficDelta
 from stoa_cp.console.pages import LargeTableAdmin, column
 
@@ -26,13 +26,13 @@ class TrafficDeltaAdmin(LargeTableAdmin):
 
     @column(_("Median latency"))
     def median(self, delta: TrafficDelta) -> str:
-        return f"{read_sketch(delta.sketch).percentiles(50)[0]} ms"
+        return f"{summarize_sketch(delta.sketch).percentiles(50)[0]} ms"
 
 
 @admin.register(Series)
 class SeriesAdmin(LargeTableAdmin):
-    list_display = ("tenant", "grain", "api", "subscription", "last_request_at")
-    list_filter = ("grain",)
+    list_display = ("tenant", "dimension", "api", "subscription", "last_request_at")
+    list_filter = ("dimension",)
     list_select_related = ("tenant", "api__tenant", "subscription")
     search_fields = ("tenant__name__exact", "api__exact", "subscription__exact")
     search_help_text = _("A tenant’s name, or the id of an API or a subscription, in full.")

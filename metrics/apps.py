@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class MetricsConfig(AppConfig):
-    """What went through the gateways: traffic, latencies, usage."""
+    """Traffic, latencies and usage of what went through the gateways."""
 
     name = "metrics"
     verbose_name = _("Metrics")

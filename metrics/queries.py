@@ -1,4 +1,8 @@
-"""Answers what traffic there was: folded rows and the unfolded tail, in one statement and so in one snapshot."""
+"""Reads traffic: the folded rows and the unfolded tail, in one statement and so in one snapshot.
+
+One snapshot matters because the fold moves requests from the tail into the rows: two statements might count a request
+twice or not at all.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -12,19 +16,20 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
-from metrics.histograms.cumulative import decode_distribution
-from metrics.histograms.percentiles import LatencySummary, read_sketch, read_status_classes
+from metrics.histograms.cumulative import decode_histogram
+from metrics.histograms.percentiles import LatencySummary, summarize_sketch, summarize_status_classes
 from metrics.models import DayTraffic, Dimension, Rollup, TrafficDelta
 from metrics.reporting.date_ranges import DateRange
 from metrics.rollups.resolutions import DAY, Resolution
 from stoa_cp.db.prepared import fetch_all
 
-# The sketch is several times as long as the distribution, and sent only where that is missing or tells too little.
+# A sketch is several times as long as a histogram. It is sent only where there is no histogram, or where the status
+# classes are asked for, which a histogram does not tell apart.
 FOLDED_AND_TAIL = """
 SELECT bucket, api_id, subscription_id, errors, distribution,
     CASE WHEN distribution IS NULL OR %(by_status)s THEN sketch ELSE '' END
 FROM {table} JOIN metrics_series ON id = series_id
-WHERE grain = %(grain)s AND bucket >= %(start)s AND bucket < %(stop)s AND {wanted}
+WHERE grain = %(dimension)s AND bucket >= %(start)s AND bucket < %(stop)s AND {wanted}
 UNION ALL
 SELECT minute, api_id, subscription_id, errors, NULL, sketch
 FROM metrics_trafficdelta
@@ -33,7 +38,7 @@ WHERE minute >= %(start)s AND minute < %(stop)s AND {wanted}
 
 
 class GroupBy(models.TextChoices):
-    """What an answer tells apart besides time."""
+    """What the points of an answer are grouped by, besides time."""
 
     API = "api"
     SUBSCRIPTION = "subscription"
@@ -42,124 +47,131 @@ class GroupBy(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose traffic is asked for: a tenant's, one of its APIs', or one of its subscriptions'."""
+    """Whose traffic to read: a tenant's, one of its APIs', or one of its subscriptions'."""
 
     tenant_id: str
     api_id: str | None = None
     subscription_id: str | None = None
 
 
-class Row(NamedTuple):
-    """Requests of one series in one bucket, or of one delta. The sketch is empty where the distribution is enough."""
+class TrafficRow(NamedTuple):
+    """The requests of one series in one bucket, or of one delta. ``sketch`` is empty where it is not needed."""
 
     moment: datetime
     api_id: str | None
     subscription_id: str | None
     errors: int
-    distribution: bytes | None
+    histogram: bytes | None
     sketch: bytes
 
 
 class MetricPoint(NamedTuple):
-    """One line of an answer. ``group`` is an id or a status class; None without one, and for calls without a key."""
+    """One bucket and group of an answer.
+
+    ``group`` is an id or a status class. It is None without grouping, and for calls without a key.
+    """
 
     bucket: datetime
     group: str | None
-    reading: LatencySummary
+    summary: LatencySummary
 
 
-def read_traffic(scope: Scope, span: DateRange, group_by: str | None = None) -> list[MetricPoint]:
-    """Return the buckets that had requests, in order of time, then of group."""
-    readings: dict[tuple[datetime, str | None], LatencySummary] = defaultdict(LatencySummary)
-    for row in _rows(scope, span, group_by):
-        bucket = span.bucket_of(row.moment)
-        for group, reading in _read_groups(row, group_by):
-            readings[bucket, group].include(reading)
-    lines = [MetricPoint(bucket, group, reading) for (bucket, group), reading in readings.items()]
-    return sorted(lines, key=_position)
+def read_traffic(scope: Scope, date_range: DateRange, group_by: str | None = None) -> list[MetricPoint]:
+    """Return the points that have requests, ordered by time, then by group."""
+    summaries: dict[tuple[datetime, str | None], LatencySummary] = defaultdict(LatencySummary)
+    for row in _fetch_rows(scope, date_range, group_by):
+        bucket = date_range.bucket_of(row.moment)
+        for group, summary in _summarize_groups(row, group_by):
+            summaries[bucket, group].include(summary)
+    points = [MetricPoint(bucket, group, summary) for (bucket, group), summary in summaries.items()]
+    return sorted(points, key=_position)
 
 
-def _read_groups(row: Row, group_by: str | None) -> Iterable[tuple[str | None, LatencySummary]]:
+def _summarize_groups(row: TrafficRow, group_by: str | None) -> Iterable[tuple[str | None, LatencySummary]]:
     """Return what a row adds to each group."""
     match group_by:
         case GroupBy.STATUS:
-            return read_status_classes(row.sketch)
+            return summarize_status_classes(row.sketch)
         case GroupBy.API:
-            return [(row.api_id, _read_row(row))]
+            return [(row.api_id, _summarize(row))]
         case GroupBy.SUBSCRIPTION:
-            return [(row.subscription_id, _read_row(row))]
+            return [(row.subscription_id, _summarize(row))]
         case _:
-            return [(None, _read_row(row))]
+            return [(None, _summarize(row))]
 
 
-def _read_row(row: Row) -> LatencySummary:
-    if row.distribution is None:
-        return read_sketch(row.sketch)
-    return LatencySummary([decode_distribution(row.distribution)], row.errors)
+def _summarize(row: TrafficRow) -> LatencySummary:
+    if row.histogram is None:
+        return summarize_sketch(row.sketch)
+    return LatencySummary([decode_histogram(row.histogram)], row.errors)
 
 
-def fill_gaps(lines: list[MetricPoint], span: DateRange, group_by: str | None = None) -> list[MetricPoint]:
-    """Add an empty line for every bucket without requests; with groups, for each group that had any."""
-    found = {(line.bucket, line.group): line for line in lines}
-    groups = {line.group for line in lines} if group_by else {None}
+def fill_gaps(points: list[MetricPoint], date_range: DateRange, group_by: str | None = None) -> list[MetricPoint]:
+    """Add an empty point for each bucket without requests; with grouping, for each group that has any requests."""
+    found = {(point.bucket, point.group): point for point in points}
+    groups = {point.group for point in points} if group_by else {None}
     filled = [
         found.get((bucket, group), MetricPoint(bucket, group, LatencySummary()))
-        for bucket in span.buckets()
+        for bucket in date_range.buckets()
         for group in groups
     ]
     return sorted(filled, key=_position)
 
 
-def total_of(lines: list[MetricPoint]) -> LatencySummary:
-    """Return the reading of all lines together."""
+def total_of(points: list[MetricPoint]) -> LatencySummary:
+    """Return the summary of all points together."""
     total = LatencySummary()
-    for line in lines:
-        total.include(line.reading)
+    for point in points:
+        total.include(point.summary)
     return total
 
 
-def _position(line: MetricPoint) -> tuple[datetime, str]:
-    return line.bucket, line.group or ""
+def _position(point: MetricPoint) -> tuple[datetime, str]:
+    return point.bucket, point.group or ""
 
 
-def _rows(scope: Scope, span: DateRange, group_by: str | None) -> list[Row]:
-    """Return all that may add to the answer."""
-    level = span.granularity.level
-    named = {"api_id": scope.api_id, "subscription_id": scope.subscription_id}
-    wanted = {"tenant_id": scope.tenant_id} | {name: id_ for name, id_ in named.items() if id_}
+def _fetch_rows(scope: Scope, date_range: DateRange, group_by: str | None) -> list[TrafficRow]:
+    """Return all rows and deltas that add to the answer."""
+    resolution = date_range.granularity.resolution
+    optional = {"api_id": scope.api_id, "subscription_id": scope.subscription_id}
+    wanted = {"tenant_id": scope.tenant_id} | {column: id_ for column, id_ in optional.items() if id_}
+    # Only names from this file go into the text; the values are parameters. Few texts, so few prepared statements.
     statement = FOLDED_AND_TAIL.format(
-        table=level.table, wanted=" AND ".join(f"{column} = %({column})s" for column in wanted)
+        table=resolution.table, wanted=" AND ".join(f"{column} = %({column})s" for column in wanted)
     )
     parameters = wanted | {
-        "grain": _grain(scope, level, group_by),
-        "start": span.start,
-        "stop": span.stop,
+        "dimension": _dimension_for(scope, resolution, group_by),
+        "start": date_range.start,
+        "stop": date_range.stop,
         "by_status": group_by == GroupBy.STATUS,
     }
-    return [Row._make(row) for row in fetch_all(statement, parameters, using=settings.STOA_METRICS_DATABASE)]
+    return [TrafficRow._make(row) for row in fetch_all(statement, parameters, using=settings.STOA_METRICS_DATABASE)]
 
 
-def _read(model: type[Rollup]) -> QuerySet[Any]:
-    """Ask the database that is set apart for metrics, if there is one: a union runs where its first part does."""
+def _rollups(model: type[Rollup]) -> QuerySet[Any]:
+    """Return the model's rows in the database that metrics are read from: the replica, if there is one.
+
+    A union runs in the database of its first part, so the deltas beside these rows need no ``using``.
+    """
     return model._default_manager.using(settings.STOA_METRICS_DATABASE)  # noqa: SLF001 - Django documents it
 
 
-def _grain(scope: Scope, level: Resolution, group_by: str | None) -> Dimension:
-    """Return the coarsest grain that tells apart what is asked, as far as the level has it."""
+def _dimension_for(scope: Scope, resolution: Resolution, group_by: str | None) -> Dimension:
+    """Return the coarsest dimension that can answer, because it has the fewest rows."""
     if scope.subscription_id or group_by == GroupBy.SUBSCRIPTION:
         needed = Dimension.SUBSCRIPTION
     elif scope.api_id or group_by == GroupBy.API:
         needed = Dimension.API
     else:
         needed = Dimension.TENANT
-    return needed if needed in level.grains else Dimension.SUBSCRIPTION
+    return needed if needed in resolution.dimensions else Dimension.SUBSCRIPTION
 
 
 def requests_per_day(days: int) -> list[tuple[date, int]]:
-    """Return all tenants' requests of each of the last ``days`` days, today last; days without any are 0."""
+    """Return the requests of all tenants on each of the last ``days`` days (UTC), today last. Empty days are 0."""
     today = DAY.bucket_of(timezone.now())
     first = today - timedelta(days=days - 1)
-    folded = _read(DayTraffic).filter(series__grain=Dimension.TENANT, bucket__gte=first).values_list("bucket")
+    folded = _rollups(DayTraffic).filter(series__dimension=Dimension.TENANT, bucket__gte=first).values_list("bucket")
     tail = TrafficDelta.objects.order_by().filter(minute__gte=first).values_list(TruncDay("minute"))
     counts: Counter[datetime] = Counter()
     for day, requests in folded.annotate(Sum("requests")).union(tail.annotate(Sum("requests")), all=True):
@@ -168,9 +180,9 @@ def requests_per_day(days: int) -> list[tuple[date, int]]:
 
 
 def top_tenants(days: int, limit: int) -> list[tuple[str, int]]:
-    """Return the names of the tenants with most requests in the last ``days`` days, and how many, highest first."""
+    """Return the tenants with most requests in the last ``days`` days: their names and counts, highest first."""
     first = DAY.bucket_of(timezone.now()) - timedelta(days=days - 1)
-    folded = _read(DayTraffic).filter(series__grain=Dimension.TENANT, bucket__gte=first)
+    folded = _rollups(DayTraffic).filter(series__dimension=Dimension.TENANT, bucket__gte=first)
     tail = TrafficDelta.objects.order_by().filter(minute__gte=first)
     counts: Counter[str] = Counter()
     for name, requests in (

@@ -20,8 +20,8 @@ from metrics import examples, serializers
 from metrics.ingest.batches import Batch, decode_body, read_json, read_ndjson
 from metrics.queries import GroupBy, Scope
 from metrics.reporting.csv import CsvRenderer
-from metrics.reporting.date_ranges import choose_span
-from metrics.reporting.render import report_traffic
+from metrics.reporting.date_ranges import choose_date_range
+from metrics.reporting.render import render_metrics
 from metrics.reporting.usage import with_usage
 from metrics.services import Receipt, ingest_batch
 from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField
@@ -72,11 +72,11 @@ class MetricsViewSet(TenantScopedViewSet):
         query = serializers.MetricsQuerySerializer(data=self.request.query_params.dict())
         query.is_valid(raise_exception=True)
         asked = query.validated_data
-        span = choose_span(asked["granularity"], asked.get("start_date"), asked.get("end_date"))
+        date_range = choose_date_range(asked["granularity"], asked.get("start_date"), asked.get("end_date"))
         group_by = GroupBy(asked["group_by"]) if "group_by" in asked else None
-        response = Response(report_traffic(scope, span, group_by, fill=asked["fill"]))
+        response = Response(render_metrics(scope, date_range, group_by, fill=asked["fill"]))
         if isinstance(self.request.accepted_renderer, CsvRenderer):
-            name = f"metrics-{self.tenant.name}-{span.start_date}-{span.end_date}.csv"
+            name = f"metrics-{self.tenant.name}-{date_range.start_date}-{date_range.end_date}.csv"
             response["Content-Disposition"] = f'attachment; filename="{name}"'
         return response
 

@@ -1,4 +1,4 @@
-"""Metrics as a table for spreadsheets (RFC 4180)."""
+"""A metrics answer as CSV (RFC 4180), for spreadsheets."""
 
 import csv
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from rest_framework.renderers import BaseRenderer
 
 
 class CsvRenderer(BaseRenderer):
-    """Writes the lines of a metrics answer under a row of their names; what stands beside them is left out."""
+    """Writes a header and one row for each point. The totals and the range are left out: they are no rows."""
 
     media_type = "text/csv"
     format = "csv"
@@ -21,6 +21,7 @@ class CsvRenderer(BaseRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         table = StringIO()
+        # Without points there is still a header, so that a spreadsheet can import the file.
         names = list(data["metrics"][0]) if data["metrics"] else ["date", *data["totals"]]
         writer = csv.DictWriter(table, names)
         writer.writeheader()

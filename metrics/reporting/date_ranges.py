@@ -1,4 +1,4 @@
-"""The stretch of time that a question about traffic covers, cut into buckets."""
+"""The days that a metrics answer covers, cut into buckets of its granularity."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,17 +10,20 @@ from django.utils.translation import gettext as _
 from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Resolution
 from stoa_cp.domain.errors import InvalidField
 
-DEFAULT_DAYS = 30
-# Far outside anything stored; inside what date arithmetic can do.
+DEFAULT_DAYS = 30  # the range if no date is given, or only its end
+# No traffic is stored outside these years, and inside them no date arithmetic overflows.
 EARLIEST, LATEST = date(2000, 1, 1), date(2999, 12, 31)
 
 
 @dataclass(frozen=True, slots=True)
 class Granularity:
-    """How finely an answer tells time, and how many days it may cover at most."""
+    """The length of an answer's buckets, the resolution they are read from, and the longest range in days.
+
+    The longest range bounds the points of an answer (2,880 minutes, 744 hours, 400 days) and the rows it reads.
+    """
 
     name: str
-    level: Resolution
+    resolution: Resolution
     max_days: int
 
 
@@ -29,8 +32,9 @@ GRANULARITIES = {
     for granularity in (
         Granularity("minute", MINUTE, 2),
         Granularity("hour", HOUR, 31),
+        # More than a year, so that a range may reach back to the same day of last year.
         Granularity("day", DAY, 400),
-        # Ten years: longer than anybody looks back, short enough for one answer.
+        # Ten years, which covers any history. They read days, like `day`, but return far fewer points.
         Granularity("week", DAY, 3660),
         Granularity("month", DAY, 3660),
     )
@@ -39,7 +43,7 @@ GRANULARITIES = {
 
 @dataclass(frozen=True, slots=True)
 class DateRange:
-    """Both dates are inclusive and in UTC."""
+    """A range of days (UTC) and the granularity of its buckets. Both dates are inclusive."""
 
     granularity: Granularity
     start_date: date
@@ -51,12 +55,15 @@ class DateRange:
 
     @property
     def stop(self) -> datetime:
-        """The first moment after the span."""
+        """The first moment after the range."""
         return datetime.combine(self.end_date, time.min, UTC) + timedelta(days=1)
 
     def bucket_of(self, moment: datetime) -> datetime:
-        """Return when the bucket of ``moment`` began, maybe before the span. Weeks begin on Monday (ISO 8601)."""
-        bucket = self.granularity.level.bucket_of(moment)
+        """Return when the bucket of ``moment`` began. Weeks begin on Monday (ISO 8601).
+
+        The first week or month may begin before the range; it still holds only what happened in the range.
+        """
+        bucket = self.granularity.resolution.bucket_of(moment)
         match self.granularity.name:
             case "week":
                 return bucket - timedelta(days=bucket.weekday())
@@ -66,26 +73,26 @@ class DateRange:
                 return bucket
 
     def buckets(self) -> Iterator[datetime]:
-        """Yield every bucket of the span, also those without traffic."""
+        """Yield every bucket of the range, also those without traffic."""
         moment, previous = self.start, None
         while moment < self.stop:
             bucket = self.bucket_of(moment)
             if bucket != previous:
                 yield bucket
             previous = bucket
-            moment += self.granularity.level.step
+            moment += self.granularity.resolution.step
 
     def label(self, bucket: datetime) -> str:
         """Return the bucket's ``date``: a date for days and longer, a time for what is shorter."""
-        if self.granularity.level is DAY:
+        if self.granularity.resolution is DAY:
             return bucket.date().isoformat()
         return bucket.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def choose_span(name: str, start_date: date | None, end_date: date | None) -> DateRange:
-    """Return the span for what was asked; what is missing is chosen so that it ends today and covers 30 days.
+def choose_date_range(name: str, start_date: date | None, end_date: date | None) -> DateRange:
+    """Return the range for the query's granularity and dates. A missing date is chosen: today, or 30 days in all.
 
-    Raises InvalidField where the dates make no span, or a longer one than the granularity allows.
+    Raises InvalidField if the dates are out of order, or the range is longer than the granularity allows.
     """
     for field, value in (("start_date", start_date), ("end_date", end_date)):
         if value is not None and not EARLIEST <= value <= LATEST:
@@ -93,6 +100,7 @@ def choose_span(name: str, start_date: date | None, end_date: date | None) -> Da
             raise InvalidField(field, sentence % {"earliest": EARLIEST, "latest": LATEST}, code="out_of_range")
     granularity = GRANULARITIES[name]
     today = timezone.now().date()
+    # A start in the future is no error: the range is that day, and empty.
     end_date = end_date or max(today, start_date or today)
     start_date = start_date or end_date - timedelta(days=min(DEFAULT_DAYS, granularity.max_days) - 1)
     if start_date > end_date:

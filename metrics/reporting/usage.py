@@ -1,7 +1,8 @@
-"""How much of its hour and of its month each subscription has used.
+"""How much of its hourly limit and its monthly quota each subscription has used.
 
-What is left of a limit is what the limiter counted, where it was asked this month; a gateway that decides by itself
-only reports, and then the traffic tells.
+Two sources count calls. The meters count what the control plane decided, before the call is made; what remains of a
+limit is read from them. A gateway that decides by itself only reports traffic. So without a meter of this month, the
+reported traffic is used.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Case, F, FloatField, Max, OuterRef, QuerySet, Subquery, Sum, Value, When
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
 
 from apikeys.models import Meter
@@ -68,15 +70,17 @@ def month_after(start: datetime) -> datetime:
 
 
 def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet[Subscription]:
-    """Add what each subscription has used of the hour and the month of ``now``.
+    """Annotate subscriptions with what they have used of the hour and the month of ``now``.
 
     ``requests`` and ``errors`` of the month, ``requests_this_hour``, ``quota_used`` of the month, ``quota_share`` (1.0
-    is all of the quota, 0.0 without one) and ``last_request_at``: folded rows, the unfolded tail and the limiter's
-    meters in one statement.
+    is all of the quota, 0.0 without a quota) and ``last_request_at``.
+
+    Folded rows, the unfolded tail and the meters are read in one statement: lists sort by these annotations, and the
+    fold moves requests from the tail into the rows between two statements.
     """
     month, hour = month_of(now), HOUR.bucket_of(now)
-    folded_month = _folded(DayTraffic).filter(bucket__gte=month, bucket__lt=month_after(month))
-    folded_hour = _folded(HourTraffic).filter(bucket=hour)
+    folded_month = _folded_rows(DayTraffic).filter(bucket__gte=month, bucket__lt=month_after(month))
+    folded_hour = _folded_rows(HourTraffic).filter(bucket=hour)
     tail = (
         TrafficDelta.objects.order_by()
         .filter(tenant=OuterRef("tenant"), subscription=OuterRef("pk"))
@@ -86,24 +90,29 @@ def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet
     tail_hour = tail.filter(minute__gte=hour, minute__lt=hour + timedelta(hours=1))
     meter = Meter.objects.filter(subject=OuterRef("pk"), month=month)
     calls_this_hour = Case(When(hour=hour, then="hour_calls"), default=0)
-    series = Series.objects.filter(grain=Dimension.SUBSCRIPTION, subscription=OuterRef("pk"))
+    series = Series.objects.filter(dimension=Dimension.SUBSCRIPTION, subscription=OuterRef("pk"))
     return subscriptions.annotate(
-        requests=_sum(folded_month, "requests") + _sum(tail_month, "requests"),
-        errors=_sum(folded_month, "errors") + _sum(tail_month, "errors"),
+        requests=_count(folded_month, tail_month, "requests"),
+        errors=_count(folded_month, tail_month, "errors"),
         requests_this_hour=Coalesce(
-            Subquery(meter.values_list(calls_this_hour)), _sum(folded_hour, "requests") + _sum(tail_hour, "requests")
+            Subquery(meter.values_list(calls_this_hour)), _count(folded_hour, tail_hour, "requests")
         ),
+        # `usage_of` computes the period and the resets from the same time as the counts.
         counted_at=Value(now),
-        # PostgreSQL's GREATEST passes over nulls.
+        # PostgreSQL's GREATEST ignores NULLs: a subscription may have folded rows, a tail, both or neither.
         last_request_at=Greatest(Subquery(series.values("last_request_at")), _aggregate(tail, Max("last_request_at"))),
     ).annotate(
         quota_used=Coalesce(Subquery(meter.values("month_calls")), "requests"),
+        # A quota of 0 has no share: NULLIF avoids the division by zero.
         quota_share=Coalesce(Cast("quota_used", FloatField()) / NullIf(F("quota"), Value(0)), 0.0),
     )
 
 
 def usage_of(row: Any) -> Usage:
-    """Return the usage of a subscription that ``with_usage`` read."""
+    """Return the usage of a subscription that ``with_usage`` has annotated.
+
+    ``row`` is Any because mypy does not see annotations.
+    """
     month, hour = month_of(row.counted_at), HOUR.bucket_of(row.counted_at)
     return Usage(
         subscription=row,
@@ -129,17 +138,18 @@ def _remaining(limit: int | None, used: int) -> int | None:
     return None if limit is None else max(0, limit - used)
 
 
-def _folded(model: type[Rollup]) -> QuerySet[Any, Any]:
+def _folded_rows(model: type[Rollup]) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = model.objects.filter(
-        series__grain=Dimension.SUBSCRIPTION, series__subscription=OuterRef("pk")
+        series__dimension=Dimension.SUBSCRIPTION, series__subscription=OuterRef("pk")
     ).values("series__subscription")
     return rows
 
 
-def _sum(rows: QuerySet[Any, Any], column: str) -> Coalesce:
-    return Coalesce(_aggregate(rows, Sum(column)), 0)
+def _count(folded: QuerySet[Any, Any], tail: QuerySet[Any, Any], column: str) -> CombinedExpression:
+    """Return the sum of a column over the folded rows and the unfolded tail; 0 without rows."""
+    return Coalesce(_aggregate(folded, Sum(column)), 0) + Coalesce(_aggregate(tail, Sum(column)), 0)
 
 
 def _aggregate(rows: QuerySet[Any, Any], aggregate: Sum | Max) -> Subquery:
-    """Return the aggregate over rows that ``values`` has grouped."""
+    """Return the aggregate over rows that ``values`` has grouped, as a subquery."""
     return Subquery(rows.annotate(result=aggregate).values("result"))

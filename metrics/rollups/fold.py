@@ -1,4 +1,4 @@
-"""Folds deltas into minutes, hours and days: exactly once, whoever dies on the way."""
+"""Folds deltas into minutes, hours and days, exactly once."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -9,15 +9,16 @@ from django.db import connection, transaction
 from django.utils import timezone
 from psycopg import sql
 
-from metrics.histograms.cumulative import distribution_of, encode_distribution
+from metrics.histograms.cumulative import cumulate, encode_histogram
 from metrics.histograms.sketch import Sketch
 from metrics.models import Dimension
-from metrics.rollups.locks import try_to_hold_rollups
+from metrics.rollups.locks import try_lock_rollups
 from metrics.rollups.partitions import ensure_partitions
-from metrics.rollups.resolutions import LEVELS, Resolution
+from metrics.rollups.resolutions import RESOLUTIONS, Resolution
 from metrics.rollups.series import Source, get_or_create_series
 
-# About a second of work, far from the statement timeout; what is left waits for the next transaction.
+# About a second of work: far below the statement timeout of 10 s, and the rollup lock is free again soon. The deltas
+# that are left wait for the next transaction.
 DELTAS_AT_ONCE = 20_000
 
 TAKE_DELTAS = """
@@ -25,7 +26,7 @@ DELETE FROM metrics_trafficdelta
 WHERE id IN (SELECT id FROM metrics_trafficdelta ORDER BY id LIMIT %s)
 RETURNING tenant_id, api_id, subscription_id, minute, last_request_at, sketch
 """
-# The bounds keep partitions out that the arrays do not name.
+# The lowest and the highest bucket let PostgreSQL skip the partitions that the arrays do not name.
 READ_ROLLUPS = sql.SQL("""
 SELECT series_id, bucket, sketch
 FROM {table} JOIN unnest(%s::bigint[], %s::timestamptz[]) AS wanted (series_id, bucket) USING (series_id, bucket)
@@ -41,7 +42,7 @@ ON CONFLICT (series_id, bucket)
 
 
 class PartialRollup(NamedTuple):
-    """Some requests of one source in one minute, or in one bucket of a level."""
+    """Some requests of one source, in one minute or in one bucket of a resolution."""
 
     source: Source
     begins_at: datetime
@@ -50,12 +51,12 @@ class PartialRollup(NamedTuple):
 
 
 class RollupTotals(NamedTuple):
-    """What a rollup says of its requests, in the order of its columns."""
+    """What a rollup stores of its requests. The fields are named and ordered as in the model."""
 
     requests: int
     errors: int
     sketch: bytes
-    distribution: bytes | None
+    histogram: bytes | None
 
 
 # (series id, bucket) → its requests
@@ -65,21 +66,29 @@ SeriesIds = Mapping[Source, Mapping[Dimension, int]]
 
 @transaction.atomic
 def fold_deltas(limit: int = DELTAS_AT_ONCE) -> int:
-    """Move the oldest deltas into the rollups; return how many they were, 0 also if somebody else is folding.
+    """Move the oldest ``limit`` deltas into the rollups. Return how many: 0 also if another process is folding.
 
-    A fold that dies leaves the deltas where they were: they go in the transaction in which their sums come.
+    1. Take the rollup lock. If another transaction has it, return at once: beat calls again after 10 s.
+    2. Delete the deltas, and read them from the DELETE.
+    3. Find or create the series of their subscriptions, APIs and tenants.
+    4. For each resolution: drop what is older than its retention, sum the rest by series and bucket, add the sums to
+       what is stored, and write the result.
+
+    Each delta is counted exactly once, because steps 2 to 4 are one transaction. If the process dies, PostgreSQL rolls
+    it back: the deltas are there again and the rollups do not contain them.
     """
-    if not try_to_hold_rollups():
+    if not try_lock_rollups():
         return 0
     deltas = _take_deltas(limit)
     if not deltas:
         return 0
-    series_ids = name_series(deltas)
+    series_ids = load_series_ids(deltas)
     now = timezone.now()
-    for level in LEVELS:
-        kept_since = level.kept_since(now)
-        kept = (delta for delta in deltas if level.bucket_of(delta.begins_at) >= kept_since)
-        _add_to_level(level, sum_pieces(level, kept, series_ids))
+    for resolution in RESOLUTIONS:
+        # A late delta would otherwise recreate a partition that has just been dropped.
+        kept_since = resolution.kept_since(now)
+        kept = (delta for delta in deltas if resolution.bucket_of(delta.begins_at) >= kept_since)
+        _add_to_rollups(resolution, sum_partials(resolution, kept, series_ids))
     return len(deltas)
 
 
@@ -94,57 +103,58 @@ def _take_deltas(limit: int) -> list[PartialRollup]:
         ]
 
 
-def name_series(pieces: Iterable[PartialRollup]) -> SeriesIds:
-    """Return the ids of the series that the pieces' sources add to; those that are new are made."""
+def load_series_ids(partials: Iterable[PartialRollup]) -> SeriesIds:
+    """Return the ids of the series that the partial rollups are added to. Missing series are created."""
     latest: dict[Source, datetime] = {}
-    for piece in pieces:
-        latest[piece.source] = max(piece.last_request_at, latest.get(piece.source, piece.last_request_at))
+    for partial in partials:
+        latest[partial.source] = max(partial.last_request_at, latest.get(partial.source, partial.last_request_at))
     return get_or_create_series(latest)
 
 
-def sum_pieces(level: Resolution, pieces: Iterable[PartialRollup], series_ids: SeriesIds) -> Sums:
-    """Return what the pieces add to each series of a level."""
+def sum_partials(resolution: Resolution, partials: Iterable[PartialRollup], series_ids: SeriesIds) -> Sums:
+    """Return the sums of the partial rollups, for each series and bucket of a resolution."""
     sums: Sums = defaultdict(Sketch)
-    for piece in pieces:
-        bucket, own_ids = level.bucket_of(piece.begins_at), series_ids[piece.source]
-        for grain in level.grains:
-            sums[own_ids[grain], bucket].merge(piece.sketch)
+    for partial in partials:
+        bucket, own_ids = resolution.bucket_of(partial.begins_at), series_ids[partial.source]
+        for dimension in resolution.dimensions:
+            sums[own_ids[dimension], bucket].merge(partial.sketch)
     return sums
 
 
-def _add_to_level(level: Resolution, sums: Sums) -> None:
+def _add_to_rollups(resolution: Resolution, sums: Sums) -> None:
+    """Add the sums to the stored rollups. The rollup lock makes the read and the write one step."""
     if sums:
-        ensure_partitions(level, (bucket for _series_id, bucket in sums))
-        for key, sketch in _read_rollups(level, sums).items():
+        ensure_partitions(resolution, (bucket for _series_id, bucket in sums))
+        for key, sketch in _read_rollups(resolution, sums).items():
             sums[key].merge(sketch)
-        write_rollups(level, sums)
+        write_rollups(resolution, sums)
 
 
-def _read_rollups(level: Resolution, keys: Sums) -> Sums:
-    """Return what the level holds under these keys."""
+def _read_rollups(resolution: Resolution, keys: Sums) -> Sums:
+    """Return the stored rollups with these keys."""
     series_ids, buckets = zip(*keys, strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
-            READ_ROLLUPS.format(table=sql.Identifier(level.table)),
+            READ_ROLLUPS.format(table=sql.Identifier(resolution.table)),
             [list(series_ids), list(buckets), min(buckets), max(buckets)],
         )
         return {(series_id, bucket): Sketch.from_bytes(sketch) for series_id, bucket, sketch in cursor.fetchall()}
 
 
-def write_rollups(level: Resolution, sums: Sums) -> None:
-    """Store these sums in place of what the level holds under their keys. The partitions must be there."""
+def write_rollups(resolution: Resolution, sums: Sums) -> None:
+    """Store the sums, and replace the rollups that have the same keys. The partitions must exist."""
     series_ids, buckets = zip(*sums, strict=True)
-    figures = zip(*(figures_of(sketch, level) for sketch in sums.values()), strict=True)
+    totals = zip(*(totals_of(sketch, resolution) for sketch in sums.values()), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(
-            WRITE_ROLLUPS.format(table=sql.Identifier(level.table)),
-            [list(series_ids), list(buckets), *map(list, figures)],
+            WRITE_ROLLUPS.format(table=sql.Identifier(resolution.table)),
+            [list(series_ids), list(buckets), *map(list, totals)],
         )
 
 
-def figures_of(sketch: Sketch, level: Resolution) -> RollupTotals:
-    """Return how the level stores a sketch."""
-    distribution = None
-    if level.keeps_distributions:
-        distribution = encode_distribution(distribution_of(sketch.cells, sketch.cells.values()))
-    return RollupTotals(sketch.requests, sketch.errors, sketch.to_bytes(), distribution)
+def totals_of(sketch: Sketch, resolution: Resolution) -> RollupTotals:
+    """Return what a rollup of this resolution stores for a sketch."""
+    histogram = None
+    if resolution.keeps_histograms:
+        histogram = encode_histogram(cumulate(sketch.cells, sketch.cells.values()))
+    return RollupTotals(sketch.requests, sketch.errors, sketch.to_bytes(), histogram)

@@ -1,21 +1,24 @@
-"""One lock for whoever rewrites rollups or cuts their tables."""
+"""The advisory lock that makes a transaction the only writer of rollups and of their partitions."""
 
 from django.db import connection
 
-# Any constant of our own. Rows alone would keep two folds apart too (each updates its series first), but the second
-# would queue behind the first until lock_timeout, and rows that do not exist yet, like partitions, cannot be locked.
+# An arbitrary number that no other advisory lock of this database uses.
+#
+# Row locks alone would also keep two folds apart, because each fold first updates the rows of its series. But the
+# second fold would wait for the first one until lock_timeout, and that is an error. And a row or a partition that does
+# not exist yet cannot be locked.
 ROLLUP_LOCK = 7_862_002
 
 
-def hold_rollups() -> None:
-    """Be the only writer of rollups until the transaction ends. Waits as long as ``lock_timeout`` allows."""
+def lock_rollups() -> None:
+    """Become the only writer of rollups until the transaction ends. Waits at most ``lock_timeout``, then raises."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROLLUP_LOCK])
 
 
-def try_to_hold_rollups() -> bool:
-    """Become the only writer of rollups until the transaction ends, unless there is one already."""
+def try_lock_rollups() -> bool:
+    """Become the only writer of rollups until the transaction ends. Return False if another transaction is."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [ROLLUP_LOCK])
-        (is_held,) = cursor.fetchone()
-    return bool(is_held)
+        (is_locked,) = cursor.fetchone()
+    return bool(is_locked)

@@ -1,4 +1,4 @@
-"""Makes the partitions of the rollup tables before they are needed, and drops them after the retention period."""
+"""Creates the partitions of the rollup tables before they are needed, and drops them after the retention."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,58 +6,56 @@ from datetime import datetime
 from django.db import connection, transaction
 from psycopg import sql
 
-from metrics.rollups.locks import hold_rollups
-from metrics.rollups.resolutions import LEVELS, Resolution
+from metrics.rollups.locks import lock_rollups
+from metrics.rollups.resolutions import RESOLUTIONS, Resolution
 
-# Beat asks every hour; two partitions ahead outlast a night without beat even for the minutes.
+# Beat runs the maintenance every hour. For minutes, two partitions ahead are two days: they last through a night
+# without beat. The fold creates a missing partition too, so this only keeps the DDL out of the fold.
 PARTITIONS_AHEAD = 2
 
 
-def ensure_partitions(level: Resolution, buckets: Iterable[datetime]) -> None:
-    """Make the partitions that these buckets fall into. Costs nothing to repeat."""
+def ensure_partitions(resolution: Resolution, buckets: Iterable[datetime]) -> None:
+    """Create the partitions that contain these buckets, unless they exist. The caller holds the rollup lock."""
     with connection.cursor() as cursor:
-        for start in sorted({level.partition_start(bucket) for bucket in buckets}):
-            # Without a lock on the parent if the partition is there already.
+        for start in sorted({resolution.partition_start(bucket) for bucket in buckets}):
+            # IF NOT EXISTS takes no lock on the parent table if the partition exists, so readers do not wait.
             cursor.execute(
                 sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
-                    sql.Identifier(f"{level.table}_{start.strftime(level.partition_format)}"),
-                    sql.Identifier(level.table),
+                    sql.Identifier(resolution.partition_name(start)),
+                    sql.Identifier(resolution.table),
                     sql.Literal(start.isoformat()),
-                    sql.Literal(level.next_partition(start).isoformat()),
+                    sql.Literal(resolution.next_partition(start).isoformat()),
                 )
             )
 
 
 @transaction.atomic
 def maintain_partitions(now: datetime) -> list[str]:
-    """Make the partitions of the near future, drop those past the retention, and return the names of the latter."""
-    hold_rollups()
-    return [name for level in LEVELS for name in _maintain(level, now)]
+    """Create the next partitions and drop those past their retention. Return the names of the dropped ones."""
+    # A fold that runs now might write into a partition that is about to be dropped.
+    lock_rollups()
+    return [name for resolution in RESOLUTIONS for name in _maintain(resolution, now)]
 
 
-def _maintain(level: Resolution, now: datetime) -> list[str]:
+def _maintain(resolution: Resolution, now: datetime) -> list[str]:
     upcoming = [now]
     for _ahead in range(PARTITIONS_AHEAD):
-        upcoming.append(level.next_partition(level.partition_start(upcoming[-1])))
-    ensure_partitions(level, upcoming)
-    expired = [name for name in partition_names(level) if start_of(level, name) < level.kept_since(now)]
+        upcoming.append(resolution.next_partition(resolution.partition_start(upcoming[-1])))
+    ensure_partitions(resolution, upcoming)
+    kept_since = resolution.kept_since(now)
+    expired = [name for name in partition_names(resolution) if resolution.start_of_partition(name) < kept_since]
     with connection.cursor() as cursor:
         for name in expired:
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     return expired
 
 
-def partition_names(level: Resolution) -> list[str]:
-    """Return the tables that make up the level's table, oldest first."""
+def partition_names(resolution: Resolution) -> list[str]:
+    """Return the names of the resolution's partitions, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
             " WHERE inhparent = %s::regclass ORDER BY relname",
-            [level.table],
+            [resolution.table],
         )
         return [name for (name,) in cursor.fetchall()]
-
-
-def start_of(level: Resolution, name: str) -> datetime:
-    """Return when the partition of this name begins."""
-    return level.parse_partition(name.removeprefix(f"{level.table}_"))

@@ -1,4 +1,7 @@
-"""Recomputes rollups from the finer level below, and tells where they differ: nowhere, if folding is right."""
+"""Recomputes hours from minutes and days from hours, and reports where the stored rollups differ.
+
+There is no difference if the fold is right. The command ``rebuild_rollups`` is how operators check that.
+"""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -8,22 +11,30 @@ from django.utils import timezone
 
 from metrics.histograms.sketch import Sketch
 from metrics.models import Dimension
-from metrics.rollups.fold import PartialRollup, RollupTotals, Sums, figures_of, name_series, sum_pieces, write_rollups
-from metrics.rollups.locks import hold_rollups
-from metrics.rollups.partitions import ensure_partitions, partition_names, start_of
+from metrics.rollups.fold import (
+    PartialRollup,
+    RollupTotals,
+    Sums,
+    load_series_ids,
+    sum_partials,
+    totals_of,
+    write_rollups,
+)
+from metrics.rollups.locks import lock_rollups
+from metrics.rollups.partitions import ensure_partitions, partition_names
 from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Resolution
 from metrics.rollups.series import Source
 
 A_DAY = timedelta(days=1)
 
 # (series id, bucket) → what is stored, or should be
-RowFigures = dict[tuple[int, datetime], RollupTotals]
+TotalsByKey = dict[tuple[int, datetime], RollupTotals]
 
 
 class Difference(NamedTuple):
-    """Requests of one series in one bucket that are not what the finer level adds up to."""
+    """A stored rollup that is not the sum of the finer resolution: its requests, stored and recomputed."""
 
-    level: str
+    resolution: str
     bucket: datetime
     series_id: int
     stored: int
@@ -32,69 +43,79 @@ class Difference(NamedTuple):
 
 @transaction.atomic
 def rebuild_day(day: datetime, *, repair: bool) -> list[Difference]:
-    """Recompute the day that begins at ``day``, and its hours; with ``repair``, store what was recomputed.
+    """Recompute the day that begins at ``day`` and its hours. Return the differences; with ``repair``, store the sums.
 
-    A level is left out if the finer one has let go of that day already. Folding waits meanwhile.
+    A resolution is left out if rows of the finer one have been dropped for that day: their sum would be too small.
     """
-    hold_rollups()
+    # A fold between the two reads below would look like a difference. Folds return at once meanwhile.
+    lock_rollups()
     differences = []
-    for level, finer in ((HOUR, MINUTE), (DAY, HOUR)):
+    for resolution, finer in ((HOUR, MINUTE), (DAY, HOUR)):
         if _is_complete(finer, day):
-            differences += _rebuild(level, finer, day)
+            differences += _rebuild(resolution, finer, day)
     transaction.set_rollback(not repair)
     return differences
 
 
-def _is_complete(level: Resolution, day: datetime) -> bool:
-    # Not by the retention alone: it may have been raised after partitions were dropped.
-    names = partition_names(level)
-    return bool(names) and day >= max(start_of(level, names[0]), level.kept_since(timezone.now()))
+def _is_complete(resolution: Resolution, day: datetime) -> bool:
+    # The retention alone is not enough: it may have been raised after partitions were dropped.
+    names = partition_names(resolution)
+    if not names:
+        return False
+    return day >= max(resolution.start_of_partition(names[0]), resolution.kept_since(timezone.now()))
 
 
-def _rebuild(level: Resolution, finer: Resolution, day: datetime) -> list[Difference]:
-    pieces = _read_pieces(finer, day)
-    sums = sum_pieces(level, pieces, name_series(pieces)) if pieces else {}
-    recomputed = {key: figures_of(sketch, level) for key, sketch in sums.items()}
-    stored = _read_figures(level, day)
+def _rebuild(resolution: Resolution, finer: Resolution, day: datetime) -> list[Difference]:
+    partials = _read_partials(finer, day)
+    sums = sum_partials(resolution, partials, load_series_ids(partials)) if partials else {}
+    recomputed = {key: totals_of(sketch, resolution) for key, sketch in sums.items()}
+    stored = _read_totals(resolution, day)
+    # Also without `repair`: the day is then compared with the recomputed hours, and the caller rolls all of it back.
     if stored != recomputed:
-        _replace(level, day, sums)
+        _replace(resolution, day, sums)
     return [
-        Difference(level.name, bucket, series_id, before.requests, after.requests)
+        Difference(resolution.name, bucket, series_id, before.requests, after.requests)
         for (series_id, bucket), before, after in _pairs(stored, recomputed)
-        if not _agree(before, after)
+        if not _is_equal(before, after)
     ]
 
 
-def _agree(stored: RollupTotals, recomputed: RollupTotals) -> bool:
-    """Tell whether nothing that is stored is wrong: rows from before there were distributions lack theirs."""
-    return stored in (recomputed, recomputed._replace(distribution=None))
+def _is_equal(stored: RollupTotals, recomputed: RollupTotals) -> bool:
+    """Tell whether the stored totals are right. Rows of a release without histograms lack theirs: no difference."""
+    return stored in (recomputed, recomputed._replace(histogram=None))
 
 
-def _pairs(stored: RowFigures, recomputed: RowFigures) -> list[tuple[tuple[int, datetime], RollupTotals, RollupTotals]]:
+def _pairs(
+    stored: TotalsByKey, recomputed: TotalsByKey
+) -> list[tuple[tuple[int, datetime], RollupTotals, RollupTotals]]:
     nothing = RollupTotals(0, 0, b"", None)
     keys = sorted(stored.keys() | recomputed.keys())
     return [(key, stored.get(key, nothing), recomputed.get(key, nothing)) for key in keys]
 
 
-def _read_pieces(level: Resolution, day: datetime) -> list[PartialRollup]:
-    rows = level.model.objects.filter(series__grain=Dimension.SUBSCRIPTION, bucket__gte=day, bucket__lt=day + A_DAY)
-    named = rows.values_list("series__tenant_id", "series__api_id", "series__subscription_id", "bucket", "sketch")
+def _read_partials(resolution: Resolution, day: datetime) -> list[PartialRollup]:
+    # The series of subscriptions alone: with those of tenants and APIs each request would count several times.
+    rows = resolution.model.objects.filter(
+        series__dimension=Dimension.SUBSCRIPTION, bucket__gte=day, bucket__lt=day + A_DAY
+    )
+    columns = rows.values_list("series__tenant_id", "series__api_id", "series__subscription_id", "bucket", "sketch")
     return [
         PartialRollup(Source(tenant_id, api_id, subscription_id), bucket, bucket, Sketch.from_bytes(sketch))
-        for tenant_id, api_id, subscription_id, bucket, sketch in named
+        for tenant_id, api_id, subscription_id, bucket, sketch in columns
     ]
 
 
-def _read_figures(level: Resolution, day: datetime) -> RowFigures:
-    rows = level.model.objects.filter(bucket__gte=day, bucket__lt=day + A_DAY)
+def _read_totals(resolution: Resolution, day: datetime) -> TotalsByKey:
+    rows = resolution.model.objects.filter(bucket__gte=day, bucket__lt=day + A_DAY)
     return {
-        (series_id, bucket): RollupTotals(*figures)
-        for series_id, bucket, *figures in rows.values_list("series_id", "bucket", *RollupTotals._fields)
+        (series_id, bucket): RollupTotals(*totals)
+        for series_id, bucket, *totals in rows.values_list("series_id", "bucket", *RollupTotals._fields)
     }
 
 
-def _replace(level: Resolution, day: datetime, sums: Sums) -> None:
-    level.model.objects.filter(bucket__gte=day, bucket__lt=day + A_DAY).delete()
+def _replace(resolution: Resolution, day: datetime, sums: Sums) -> None:
+    # Deleted first: a stored row whose requests the finer resolution does not have must go.
+    resolution.model.objects.filter(bucket__gte=day, bucket__lt=day + A_DAY).delete()
     if sums:
-        ensure_partitions(level, [day])
-        write_rollups(level, sums)
+        ensure_partitions(resolution, [day])
+        write_rollups(resolution, sums)

@@ -1,4 +1,4 @@
-"""The three resolutions in which traffic is kept, and how their tables are cut into partitions."""
+"""The three resolutions that traffic is kept in (minute, hour, day), and how their tables are partitioned."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,25 +8,24 @@ from django.conf import settings
 from metrics.models import DayTraffic, Dimension, HourTraffic, MinuteTraffic, Rollup
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EVERY_GRAIN = (Dimension.SUBSCRIPTION, Dimension.API, Dimension.TENANT)
+EVERY_DIMENSION = (Dimension.SUBSCRIPTION, Dimension.API, Dimension.TENANT)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """One resolution.
+    """One resolution, its table and its partitions.
 
-    ``partition_format`` (for strftime) ends a partition's name and can be parsed back into its start;
-    ``longest_partition`` leads from any such start into the next partition. ``keeps_distributions`` tells whether rows
-    keep beside their sketch the distribution that answers are read from.
+    ``partition_format`` (for strftime) is the end of a partition's name, and can be parsed back into the partition's
+    start. ``longest_partition``, added to the start of any partition, gives a time in the next one.
     """
 
     name: str
     model: type[Rollup]
-    grains: tuple[Dimension, ...]
+    dimensions: tuple[Dimension, ...]
     step: timedelta
     partition_format: str
     longest_partition: timedelta
-    keeps_distributions: bool = True
+    keeps_histograms: bool = True
 
     @property
     def table(self) -> str:
@@ -37,31 +36,47 @@ class Resolution:
         return moment - (moment - EPOCH) % self.step
 
     def partition_start(self, moment: datetime) -> datetime:
-        return self.parse_partition(moment.strftime(self.partition_format))
-
-    def parse_partition(self, suffix: str) -> datetime:
-        return datetime.strptime(suffix, self.partition_format).replace(tzinfo=UTC)
+        """Return when the partition that contains ``moment`` begins."""
+        return self._parse(moment.strftime(self.partition_format))
 
     def next_partition(self, start: datetime) -> datetime:
+        """Return when the partition after the one that begins at ``start`` begins."""
         return self.partition_start(start + self.longest_partition)
 
+    def partition_name(self, start: datetime) -> str:
+        """Return the name of the table that holds the partition that begins at ``start``."""
+        return f"{self.table}_{start.strftime(self.partition_format)}"
+
+    def start_of_partition(self, name: str) -> datetime:
+        """Return when the partition with this table name begins."""
+        return self._parse(name.removeprefix(f"{self.table}_"))
+
     def kept_since(self, now: datetime) -> datetime:
-        """Return from when on this level keeps rows: a partition goes when all of it is past the retention."""
+        """Return the earliest time of which rows are kept.
+
+        It is the start of a partition: a partition is dropped when all of it is older than the retention.
+        """
         days = settings.STOA_RETENTION_DAYS[self.name]
         return self.partition_start(now - timedelta(days=days)) if days else EPOCH
 
+    def _parse(self, suffix: str) -> datetime:
+        return datetime.strptime(suffix, self.partition_format).replace(tzinfo=UTC)
 
+
+# The length of a partition follows from the retention (by default 3 days, 90 days, for ever). It is short enough that
+# little is kept longer than asked for, and long enough that a table has few partitions.
 MINUTE = Resolution(
     "minute",
     MinuteTraffic,
-    # An API's minutes are added up from its subscriptions' when they are read; a tenant may have thousands of those.
+    # No rows per API: a reader adds up the minutes of the API's subscriptions. There are rows per tenant because a
+    # tenant may have thousands of subscriptions.
     (Dimension.SUBSCRIPTION, Dimension.TENANT),
     timedelta(minutes=1),
     "%Y%m%d",
     timedelta(days=1),
-    # There are many, with few requests in each: a million records would take 13.6 MB instead of 8.6.
-    keeps_distributions=False,
+    # There are many minutes with few requests each: with histograms, a million records take 13.6 MB instead of 8.7.
+    keeps_histograms=False,
 )
-HOUR = Resolution("hour", HourTraffic, EVERY_GRAIN, timedelta(hours=1), "%Y%m", timedelta(days=31))
-DAY = Resolution("day", DayTraffic, EVERY_GRAIN, timedelta(days=1), "%Y", timedelta(days=366))
-LEVELS = (MINUTE, HOUR, DAY)
+HOUR = Resolution("hour", HourTraffic, EVERY_DIMENSION, timedelta(hours=1), "%Y%m", timedelta(days=31))
+DAY = Resolution("day", DayTraffic, EVERY_DIMENSION, timedelta(days=1), "%Y", timedelta(days=366))
+RESOLUTIONS = (MINUTE, HOUR, DAY)

@@ -1,4 +1,4 @@
-"""Names the series that requests are added to: their subscription's, their API's and their tenant's."""
+"""Finds or creates the series that requests are added to: of their subscription, their API and their tenant."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,7 +8,9 @@ from django.db import connection
 
 from metrics.models import Dimension
 
-ENTER_SERIES = """
+# DO UPDATE instead of DO NOTHING: it moves `last_request_at`, and RETURNING gives the ids of existing rows too.
+# `greatest`, because a gateway may report an older call after a newer one.
+UPSERT_SERIES = """
 INSERT INTO metrics_series (tenant_id, grain, api_id, subscription_id, last_request_at)
 SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
 ON CONFLICT (tenant_id, grain, api_id, subscription_id)
@@ -16,34 +18,42 @@ ON CONFLICT (tenant_id, grain, api_id, subscription_id)
 RETURNING tenant_id, grain, api_id, subscription_id, id
 """
 
+# (tenant id, dimension, API id, subscription id): the unique columns of a series, in the order of the statement
+SeriesKey = tuple[str, str, str | None, str | None]
+
 
 class Source(NamedTuple):
-    """Whose requests a delta counts: one subscription's to one API, or those to an API without any."""
+    """Whose requests a delta counts: one subscription's, or an API's calls without a key."""
 
     tenant_id: str
     api_id: str
     subscription_id: str | None
 
-    def owner(self, grain: Dimension) -> tuple[str, str, str | None, str | None]:
-        """Return what identifies the source's series at this grain, in the order of its columns."""
-        match grain:
+    def series_key(self, dimension: Dimension) -> SeriesKey:
+        """Return the key of the series that adds up this source's requests in this dimension."""
+        match dimension:
             case Dimension.TENANT:
-                return self.tenant_id, grain.value, None, None
+                return self.tenant_id, dimension.value, None, None
             case Dimension.API:
-                return self.tenant_id, grain.value, self.api_id, None
+                return self.tenant_id, dimension.value, self.api_id, None
             case Dimension.SUBSCRIPTION:
-                return self.tenant_id, grain.value, self.api_id, self.subscription_id
+                return self.tenant_id, dimension.value, self.api_id, self.subscription_id
 
 
 def get_or_create_series(last_request_at: Mapping[Source, datetime]) -> dict[Source, dict[Dimension, int]]:
-    """Return the ids of the series that each source adds to. New ones are made; the dates only move forward."""
-    latest: dict[tuple[str, str, str | None, str | None], datetime] = {}
+    """Return the ids of the series of each source, by dimension. The caller holds the rollup lock.
+
+    Missing series are created. ``last_request_at`` of a series only moves forward.
+    """
+    latest: dict[SeriesKey, datetime] = {}
     for source, moment in last_request_at.items():
-        for grain in Dimension:
-            owner = source.owner(grain)
-            latest[owner] = max(moment, latest.get(owner, moment))
+        for dimension in Dimension:
+            key = source.series_key(dimension)
+            latest[key] = max(moment, latest.get(key, moment))
     columns = [list(column) for column in zip(*latest, strict=True)]
     with connection.cursor() as cursor:
-        cursor.execute(ENTER_SERIES, [*columns, list(latest.values())])
-        ids = {tuple(owner): series_id for *owner, series_id in cursor.fetchall()}
-    return {source: {grain: ids[source.owner(grain)] for grain in Dimension} for source in last_request_at}
+        cursor.execute(UPSERT_SERIES, [*columns, list(latest.values())])
+        ids = {tuple(key): series_id for *key, series_id in cursor.fetchall()}
+    return {
+        source: {dimension: ids[source.series_key(dimension)] for dimension in Dimension} for source in last_request_at
+    }

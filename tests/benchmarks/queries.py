@@ -8,8 +8,8 @@ from time import perf_counter
 from django.utils import timezone
 
 from metrics.queries import Scope
-from metrics.reporting.date_ranges import DateRange, choose_span
-from metrics.reporting.render import report_traffic
+from metrics.reporting.date_ranges import DateRange, choose_date_range
+from metrics.reporting.render import render_metrics
 from metrics.rollups.resolutions import DAY
 from tenants.models import Tenant
 from tests.benchmarks.databases import ask, execute
@@ -38,15 +38,15 @@ def query_rows() -> Iterator[Row]:
     """Measure the services, without HTTP: both sides would add the same."""
     execute("TRUNCATE naive_record")
     first = DAY.bucket_of(timezone.now()) - timedelta(days=DAYS)
-    span = choose_span("day", first.date(), (first + timedelta(days=DAYS - 1)).date())
-    small, large = (_tenant_with(count, span) for count in (FEW, MANY))
+    date_range = choose_date_range("day", first.date(), (first + timedelta(days=DAYS - 1)).date())
+    small, large = (_tenant_with(count, date_range) for count in (FEW, MANY))
     execute(MAKE_TENFOLD, "CREATE INDEX ON naive_tenfold (tenant_id, timestamp)", "VACUUM ANALYZE")
     rounds = [
         (
-            _milliseconds(lambda: _report(small, span), REPEATED),
-            _milliseconds(lambda: _report(large, span), REPEATED),
-            _milliseconds(lambda: _ask_raw("naive_record", large, span), 1),
-            _milliseconds(lambda: _ask_raw("naive_tenfold", large, span), 1),
+            _milliseconds(lambda: _report(small, date_range), REPEATED),
+            _milliseconds(lambda: _report(large, date_range), REPEATED),
+            _milliseconds(lambda: _ask_raw("naive_record", large, date_range), 1),
+            _milliseconds(lambda: _ask_raw("naive_tenfold", large, date_range), 1),
         )
         for _round in range(ROUNDS)
     ]
@@ -61,21 +61,22 @@ def query_rows() -> Iterator[Row]:
     )
 
 
-def _ask_raw(table: str, tenant: Tenant, span: DateRange) -> None:
-    assert len(ask(RAW.format(table=table), tenant.id, span.start, span.stop)) == DAYS
+def _ask_raw(table: str, tenant: Tenant, date_range: DateRange) -> None:
+    assert len(ask(RAW.format(table=table), tenant.id, date_range.start, date_range.stop)) == DAYS
 
 
-def _tenant_with(count: int, span: DateRange) -> Tenant:
+def _tenant_with(count: int, date_range: DateRange) -> Tenant:
     tenant = TenantFactory(name=f"bench-{count}")
     targets = make_targets(tenant, apis=2, subscriptions=2)
-    for number, records in enumerate(in_batches(calls(targets, span.start, span.stop - span.start, count))):
+    made = calls(targets, date_range.start, date_range.stop - date_range.start, count)
+    for number, records in enumerate(in_batches(made)):
         report(f"{tenant.name}-{number}", records)
         store_raw(tenant, records)
     return tenant
 
 
-def _report(tenant: Tenant, span: DateRange) -> None:
-    answer = report_traffic(Scope(tenant.id), span, None, fill=False)
+def _report(tenant: Tenant, date_range: DateRange) -> None:
+    answer = render_metrics(Scope(tenant.id), date_range, None, fill=False)
     assert len(answer["metrics"]) == DAYS
 
 

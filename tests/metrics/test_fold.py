@@ -1,4 +1,4 @@
-"""Folding: every level holds what came in, once."""
+"""Folding: every resolution holds what came in, once."""
 
 from datetime import timedelta
 from threading import Thread
@@ -9,11 +9,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from catalog.models import Api
-from metrics.histograms.percentiles import read_sketch
+from metrics.histograms.percentiles import summarize_sketch
 from metrics.models import DayTraffic, Dimension, HourTraffic, MinuteTraffic, Series, TrafficDelta
 from metrics.rollups import fold as rollups_fold
 from metrics.rollups.fold import fold_deltas
-from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE
+from metrics.rollups.resolutions import DAY, HOUR, MINUTE, RESOLUTIONS
 from subscriptions.models import Subscription
 from tests.factories import SubscriptionFactory
 from tests.metrics.traffic import counted, counted_everywhere, fold_all, record_of, report
@@ -22,15 +22,15 @@ from tests.races import at_once
 pytestmark = pytest.mark.django_db
 
 
-def test_folding_moves_the_deltas_into_every_level(mobile: Subscription, payments: Api) -> None:
+def test_folding_moves_the_deltas_into_every_resolution(mobile: Subscription, payments: Api) -> None:
     report(record_of(mobile), record_of(mobile, status=500), record_of(payments))
     report(record_of(mobile))
 
     assert fold_deltas() == 3
 
     assert not TrafficDelta.objects.exists()
-    assert {counted(level, grain) for level in LEVELS for grain in level.grains} == {4}
-    assert {row.errors for row in DayTraffic.objects.filter(series__grain=Dimension.TENANT)} == {1}
+    assert {counted(resolution, dimension) for resolution in RESOLUTIONS for dimension in resolution.dimensions} == {4}
+    assert {row.errors for row in DayTraffic.objects.filter(series__dimension=Dimension.TENANT)} == {1}
 
 
 def test_folding_again_adds_to_what_is_there(mobile: Subscription) -> None:
@@ -38,9 +38,9 @@ def test_folding_again_adds_to_what_is_there(mobile: Subscription) -> None:
         report(record_of(mobile, latency_ms=latency_ms))
         fold_all()
 
-    row = DayTraffic.objects.get(series__grain=Dimension.TENANT)
+    row = DayTraffic.objects.get(series__dimension=Dimension.TENANT)
     assert row.requests == 3
-    assert read_sketch(row.sketch).percentiles(50, 99) == [20, 30]
+    assert summarize_sketch(row.sketch).percentiles(50, 99) == [20, 30]
 
 
 def test_folding_in_small_steps_gives_the_same(mobile: Subscription) -> None:
@@ -72,18 +72,18 @@ def test_buckets_begin_where_their_minute_hour_and_day_do(mobile: Subscription) 
     assert {row.bucket for row in DayTraffic.objects.all()} == {minute.replace(hour=0, minute=0)}
 
 
-def test_what_is_past_a_levels_retention_is_not_stored_there(mobile: Subscription, settings: Settings) -> None:
+def test_what_is_past_its_retention_is_not_stored_at_a_resolution(mobile: Subscription, settings: Settings) -> None:
     settings.STOA_RETENTION_DAYS = {"minute": 3, "hour": 90, "day": 0}
     now = timezone.now()
     report(record_of(mobile, now - timedelta(days=10)), record_of(mobile, now - timedelta(days=400)))
     fold_all()
 
-    assert [counted(level) for level in (MINUTE, HOUR, DAY)] == [0, 1, 2]
+    assert [counted(resolution) for resolution in (MINUTE, HOUR, DAY)] == [0, 1, 2]
 
 
 def test_a_fold_that_fails_leaves_the_deltas(mobile: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
     report(record_of(mobile))
-    monkeypatch.setattr(rollups_fold, "LEVELS", (MINUTE, HOUR, None))
+    monkeypatch.setattr(rollups_fold, "RESOLUTIONS", (MINUTE, HOUR, None))
 
     with pytest.raises(AttributeError):
         fold_deltas()

@@ -10,7 +10,7 @@ from django.db import DataError
 from django.utils import timezone
 
 from catalog.models import Api
-from metrics.histograms.percentiles import read_sketch
+from metrics.histograms.percentiles import summarize_sketch
 from metrics.histograms.sketch import Sketch
 from metrics.ingest.batches import Batch, read_json
 from metrics.models import TrafficBatch, TrafficDelta
@@ -34,7 +34,7 @@ def test_good_records_are_counted(mobile: Subscription) -> None:
     delta = TrafficDelta.objects.get()
     assert (delta.tenant_id, delta.api_id, delta.subscription_id) == (mobile.tenant_id, mobile.api_id, mobile.id)
     assert (delta.requests, delta.errors) == (2, 1)
-    assert read_sketch(delta.sketch).percentiles(50, 99) == [12, 40]
+    assert summarize_sketch(delta.sketch).percentiles(50, 99) == [12, 40]
 
 
 def test_a_call_without_a_subscription_counts_for_its_api(payments: Api) -> None:

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from metrics.models import TrafficBatch
 from metrics.rollups.partitions import ensure_partitions, maintain_partitions, partition_names
-from metrics.rollups.resolutions import DAY, HOUR, LEVELS, MINUTE, Resolution
+from metrics.rollups.resolutions import DAY, HOUR, MINUTE, RESOLUTIONS, Resolution
 from metrics.services import purge_batches
 from subscriptions.models import Subscription
 from tests.metrics.traffic import counted, fold_all, record_of, report
@@ -24,7 +24,7 @@ def retention(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "suffixes"),
+    ("resolution", "suffixes"),
     [
         (MINUTE, ["20241231", "20250101", "20250102"]),
         (HOUR, ["202412", "202501", "202502"]),
@@ -32,31 +32,31 @@ def retention(settings: Settings) -> None:
     ],
     ids=["minute", "hour", "day"],
 )
-def test_this_partition_and_the_next_two_are_made(level: Resolution, suffixes: list[str]) -> None:
+def test_this_partition_and_the_next_two_are_made(resolution: Resolution, suffixes: list[str]) -> None:
     assert maintain_partitions(NOW) == []
-    assert partition_names(level) == [f"{level.table}_{suffix}" for suffix in suffixes]
+    assert partition_names(resolution) == [f"{resolution.table}_{suffix}" for suffix in suffixes]
 
 
 def test_making_them_again_changes_nothing() -> None:
     maintain_partitions(NOW)
-    before = [partition_names(level) for level in LEVELS]
+    before = [partition_names(resolution) for resolution in RESOLUTIONS]
     assert maintain_partitions(NOW) == []
-    assert [partition_names(level) for level in LEVELS] == before
+    assert [partition_names(resolution) for resolution in RESOLUTIONS] == before
 
 
 def test_partitions_meet_without_gap_or_overlap() -> None:
-    for level in LEVELS:
-        start = level.partition_start(datetime(2023, 12, 15, tzinfo=UTC))
+    for resolution in RESOLUTIONS:
+        start = resolution.partition_start(datetime(2023, 12, 15, tzinfo=UTC))
         for _step in range(40):
-            following = level.next_partition(start)
-            assert level.partition_start(following - timedelta(microseconds=1)) == start
-            assert level.partition_start(following) == following
+            following = resolution.next_partition(start)
+            assert resolution.partition_start(following - timedelta(microseconds=1)) == start
+            assert resolution.partition_start(following) == following
             start = following
 
 
 def test_a_partition_goes_when_all_of_it_is_past_the_retention() -> None:
-    for level in LEVELS:
-        ensure_partitions(level, [NOW - timedelta(days=days) for days in (0, 2, 3, 4, 80, 100, 150, 800)])
+    for resolution in RESOLUTIONS:
+        ensure_partitions(resolution, [NOW - timedelta(days=days) for days in (0, 2, 3, 4, 80, 100, 150, 800)])
 
     dropped = maintain_partitions(NOW)
 
@@ -68,15 +68,15 @@ def test_a_partition_goes_when_all_of_it_is_past_the_retention() -> None:
     assert not any(name.startswith("metrics_daytraffic") for name in dropped)
 
 
-def test_what_a_level_still_keeps_is_never_dropped(mobile: Subscription) -> None:
+def test_what_a_resolution_still_keeps_is_never_dropped(mobile: Subscription) -> None:
     now = timezone.now()
     report(*(record_of(mobile, now - timedelta(days=days)) for days in range(120)))
     fold_all()
-    before = [counted(level) for level in LEVELS]
+    before = [counted(resolution) for resolution in RESOLUTIONS]
 
     maintain_partitions(now)
 
-    assert [counted(level) for level in LEVELS] == before
+    assert [counted(resolution) for resolution in RESOLUTIONS] == before
     assert before[2] == 120
 
 

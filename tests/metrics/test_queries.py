@@ -22,8 +22,8 @@ from metrics.queries import (
     top_tenants,
     total_of,
 )
-from metrics.reporting.date_ranges import GRANULARITIES, DateRange, choose_span
-from metrics.reporting.render import report_traffic
+from metrics.reporting.date_ranges import GRANULARITIES, DateRange, choose_date_range
+from metrics.reporting.render import render_metrics
 from stoa_cp.domain.errors import InvalidField
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
@@ -36,13 +36,13 @@ def midnight() -> datetime:
     return timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def span_of(granularity: str, days: int = 1) -> DateRange:
+def date_range_of(granularity: str, days: int = 1) -> DateRange:
     """The last ``days`` days, today included."""
-    return choose_span(granularity, midnight().date() - timedelta(days=days - 1), midnight().date())
+    return choose_date_range(granularity, midnight().date() - timedelta(days=days - 1), midnight().date())
 
 
-def counts(lines: list[MetricPoint]) -> list[tuple[datetime, str | None, int]]:
-    return [(line.bucket, line.group, line.reading.requests) for line in lines]
+def counts(points: list[MetricPoint]) -> list[tuple[datetime, str | None, int]]:
+    return [(point.bucket, point.group, point.summary.requests) for point in points]
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
@@ -51,8 +51,8 @@ def test_what_was_accepted_a_moment_ago_is_in_the_answer(mobile: Subscription, g
     fold_all()
     report(record_of(mobile))
 
-    (line,) = read_traffic(Scope(mobile.tenant_id), span_of(granularity))
-    assert line.reading.requests == 3
+    (point,) = read_traffic(Scope(mobile.tenant_id), date_range_of(granularity))
+    assert point.summary.requests == 3
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
@@ -78,10 +78,10 @@ def test_percentiles_are_within_one_per_cent_at_every_granularity(
         if start < 2_000:
             fold_all()
 
-    span = span_of(granularity, days=2)
-    for line in read_traffic(Scope(mobile.tenant_id), span):
-        own = sorted(ms for at, ms in zip(times, latencies, strict=True) if span.bucket_of(at) == line.bucket)
-        for rank, estimate in zip((50, 95, 99), line.reading.percentiles(50, 95, 99), strict=True):
+    date_range = date_range_of(granularity, days=2)
+    for point in read_traffic(Scope(mobile.tenant_id), date_range):
+        own = sorted(ms for at, ms in zip(times, latencies, strict=True) if date_range.bucket_of(at) == point.bucket)
+        for rank, estimate in zip((50, 95, 99), point.summary.percentiles(50, 95, 99), strict=True):
             exact = own[ceil(rank * len(own) / 100) - 1]
             assert estimate is not None
             assert abs(estimate - exact) * 100 <= exact
@@ -99,7 +99,7 @@ def test_each_scope_sees_its_own(
         fold_all()
 
     def total(scope: Scope, group_by: GroupBy | None = None) -> int:
-        return total_of(read_traffic(scope, span_of(granularity), group_by)).requests
+        return total_of(read_traffic(scope, date_range_of(granularity), group_by)).requests
 
     for group_by in (None, *GroupBy):
         assert total(Scope(mobile.tenant_id), group_by) == 7
@@ -115,8 +115,8 @@ def test_groups_are_told_apart(mobile: Subscription, payments: Api, granularity:
     report(record_of(mobile))
 
     def grouped(group_by: GroupBy) -> dict[str | None, int]:
-        lines = read_traffic(Scope(mobile.tenant_id), span_of(granularity), group_by)
-        return {line.group: line.reading.requests for line in lines}
+        points = read_traffic(Scope(mobile.tenant_id), date_range_of(granularity), group_by)
+        return {point.group: point.summary.requests for point in points}
 
     assert grouped(GroupBy.API) == {payments.id: 4, refunds.id: 1}
     assert grouped(GroupBy.SUBSCRIPTION) == {mobile.id: 3, None: 2}
@@ -132,8 +132,8 @@ def test_weeks_begin_on_monday_and_months_on_the_first(mobile: Subscription) -> 
     report(*(record_of(mobile, at) for at in times))
 
     def buckets(granularity: str) -> list[date]:
-        span = choose_span(granularity, date(2025, 1, 1), date(2025, 2, 28))
-        return [line.bucket.date() for line in read_traffic(Scope(mobile.tenant_id), span)]
+        date_range = choose_date_range(granularity, date(2025, 1, 1), date(2025, 2, 28))
+        return [point.bucket.date() for point in read_traffic(Scope(mobile.tenant_id), date_range)]
 
     assert buckets("week") == [date(2024, 12, 30), date(2025, 1, 6), date(2025, 1, 27)]
     assert buckets("month") == [date(2025, 1, 1), date(2025, 2, 1)]
@@ -144,27 +144,27 @@ def test_both_dates_are_inclusive(mobile: Subscription) -> None:
     report(*(record_of(mobile, at) for at in days))
     fold_all()
 
-    lines = read_traffic(Scope(mobile.tenant_id), choose_span("day", date(2025, 1, 9), date(2025, 1, 10)))
-    assert [line.bucket.day for line in lines] == [9, 10]
+    points = read_traffic(Scope(mobile.tenant_id), choose_date_range("day", date(2025, 1, 9), date(2025, 1, 10)))
+    assert [point.bucket.day for point in points] == [9, 10]
 
 
 @pytest.mark.parametrize(
-    ("granularity", "lines"), [("minute", 2 * 1440), ("hour", 48), ("day", 2), ("week", 1), ("month", 1)]
+    ("granularity", "points"), [("minute", 2 * 1440), ("hour", 48), ("day", 2), ("week", 1), ("month", 1)]
 )
-def test_gaps_can_be_filled(granularity: str, lines: int) -> None:
-    span = choose_span(granularity, date(2025, 1, 7), date(2025, 1, 8))
-    filled = fill_gaps([], span)
-    assert len(filled) == lines
-    assert {line.reading.requests for line in filled} == {0}
+def test_gaps_can_be_filled(granularity: str, points: int) -> None:
+    date_range = choose_date_range(granularity, date(2025, 1, 7), date(2025, 1, 8))
+    filled = fill_gaps([], date_range)
+    assert len(filled) == points
+    assert {point.summary.requests for point in filled} == {0}
 
 
 def test_gaps_are_filled_for_every_group_that_had_traffic(mobile: Subscription) -> None:
     report(record_of(mobile, midnight() - timedelta(days=1)), record_of(mobile, midnight(), status=404))
 
-    span = span_of("day", days=2)
-    lines = fill_gaps(read_traffic(Scope(mobile.tenant_id), span, GroupBy.STATUS), span, GroupBy.STATUS)
+    date_range = date_range_of("day", days=2)
+    points = fill_gaps(read_traffic(Scope(mobile.tenant_id), date_range, GroupBy.STATUS), date_range, GroupBy.STATUS)
 
-    assert [(line.bucket.date() == midnight().date(), line.group, line.reading.requests) for line in lines] == [
+    assert [(point.bucket.date() == midnight().date(), point.group, point.summary.requests) for point in points] == [
         (False, "2xx", 1),
         (False, "4xx", 0),
         (True, "2xx", 0),
@@ -175,11 +175,11 @@ def test_gaps_are_filled_for_every_group_that_had_traffic(mobile: Subscription) 
 @pytest.mark.parametrize(
     ("granularity", "days"), [("minute", 2), ("hour", 31), ("day", 400), ("week", 3660), ("month", 3660)]
 )
-def test_a_granularity_bounds_the_span(granularity: str, days: int) -> None:
+def test_a_granularity_bounds_the_range(granularity: str, days: int) -> None:
     end = date(2025, 6, 30)
-    assert choose_span(granularity, end - timedelta(days=days - 1), end)
+    assert choose_date_range(granularity, end - timedelta(days=days - 1), end)
     with pytest.raises(InvalidField, match=str(days)) as refusal:
-        choose_span(granularity, end - timedelta(days=days), end)
+        choose_date_range(granularity, end - timedelta(days=days), end)
     assert refusal.value.detail_code == "range_too_long"
 
 
@@ -193,17 +193,17 @@ def test_a_granularity_bounds_the_span(granularity: str, days: int) -> None:
         (date(9999, 12, 31), None, "start_date"),
     ],
 )
-def test_dates_that_make_no_span_are_refused(start: date | None, end: date | None, field: str) -> None:
+def test_dates_that_make_no_range_are_refused(start: date | None, end: date | None, field: str) -> None:
     with pytest.raises(InvalidField) as refusal:
-        choose_span("day", start, end)
+        choose_date_range("day", start, end)
     assert refusal.value.field == field
 
 
 @pytest.mark.parametrize(("granularity", "days"), [("minute", 2), ("hour", 30), ("day", 30), ("month", 30)])
 def test_without_dates_the_last_thirty_days_are_meant(granularity: str, days: int) -> None:
-    span = choose_span(granularity, None, None)
-    assert span.end_date == timezone.now().date()
-    assert (span.end_date - span.start_date).days == days - 1
+    date_range = choose_date_range(granularity, None, None)
+    assert date_range.end_date == timezone.now().date()
+    assert (date_range.end_date - date_range.start_date).days == days - 1
 
 
 @pytest.mark.parametrize("group_by", [None, *GroupBy])
@@ -211,15 +211,15 @@ def test_an_answer_is_one_statement(
     mobile: Subscription, group_by: GroupBy | None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(1):
-        read_traffic(Scope(mobile.tenant_id), span_of("day"), group_by)
+        read_traffic(Scope(mobile.tenant_id), date_range_of("day"), group_by)
 
 
 @pytest.mark.parametrize("granularity", ["hour", "day", "week", "month"])
 @pytest.mark.parametrize("seed", range(5))
-def test_what_is_stored_for_answers_says_what_the_sketches_say(
+def test_answers_from_histograms_are_those_from_sketches(
     mobile: Subscription, payments: Api, granularity: str, seed: int
 ) -> None:
-    """The newest traffic is not folded; in the second question half of the rows have no distribution, then none."""
+    """The newest traffic is not folded. The second answer is read with half of the histograms, the third with none."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, and no secret
     for _batch in range(4):
         fold_all()
@@ -227,16 +227,16 @@ def test_what_is_stored_for_answers_says_what_the_sketches_say(
 
     def answers() -> list[dict[str, Any]]:
         scopes = (Scope(mobile.tenant_id), Scope(mobile.tenant_id, api_id=payments.id))
-        span = span_of(granularity, days=30)
-        return [report_traffic(scope, span, group, fill=True) for scope in scopes for group in (None, *GroupBy)]
+        date_range = date_range_of(granularity, days=30)
+        return [render_metrics(scope, date_range, group, fill=True) for scope in scopes for group in (None, *GroupBy)]
 
-    from_distributions = answers()
-    HourTraffic.objects.filter(bucket__hour__lt=12).update(distribution=None)
-    DayTraffic.objects.filter(bucket__day__lt=15).update(distribution=None)
-    assert answers() == from_distributions
-    HourTraffic.objects.update(distribution=None)
-    DayTraffic.objects.update(distribution=None)
-    assert answers() == from_distributions
+    from_histograms = answers()
+    HourTraffic.objects.filter(bucket__hour__lt=12).update(histogram=None)
+    DayTraffic.objects.filter(bucket__day__lt=15).update(histogram=None)
+    assert answers() == from_histograms
+    HourTraffic.objects.update(histogram=None)
+    DayTraffic.objects.update(histogram=None)
+    assert answers() == from_histograms
 
 
 def random_record(chance: random.Random, called: Subscription | Api) -> dict[str, Any]:
@@ -249,13 +249,13 @@ def random_record(chance: random.Random, called: Subscription | Api) -> dict[str
     )
 
 
-def test_an_answer_from_distributions_leaves_the_sketches_where_they_are(mobile: Subscription) -> None:
+def test_an_answer_from_histograms_leaves_the_sketches_where_they_are(mobile: Subscription) -> None:
     report(record_of(mobile))
     fold_all()
     DayTraffic.objects.update(sketch=b"unreadable")
 
-    (line,) = read_traffic(Scope(mobile.tenant_id), span_of("day"))
-    assert line.reading.percentiles(50) == [87]
+    (point,) = read_traffic(Scope(mobile.tenant_id), date_range_of("day"))
+    assert point.summary.percentiles(50) == [87]
 
 
 def test_the_dashboard_sees_all_tenants(mobile: Subscription, strange: Subscription) -> None:

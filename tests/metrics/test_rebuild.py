@@ -1,4 +1,4 @@
-"""manage.py rebuild_rollups: what folding stored is what the finer level adds up to."""
+"""manage.py rebuild_rollups: what folding stored is what the finer resolution adds up to."""
 
 from datetime import datetime, timedelta
 from io import StringIO
@@ -9,7 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
-from metrics.histograms.cumulative import encode_distribution
+from metrics.histograms.cumulative import encode_histogram
 from metrics.histograms.sketch import Sketch
 from metrics.models import DayTraffic, Dimension, HourTraffic, MinuteTraffic
 from metrics.rollups.rebuild import rebuild_day
@@ -47,7 +47,7 @@ def test_there_is_no_difference(busy: Subscription) -> None:
 
 
 def test_a_difference_is_reported_and_left_as_it_is(busy: Subscription, today: datetime) -> None:
-    HourTraffic.objects.filter(series__grain=Dimension.TENANT, bucket__gte=today).update(
+    HourTraffic.objects.filter(series__dimension=Dimension.TENANT, bucket__gte=today).update(
         sketch=Sketch({2048: 9}).to_bytes()
     )
 
@@ -55,14 +55,16 @@ def test_a_difference_is_reported_and_left_as_it_is(busy: Subscription, today: d
         rebuild()
 
     assert (
-        Sketch.from_bytes(HourTraffic.objects.filter(series__grain=Dimension.TENANT).latest("bucket").sketch).requests
+        Sketch.from_bytes(
+            HourTraffic.objects.filter(series__dimension=Dimension.TENANT).latest("bucket").sketch
+        ).requests
         == 9
     )
 
 
 def test_a_difference_can_be_repaired(busy: Subscription, today: datetime) -> None:
-    DayTraffic.objects.filter(series__grain=Dimension.API, bucket=today).delete()
-    HourTraffic.objects.filter(series__grain=Dimension.SUBSCRIPTION, bucket__gte=today).update(
+    DayTraffic.objects.filter(series__dimension=Dimension.API, bucket=today).delete()
+    HourTraffic.objects.filter(series__dimension=Dimension.SUBSCRIPTION, bucket__gte=today).update(
         requests=F("requests") + 5, sketch=Sketch({2048: 9}).to_bytes()
     )
 
@@ -72,29 +74,29 @@ def test_a_difference_can_be_repaired(busy: Subscription, today: datetime) -> No
     assert counted(DAY, Dimension.API) == counted(HOUR) == 20
 
 
-def test_a_distribution_that_differs_is_reported(busy: Subscription, today: datetime) -> None:
-    one_at_nothing = encode_distribution([1])
-    assert DayTraffic.objects.filter(bucket=today).update(distribution=one_at_nothing)
+def test_a_histogram_that_differs_is_reported(busy: Subscription, today: datetime) -> None:
+    one_at_nothing = encode_histogram([1])
+    assert DayTraffic.objects.filter(bucket=today).update(histogram=one_at_nothing)
 
-    assert {difference.level for difference in rebuild_day(today, repair=True)} == {"day"}
+    assert {difference.resolution for difference in rebuild_day(today, repair=True)} == {"day"}
 
     assert rebuild().startswith("0 differences")
-    assert not DayTraffic.objects.filter(distribution=one_at_nothing).exists()
+    assert not DayTraffic.objects.filter(histogram=one_at_nothing).exists()
 
 
-def test_rows_from_before_there_were_distributions_do_not_differ_and_get_theirs(
+def test_rows_from_before_there_were_histograms_do_not_differ_and_get_theirs(
     busy: Subscription, today: datetime
 ) -> None:
-    DayTraffic.objects.update(distribution=None)
+    DayTraffic.objects.update(histogram=None)
 
     assert rebuild().startswith("0 differences")
-    assert not DayTraffic.objects.exclude(distribution=None).exists()
+    assert not DayTraffic.objects.exclude(histogram=None).exists()
 
     assert rebuild("--repair").startswith("0 differences")
-    assert not DayTraffic.objects.filter(bucket=today, distribution=None).exists()
+    assert not DayTraffic.objects.filter(bucket=today, histogram=None).exists()
 
 
-def test_a_level_whose_finer_one_is_gone_is_left_alone(busy: Subscription, today: datetime, settings: Settings) -> None:
+def test_an_hour_whose_minutes_are_gone_is_left_alone(busy: Subscription, today: datetime, settings: Settings) -> None:
     yesterday = today - timedelta(days=1)
     MinuteTraffic.objects.all().delete()
     settings.STOA_RETENTION_DAYS = {"minute": 1, "hour": 90, "day": 0}
@@ -103,7 +105,7 @@ def test_a_level_whose_finer_one_is_gone_is_left_alone(busy: Subscription, today
     assert counted(HOUR) == 20
 
 
-def test_what_the_finer_level_does_not_know_is_removed(busy: Subscription, today: datetime) -> None:
+def test_what_the_finer_resolution_does_not_have_is_removed(busy: Subscription, today: datetime) -> None:
     MinuteTraffic.objects.filter(bucket__gte=today).delete()
 
     rebuild_day(today, repair=True)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.histograms.cumulative import decode_distribution, distribution_of, encode_distribution
-from metrics.histograms.percentiles import LatencySummary, read_sketch, read_status_classes
+from metrics.histograms.cumulative import cumulate, decode_histogram, encode_histogram
+from metrics.histograms.percentiles import LatencySummary, summarize_sketch, summarize_status_classes
 from metrics.histograms.sketch import LOWEST_MS, MAX_LATENCY_MS, VALUE_MS, Sketch, cell_of
 
 LATENCIES = st.integers(0, MAX_LATENCY_MS)
@@ -29,19 +29,19 @@ def exact_percentile(latencies: list[int], rank: int) -> int:
 
 def read_stored(sketch: Sketch) -> LatencySummary:
     """Read a sketch from the form that hours and days store for it."""
-    encoded = encode_distribution(distribution_of(sketch.cells, sketch.cells.values()))
-    return LatencySummary([decode_distribution(encoded)], sketch.errors)
+    encoded = encode_histogram(cumulate(sketch.cells, sketch.cells.values()))
+    return LatencySummary([decode_histogram(encoded)], sketch.errors)
 
 
-def read_all(readings: Iterable[LatencySummary]) -> LatencySummary:
+def read_all(summaries: Iterable[LatencySummary]) -> LatencySummary:
     together = LatencySummary()
-    for reading in readings:
-        together.include(reading)
+    for summary in summaries:
+        together.include(summary)
     return together
 
 
-def assert_close(reading: LatencySummary, latencies: list[int]) -> None:
-    for rank, estimate in zip((50, 95, 99), reading.percentiles(50, 95, 99), strict=True):
+def assert_close(summary: LatencySummary, latencies: list[int]) -> None:
+    for rank, estimate in zip((50, 95, 99), summary.percentiles(50, 95, 99), strict=True):
         exact = exact_percentile(latencies, rank)
         assert estimate is not None
         assert abs(estimate - exact) * 100 <= exact
@@ -56,7 +56,7 @@ def test_no_bucket_is_wider_than_one_per_cent_allows() -> None:
 
 def test_short_latencies_are_exact() -> None:
     for latency in range(99):
-        assert read_sketch(sketch_of([latency]).to_bytes()).percentiles(50) == [latency]
+        assert summarize_sketch(sketch_of([latency]).to_bytes()).percentiles(50) == [latency]
 
 
 @pytest.mark.parametrize("towards", [0, MAX_LATENCY_MS])
@@ -68,7 +68,7 @@ def test_fractions_are_rounded_half_to_even(towards: int) -> None:
 
 @given(SAMPLES)
 def test_percentiles_of_any_sample_are_within_one_per_cent(latencies: list[int]) -> None:
-    assert_close(read_sketch(sketch_of(latencies).to_bytes()), latencies)
+    assert_close(summarize_sketch(sketch_of(latencies).to_bytes()), latencies)
     assert_close(read_stored(sketch_of(latencies)), latencies)
 
 
@@ -81,7 +81,7 @@ def test_the_order_of_merging_changes_nothing(parts: list[list[int]], chance: ra
         chance.shuffle(sketches)
         sketches[0].merge(sketches.pop())
     assert sketches[0].cells == sketch_of(latencies).cells
-    assert_close(read_sketch(sketches[0].to_bytes()), latencies)
+    assert_close(summarize_sketch(sketches[0].to_bytes()), latencies)
     chance.shuffle(stored)
     assert_close(read_all(stored), latencies)
 
@@ -100,7 +100,7 @@ def test_the_order_of_merging_changes_nothing(parts: list[list[int]], chance: ra
 def test_shapes_of_real_traffic_are_within_one_per_cent(draw: Callable[[random.Random], float], size: int) -> None:
     chance = random.Random(size)  # noqa: S311 - repeatable, and no secret
     latencies = [max(0, round(draw(chance))) for _ in range(size)]
-    assert_close(read_sketch(sketch_of(latencies).to_bytes()), latencies)
+    assert_close(summarize_sketch(sketch_of(latencies).to_bytes()), latencies)
     assert_close(read_stored(sketch_of(latencies)), latencies)
 
 
@@ -126,38 +126,38 @@ def test_sketches_and_what_is_stored_for_them_read_like_their_sum(parts: list[tu
     total = Sketch()
     for sketch in sketches:
         total.merge(sketch)
-    added = read_sketch(total.to_bytes())
+    added = summarize_sketch(total.to_bytes())
 
     assert (added.requests, added.errors) == (total.requests, total.errors)
     ranks = range(1, 101)
-    for reading in (
-        read_all(read_sketch(sketch.to_bytes()) for sketch in sketches),
+    for summary in (
+        read_all(summarize_sketch(sketch.to_bytes()) for sketch in sketches),
         read_all(read_stored(sketch) for sketch in sketches),
-        read_all(part for _name, part in read_status_classes(total.to_bytes())),
+        read_all(part for _name, part in summarize_status_classes(total.to_bytes())),
         read_stored(total),
     ):
-        assert (reading.requests, reading.errors) == (added.requests, added.errors)
-        assert reading.percentiles(*ranks) == added.percentiles(*ranks)
+        assert (summary.requests, summary.errors) == (added.requests, added.errors)
+        assert summary.percentiles(*ranks) == added.percentiles(*ranks)
 
 
 @given(st.dictionaries(st.builds(cell_of, st.integers(100, 599), LATENCIES), st.integers(1, 2**48)))
-def test_an_encoded_distribution_comes_back(cells: dict[int, int]) -> None:
-    distribution = distribution_of(cells, cells.values())
-    assert list(decode_distribution(encode_distribution(distribution))) == distribution
+def test_an_encoded_histogram_comes_back(cells: dict[int, int]) -> None:
+    histogram = cumulate(cells, cells.values())
+    assert list(decode_histogram(encode_histogram(histogram))) == histogram
 
 
 def test_bytes_are_read_alike_on_machines_of_the_other_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = encode_distribution([1, 300])
-    assert list(decode_distribution(encoded)) == [1, 300]
+    encoded = encode_histogram([1, 300])
+    assert list(decode_histogram(encoded)) == [1, 300]
     monkeypatch.setattr(sys, "byteorder", {"little": "big", "big": "little"}[sys.byteorder])
-    assert list(decode_distribution(encoded)) == [1 << 8, (300 & 255) << 8 | 300 >> 8]
+    assert list(decode_histogram(encoded)) == [1 << 8, (300 & 255) << 8 | 300 >> 8]
 
 
 def test_statuses_are_told_apart() -> None:
     merged = Sketch()
     for count, status in ((2, 200), (1, 404), (3, 503)):
         merged.merge(sketch_of([10] * count, status))
-    classes = dict(read_status_classes(merged.to_bytes()))
+    classes = dict(summarize_status_classes(merged.to_bytes()))
 
     assert {name: (part.requests, part.errors) for name, part in classes.items()} == {
         "2xx": (2, 0),
@@ -168,4 +168,4 @@ def test_statuses_are_told_apart() -> None:
 
 def test_without_requests_there_is_no_percentile() -> None:
     assert LatencySummary().percentiles(50, 95, 99) == [None, None, None]
-    assert read_sketch(Sketch().to_bytes()).percentiles(50) == [None]
+    assert summarize_sketch(Sketch().to_bytes()).percentiles(50) == [None]

@@ -11,7 +11,7 @@ from catalog.models import Api
 from metrics.ingest.batches import Batch
 from metrics.models import Dimension, TrafficDelta
 from metrics.rollups.fold import fold_deltas
-from metrics.rollups.resolutions import LEVELS, Resolution
+from metrics.rollups.resolutions import RESOLUTIONS, Resolution
 from metrics.services import Receipt, ingest_batch
 from stoa_cp.domain.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
@@ -44,15 +44,15 @@ def fold_all() -> None:
         pass
 
 
-def counted(level: Resolution | None = None, grain: Dimension = Dimension.SUBSCRIPTION) -> int:
-    """Return how many requests a level holds at a grain; without a level, how many are not folded."""
-    rows: Iterable[Any] = (
-        TrafficDelta.objects.all() if level is None else level.model.objects.filter(series__grain=grain)
-    )
+def counted(resolution: Resolution | None = None, dimension: Dimension = Dimension.SUBSCRIPTION) -> int:
+    """Return how many requests a resolution holds in a dimension; without a resolution, how many are not folded."""
+    rows: Iterable[Any] = TrafficDelta.objects.all()
+    if resolution is not None:
+        rows = resolution.model.objects.filter(series__dimension=dimension)
     return sum(row.requests for row in rows)
 
 
 def counted_everywhere() -> set[int]:
-    """Return what each level and grain has counted, the unfolded tail added: a single number if all agree."""
+    """Return the requests of each resolution and dimension with the unfolded tail: a single number if all agree."""
     tail = counted()
-    return {tail + counted(level, grain) for level in LEVELS for grain in level.grains}
+    return {tail + counted(resolution, dimension) for resolution in RESOLUTIONS for dimension in resolution.dimensions}

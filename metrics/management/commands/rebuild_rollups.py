@@ -1,4 +1,4 @@
-"""``manage.py rebuild_rollups --since 2025-01-01 --until 2025-01-31``."""
+"""``manage.py rebuild_rollups --since 2025-01-01 --until 2025-01-31``: checks rollups, and repairs them."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from metrics.rollups.rebuild import rebuild_day
 
 
 class Command(BaseCommand):
-    """Recomputes a range of rollups and reports every difference; exits with 1 if there is one left."""
+    """Recomputes the rollups of some days and reports each difference. Exits with 1 if one is left."""
 
     help = "Recompute hours from minutes and days from hours, and report any difference. There must be none."
 
@@ -23,12 +23,13 @@ class Command(BaseCommand):
         last = until or timezone.now().date()
         first = since or last - timedelta(days=1)
         found = 0
+        # One transaction for each day: nothing is folded meanwhile, and the unfolded tail grows.
         for number in range((last - first).days + 1):
             day = datetime.combine(first + timedelta(days=number), time.min, UTC)
             for difference in rebuild_day(day, repair=repair):
                 found += 1
                 self.stdout.write(
-                    f"{difference.level} {difference.bucket:%Y-%m-%dT%H:%MZ}, series {difference.series_id}:"
+                    f"{difference.resolution} {difference.bucket:%Y-%m-%dT%H:%MZ}, series {difference.series_id}:"
                     f" {difference.stored} requests stored, {difference.recomputed} recomputed"
                 )
         if found and not repair:
