@@ -38,7 +38,7 @@ TENANT_USAGE = USAGE | {
     "plan": "standard",
     "status": "active",
 }
-BATCH = OpenApiExample(
+TRAFFIC_BATCH = OpenApiExample(
     "Two calls",
     value={
         "batch_id": "edge-1-000042",

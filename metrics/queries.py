@@ -16,12 +16,16 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
+from catalog.models import Api
 from metrics.histograms.cumulative import decode_histogram
 from metrics.histograms.percentiles import LatencySummary, summarize_sketch, summarize_status_classes
 from metrics.models import DayTraffic, Dimension, Rollup, TrafficDelta
 from metrics.reporting.date_ranges import DateRange
 from metrics.rollups.resolutions import DAY, Resolution
 from stoa_cp.db.prepared import fetch_all
+from stoa_cp.domain.errors import NotFound
+from subscriptions.models import Subscription
+from tenants.models import Tenant
 
 # A sketch is several times as long as a histogram. It is sent only where there is no histogram, or where the status
 # classes are asked for, which a histogram does not tell apart.
@@ -52,6 +56,20 @@ class Scope:
     tenant_id: str
     api_id: str | None = None
     subscription_id: str | None = None
+
+
+def scope_of_api(tenant: Tenant, api_id: str) -> Scope:
+    """Return the scope of one of the tenant's APIs. Raises NotFound if there is no such API, or it was deleted."""
+    if not Api.objects.live().filter(tenant=tenant, id=api_id).exists():
+        raise NotFound
+    return Scope(tenant.id, api_id=api_id)
+
+
+def scope_of_subscription(tenant: Tenant, subscription_id: str) -> Scope:
+    """Return the scope of one of the tenant's subscriptions, also of an ended one. Raises NotFound."""
+    if not Subscription.objects.filter(tenant=tenant, id=subscription_id).exists():
+        raise NotFound
+    return Scope(tenant.id, subscription_id=subscription_id)
 
 
 class TrafficRow(NamedTuple):

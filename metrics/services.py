@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from django.db import transaction
 from django.utils import timezone
 
 from metrics.histograms.sketch import Sketch, cell_of
@@ -91,6 +92,14 @@ def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE
         # Nothing to insert, but the answer for a repeated batch is the same even if its records are refused by now.
         is_new = not TrafficBatch.objects.filter(reporter=by.id, batch_id=batch.batch_id).exists()
     return receipt if is_new else Receipt(is_duplicate=True)
+
+
+@transaction.atomic
+def preview_batch(batch: Batch, *, by: Actor) -> Receipt:
+    """Return the receipt that ``ingest_batch`` would return, and count nothing."""
+    receipt = ingest_batch(batch, by=by)
+    transaction.set_rollback(True)
+    return receipt
 
 
 def purge_batches(now: datetime) -> int:
