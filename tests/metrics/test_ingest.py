@@ -113,9 +113,9 @@ def test_what_is_no_object_is_refused(mobile: Subscription, record: Any) -> None
     assert refusals(report(record, record_of(mobile))) == [(0, "invalid")]
 
 
-def test_a_subscription_of_another_api_or_tenant_is_refused(mobile: Subscription, strange: Subscription) -> None:
-    crossed = record_of(mobile) | {"subscription_id": strange.id}
-    assert refusals(report(crossed, record_of(strange))) == [(0, "unknown_subscription")]
+def test_a_subscription_of_another_api_or_tenant_is_refused(mobile: Subscription, foreign: Subscription) -> None:
+    crossed = record_of(mobile) | {"subscription_id": foreign.id}
+    assert refusals(report(crossed, record_of(foreign))) == [(0, "unknown_subscription")]
 
 
 @pytest.mark.parametrize(

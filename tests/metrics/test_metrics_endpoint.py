@@ -155,9 +155,9 @@ def test_a_question_that_makes_no_sense_is_refused(alice: Caller, acme: Tenant, 
 
 @pytest.mark.parametrize("thing", ["apis/{api}", "subscriptions/{subscription}"])
 def test_another_tenants_things_are_not_found(
-    alice: Caller, bob: Caller, acme: Tenant, strange: Subscription, thing: str
+    alice: Caller, bob: Caller, acme: Tenant, foreign: Subscription, thing: str
 ) -> None:
-    path = thing.format(api=strange.api_id, subscription=strange.id)
+    path = thing.format(api=foreign.api_id, subscription=foreign.id)
     assert bob.get(f"/v1/tenants/globex/{path}/metrics").status_code == 200
     assert alice.get(f"/v1/tenants/acme/{path}/metrics").status_code == 404
     assert alice.get(f"/v1/tenants/globex/{path}/metrics").status_code == 404

@@ -6,7 +6,6 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
-from django.utils import timezone
 from pytest_django import Settings
 
 from metrics.histograms.cumulative import encode_histogram
@@ -21,16 +20,15 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def today() -> datetime:
-    return DAY.bucket_of(timezone.now())
+def today(now: datetime) -> datetime:
+    return DAY.bucket_of(now)
 
 
 @pytest.fixture
-def busy(mobile: Subscription, strange: Subscription) -> Subscription:
+def busy(now: datetime, mobile: Subscription, foreign: Subscription) -> Subscription:
     """Traffic of two tenants over the last two days, folded bit by bit."""
-    now = timezone.now()
     for hours in range(0, 48, 5):
-        report(record_of(mobile, now - timedelta(hours=hours)), record_of(strange, now - timedelta(hours=hours)))
+        report(record_of(mobile, now - timedelta(hours=hours)), record_of(foreign, now - timedelta(hours=hours)))
         fold_all()
     return mobile
 
@@ -41,8 +39,8 @@ def rebuild(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_there_is_no_difference(busy: Subscription) -> None:
-    since = (timezone.now() - timedelta(days=3)).date()
+def test_there_is_no_difference(now: datetime, busy: Subscription) -> None:
+    since = (now - timedelta(days=3)).date()
     assert rebuild("--since", since.isoformat()).startswith("0 differences")
 
 

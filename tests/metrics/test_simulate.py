@@ -61,18 +61,18 @@ def test_errors_come_in_bursts() -> None:
 
 
 @pytest.mark.django_db
-def test_only_active_subscriptions_call(mobile: Subscription, strange: Subscription) -> None:
+def test_only_active_subscriptions_call(mobile: Subscription, foreign: Subscription) -> None:
     SubscriptionFactory(tenant=mobile.tenant, api=mobile.api)
 
     def chosen(tenant: str | None) -> set[str]:
         return {target.subscription_id for target in choose_targets(tenant, Random(1))}  # noqa: S311 - a seed, no secret
 
-    assert chosen(None) == {mobile.id, strange.id}
+    assert chosen(None) == {mobile.id, foreign.id}
     assert chosen("acme") == {mobile.id}
 
 
 @pytest.mark.django_db
-def test_without_anybody_to_call_it_says_so() -> None:
+def test_without_an_active_subscription_it_is_an_error() -> None:
     with pytest.raises(CommandError, match="no active subscription"):
         call_command("simulate_traffic", "10")
 

@@ -157,10 +157,10 @@ def test_a_quota_of_nothing_divides_nothing(alice: Caller, mobile: Subscription)
     assert names(alice.get("/v1/tenants/acme/usage?sort=-quota_share")) == ["mobile"]
 
 
-def test_the_list_knows_no_other_tenant(alice: Caller, crowd: list[Subscription], strange: Subscription) -> None:
+def test_the_list_has_only_the_tenants_own(alice: Caller, crowd: list[Subscription], foreign: Subscription) -> None:
     assert alice.get("/v1/tenants/acme/usage").json()["total"] == 3
     assert alice.get("/v1/tenants/globex/usage").status_code == 404
-    assert alice.get(f"/v1/tenants/acme/subscriptions/{strange.id}/usage").status_code == 404
+    assert alice.get(f"/v1/tenants/acme/subscriptions/{foreign.id}/usage").status_code == 404
 
 
 def test_a_longer_list_takes_no_more_queries(alice: Caller, crowd: list[Subscription]) -> None:

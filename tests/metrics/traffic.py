@@ -1,7 +1,7 @@
 """Traffic for tests, and what came of it."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -17,6 +17,9 @@ from stoa_cp.domain.actors import GATEWAY, Actor
 from subscriptions.models import Subscription
 
 EDGE = Actor(id="gtw-0123456789abcdef", roles=frozenset({GATEWAY}))
+
+# A Thursday morning, on which the tests of this folder may stop the clock.
+NOW = datetime(2025, 6, 19, 10, 15, 30, tzinfo=UTC)
 
 _numbers = count(1)
 

@@ -24,7 +24,7 @@ def report(api_id: str, subscription_id: str, start: int) -> None:
 
 
 def fold() -> None:
-    """Fold for ever, little by little."""
+    """Fold for ever, three deltas at a time, so that a kill often hits a transaction."""
     from metrics.rollups.fold import fold_deltas
 
     while True:
