@@ -145,6 +145,7 @@ def total_of(points: list[MetricPoint]) -> LatencySummary:
 
 
 def _position(point: MetricPoint) -> tuple[datetime, str]:
+    # None and text cannot be compared: calls without a key come first.
     return point.bucket, point.group or ""
 
 
@@ -190,6 +191,7 @@ def requests_per_day(days: int) -> list[tuple[date, int]]:
     today = DAY.bucket_of(timezone.now())
     first = today - timedelta(days=days - 1)
     folded = _rollups(DayTraffic).filter(series__dimension=Dimension.TENANT, bucket__gte=first).values_list("bucket")
+    # order_by() drops the model's ordering by id, which Django would add to the GROUP BY.
     tail = TrafficDelta.objects.order_by().filter(minute__gte=first).values_list(TruncDay("minute"))
     counts: Counter[datetime] = Counter()
     for day, requests in folded.annotate(Sum("requests")).union(tail.annotate(Sum("requests")), all=True):
@@ -202,6 +204,7 @@ def top_tenants(days: int, limit: int) -> list[tuple[str, int]]:
     first = DAY.bucket_of(timezone.now()) - timedelta(days=days - 1)
     folded = _rollups(DayTraffic).filter(series__dimension=Dimension.TENANT, bucket__gte=first)
     tail = TrafficDelta.objects.order_by().filter(minute__gte=first)
+    # Sorted here and not in SQL: a tenant's total is known only when its folded rows and its tail are added.
     counts: Counter[str] = Counter()
     for name, requests in (
         folded.values_list("series__tenant__name")

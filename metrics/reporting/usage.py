@@ -81,6 +81,7 @@ def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet
     month, hour = month_of(now), HOUR.bucket_of(now)
     folded_month = _folded_rows(DayTraffic).filter(bucket__gte=month, bucket__lt=month_after(month))
     folded_hour = _folded_rows(HourTraffic).filter(bucket=hour)
+    # order_by() drops the model's ordering by id, which Django would add to the GROUP BY.
     tail = (
         TrafficDelta.objects.order_by()
         .filter(tenant=OuterRef("tenant"), subscription=OuterRef("pk"))
