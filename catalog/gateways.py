@@ -27,7 +27,7 @@ FROM catalog_gateway
 WHERE token_digest = ANY(%(digests)s::bytea[]) AND deleted_at IS NULL
 """
 
-_gateways: Cache[tuple[bytes, ...], Actor] = Cache()
+gateway_cache: Cache[tuple[bytes, ...], Actor] = Cache()  # by the token's digests; listed in the settings
 
 
 @transaction.atomic
@@ -83,7 +83,7 @@ def lock_gateway(gateway_id: str) -> Gateway:
 
 def cached_gateway(token: str) -> Actor | None:
     """Return the gateway that presents ``token``, if this process may remember it."""
-    return _gateways.get(tuple(digests(token)))
+    return gateway_cache.get(tuple(digests(token)))
 
 
 def find_gateway(token: str) -> Actor | None:
@@ -91,7 +91,7 @@ def find_gateway(token: str) -> Actor | None:
     if not is_well_formed(token, TOKEN_PREFIX):
         return None
     known = digests(token)
-    with _gateways.loading(tuple(known)) as keep:
+    with gateway_cache.loading(tuple(known)) as keep:
         found = fetch_one(FIND, {"digests": known})
         if found is None:
             return None

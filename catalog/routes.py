@@ -11,19 +11,19 @@ WHERE tenant.name = %(tenant)s AND tenant.deleted_at IS NULL
 GROUP BY tenant.id
 """
 
-_paths: Cache[str, frozenset[str]] = Cache()  # by the tenant's name
+path_cache: Cache[str, frozenset[str]] = Cache()  # by the tenant's name; listed in the settings
 
 
 def cached_path(target: RequestTarget) -> str | None:
     """Return the path of the API that serves a call, if this process remembers it."""
-    return _longest(target, _paths.get(target.tenant))
+    return _longest(target, path_cache.get(target.tenant))
 
 
 def load_path(target: RequestTarget) -> str | None:
     """Return the path of the API that serves a call, where remembering is allowed; None also if there is none."""
-    paths = _paths.get(target.tenant)
+    paths = path_cache.get(target.tenant)
     if paths is None and lease.is_held():
-        with _paths.loading(target.tenant) as keep:
+        with path_cache.loading(target.tenant) as keep:
             found = fetch_one(FIND, {"tenant": target.tenant})
             if found:
                 tenant_id, paths = found[0], frozenset(found[1])

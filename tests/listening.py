@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from threading import Thread
 from unittest.mock import patch
 
+import pytest
+
 from stoa_cp.caching import listener as caching_listener
-from stoa_cp.caching.cache import lease
+from stoa_cp.caching.cache import ProcessCache, lease
 from stoa_cp.caching.listener import Listener
 from tests.sessions import end_other_sessions
 from tests.waiting import wait_until
@@ -31,6 +33,12 @@ def listener() -> Iterator[Listener]:
             listener.stop()
             thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
+
+
+def list_cache(cache: ProcessCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let listeners invalidate one more cache than those that the settings list, until the test ends."""
+    listed = caching_listener.process_caches()
+    monkeypatch.setattr(caching_listener, "process_caches", lambda: (*listed, cache))
 
 
 def cut_listeners() -> int:

@@ -20,7 +20,7 @@ from django.db import DatabaseError, InterfaceError
 from apikeys.decisions.statement import Facts
 from apikeys.decisions.token_leases import TokenLease, return_tokens
 from apikeys.decisions.token_pool import TokenPool, open_token_pool
-from stoa_cp.caching.cache import MAX_AGE_SECONDS, MAX_ENTRIES, invalidation_callbacks, lease, maintenance_callbacks
+from stoa_cp.caching.cache import MAX_AGE_SECONDS, MAX_ENTRIES, ProcessCache, lease
 
 # What a process that is killed takes with it, of each busy key.
 MAX_BLOCK_CALLS = 256
@@ -81,7 +81,7 @@ class PendingLookup:
     facts: Facts | None = None
 
 
-class DecisionCache:
+class DecisionCache(ProcessCache):
     """All warm decisions of this process, and what it owes the meters."""
 
     def __init__(self, pool: TokenPool) -> None:
@@ -92,8 +92,6 @@ class DecisionCache:
         # How many inquiries are on their way, by the number of invalidations before them.
         self._pending: Counter[int] = Counter()
         self._changed = Condition()
-        invalidation_callbacks.append(self.invalidate)
-        maintenance_callbacks.append(self.expire_idle)
 
     def get(self, topic: CacheKey, cost: int) -> tuple[Facts, int] | None:
         """Return the facts that let ``cost`` more calls pass, and how many were made since they were read.
@@ -200,4 +198,4 @@ class DecisionCache:
             raise
 
 
-decision_cache = DecisionCache(open_token_pool())
+decision_cache = DecisionCache(open_token_pool())  # listed in the settings

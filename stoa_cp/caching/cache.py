@@ -1,19 +1,28 @@
-"""What a process keeps of rows that others may change, never longer than it may.
+"""Per-process caches of database rows, with a lease that bounds how long they may be stale.
 
-A cache answers only while this process holds its lease, which ``stoa_cp.caching.listener`` renews, and is emptied of an
-owner's rows when one of them changes. Where nobody renews the lease, nothing is ever kept.
+A cache answers only while this process holds its lease. ``stoa_cp.caching.listener`` renews the lease, and invalidates
+the rows of an owner when one of them changes. In a process without a listener the lease is never held, and nothing is
+cached.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
 
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+# How long a process trusts its caches without a word from the database. This bounds how long a writer waits for a
+# process that is frozen or cut off. See WRITTEN_SECONDS in the listener for the longer time that writers respect.
 LEASE_SECONDS = 1.0
-# Bounds what an invalidation that nobody sends would cost: of a row that changed with its triggers off.
+# Upper bound on staleness if no notification comes, e.g. a row changed while its trigger was disabled.
 MAX_AGE_SECONDS = 10.0
+# Per cache. Bounds the memory that callers can fill by sending many keys or paths.
 MAX_ENTRIES = 10_000
 
 Key = TypeVar("Key", bound=Hashable)
@@ -22,7 +31,7 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class Lease:
-    """Until when (monotonic seconds) this process may answer from what it keeps, and how many processes may."""
+    """Until when (monotonic seconds) this process may answer from its caches, and how many processes hold a lease."""
 
     ends_at: float = 0.0
     holders: int = 1
@@ -32,11 +41,23 @@ class Lease:
 
 
 lease = Lease()
-# Each cache enters itself here as it is made: one that somebody forgot to name would be stale.
-# Empties it of an owner's rows; of everything, without one.
-invalidation_callbacks: list[Callable[[str | None], None]] = []
-# What caches do about three times a second.
-maintenance_callbacks: list[Callable[[], None]] = []
+
+
+class ProcessCache(ABC):
+    """A cache that the listener invalidates: it must be listed in ``STOA_PROCESS_CACHES``."""
+
+    @abstractmethod
+    def invalidate(self, owner: str | None) -> None:
+        """Drop the rows of an owner (the id of a tenant, key or gateway, as the triggers name it); None: all rows."""
+
+    def expire_idle(self) -> None:  # noqa: B027 - most caches have nothing to do
+        """Do what is due about three times a second while the lease is held."""
+
+
+@cache
+def process_caches() -> tuple[ProcessCache, ...]:
+    """Return the caches that ``STOA_PROCESS_CACHES`` lists by dotted path: the kernel imports no app."""
+    return tuple(import_string(path) for path in settings.STOA_PROCESS_CACHES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +67,27 @@ class _Entry(Generic[Value]):
     ends_at: float
 
 
-class Cache(Generic[Key, Value]):
+class Cache(ProcessCache, Generic[Key, Value]):
     """Values by key, each with the owner of the rows that it was read from."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, _Entry[Value]] = {}
         self._invalidations = 0
         self._lock = Lock()
-        invalidation_callbacks.append(self.invalidate)
 
     def get(self, key: Key) -> Value | None:
+        # Without the lock: reading a dict is atomic, and every gateway call comes by here.
         entry = self._entries.get(key) if lease.is_held() else None
         return entry.value if entry and monotonic() < entry.ends_at else None
 
     @contextmanager
     def loading(self, key: Key) -> Iterator[Callable[[Value, str], None]]:
-        """Yield what keeps a value and its owner that are read inside the block.
+        """Yield ``keep(value, owner)``, which caches a value that was read inside the block.
 
-        A row may change after it was read and before it is kept: then it is not.
+        A row may change after it was read and before it is kept. Then it is not kept: it may be the old row.
         """
         invalidations = self._invalidations
+        # From before the read, because MAX_AGE_SECONDS bounds the age of the row, not of the entry.
         ends_at = monotonic() + MAX_AGE_SECONDS
 
         def keep(value: Value, owner: str) -> None:
@@ -79,6 +101,7 @@ class Cache(Generic[Key, Value]):
 
     def invalidate(self, owner: str | None) -> None:
         with self._lock:
+            # Counted for every owner: a load does not know its owner before it has read the row.
             self._invalidations += 1
             kept = {} if owner is None else {key: e for key, e in self._entries.items() if e.owner != owner}
             self._entries = kept

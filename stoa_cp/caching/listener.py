@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from stoa_cp.caching.barrier import CHANGES, EPOCHS
-from stoa_cp.caching.cache import LEASE_SECONDS, invalidation_callbacks, lease, maintenance_callbacks
+from stoa_cp.caching.cache import LEASE_SECONDS, lease, process_caches
 from stoa_cp.db.ids import new_id
 
 logger = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ def ensure_listening() -> None:
             if _listening_process != os.getpid():
                 _listening_process = os.getpid()
                 # No daemon: it gives back what the process has borrowed when the main thread ends.
-                Thread(target=Listener().run, name="invalidation", daemon=False).start()
+                Thread(target=Listener().run, name="cache-listener", daemon=False).start()
 
 
 class Listener:
@@ -86,8 +86,8 @@ class Listener:
         self._renew()
         while self._is_wanted():
             self._receive_for(RENEWAL_SECONDS)
-            for callback in maintenance_callbacks:
-                callback()
+            for cache in process_caches():
+                cache.expire_idle()
             self._renew()
 
     def _receive_for(self, seconds: float) -> None:
@@ -143,5 +143,5 @@ class Listener:
 
 
 def _invalidate(owner: str | None) -> None:
-    for invalidate in invalidation_callbacks:
-        invalidate(owner)
+    for cache in process_caches():
+        cache.invalidate(owner)

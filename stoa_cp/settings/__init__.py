@@ -145,6 +145,13 @@ if env.str("DATABASE_REPLICA_URL", default=""):
     DATABASES["replica"] = DATABASES["default"] | env.db_url("DATABASE_REPLICA_URL")
 # A session that listens for changes is nothing that a pooler of transactions has to offer.
 STOA_DECISION_CACHE = env.bool("STOA_DECISION_CACHE", default=True) and not STOA_DB_POOLED
+# Every cache of rows that a process has, by dotted path. One that is missing here would never be invalidated: a test
+# compares this list with the caches that exist.
+STOA_PROCESS_CACHES = [
+    "catalog.gateways.gateway_cache",
+    "catalog.routes.path_cache",
+    "apikeys.decisions.cache.decision_cache",
+]
 STOA_METRICS_DATABASE = "replica" if "replica" in DATABASES else "default"
 STOA_COUNTER_URL = env.str("STOA_COUNTER_URL", default="")
 CACHES = {

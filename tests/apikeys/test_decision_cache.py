@@ -25,14 +25,14 @@ from apikeys.models import ApiKey, LeaseState, Meter
 from catalog.models import Api
 from catalog.routing import read_target
 from stoa_cp.caching.barrier import wait_for_invalidation
-from stoa_cp.caching.cache import Lease, invalidation_callbacks, maintenance_callbacks
+from stoa_cp.caching.cache import Lease
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
 from subscriptions.services import update_subscription
 from tests.apikeys.conftest import Edge, Issue
 from tests.factories import ApiFactory
-from tests.listening import listener
+from tests.listening import list_cache, listener
 from tests.races import at_once
 from tests.stores import redis_server
 from tests.waiting import wait_until
@@ -79,16 +79,10 @@ def forget() -> None:
 def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionCache]:
     """Decide as a process with a memory of its own; what it has borrowed, it keeps until it is told."""
     other = DecisionCache(LocalTokenPool() if isinstance(decision_cache.pool, LocalTokenPool) else decision_cache.pool)
+    list_cache(other, monkeypatch)
     with monkeypatch.context() as there:
         there.setattr(decisions_decide, "decision_cache", other)
         yield other
-
-
-@pytest.fixture(autouse=True)
-def no_other_process_afterwards() -> Iterator[None]:
-    listeners, tidiers = list(invalidation_callbacks), list(maintenance_callbacks)
-    yield
-    invalidation_callbacks[:], maintenance_callbacks[:] = listeners, tidiers
 
 
 # --- Counting --------------------------------------------------------------------------------------------------------

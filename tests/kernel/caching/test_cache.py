@@ -1,12 +1,11 @@
 """What a cache keeps, and when it says nothing."""
 
-from collections.abc import Iterator
 from time import monotonic
 
 import pytest
 
 from stoa_cp.caching import cache as caching_cache
-from stoa_cp.caching.cache import Cache, invalidation_callbacks, lease
+from stoa_cp.caching.cache import Cache, lease
 
 
 @pytest.fixture(autouse=True)
@@ -15,10 +14,8 @@ def held(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def cache() -> Iterator[Cache[str, int]]:
-    cache = Cache[str, int]()
-    yield cache
-    invalidation_callbacks.remove(cache.invalidate)
+def cache() -> Cache[str, int]:
+    return Cache()
 
 
 def load(cache: Cache[str, int], key: str, value: int, owner: str = "acme") -> None:

@@ -1,6 +1,5 @@
 """Nobody answers from before a change that was answered: authors wait, holders listen, leases run out."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
@@ -11,22 +10,22 @@ from django.test import override_settings
 
 from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.barrier import wait_for_invalidation, wait_for_invalidation_on_commit
-from stoa_cp.caching.cache import Cache, invalidation_callbacks, lease
+from stoa_cp.caching.cache import Cache, lease
 from stoa_cp.caching.listener import WRITTEN_SECONDS, Listener, ensure_listening
 from stoa_cp.caching.models import CacheLease
 from tenants.models import Tenant
 from tests.factories import TenantFactory
-from tests.listening import cut_listeners, listener
+from tests.listening import cut_listeners, list_cache, listener
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def cache() -> Iterator[Cache[str, int]]:
+def cache(monkeypatch: pytest.MonkeyPatch) -> Cache[str, int]:
     cache = Cache[str, int]()
-    yield cache
-    invalidation_callbacks.remove(cache.invalidate)
+    list_cache(cache, monkeypatch)
+    return cache
 
 
 def load(cache: Cache[str, int], tenant: Tenant) -> None:
