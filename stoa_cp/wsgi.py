@@ -10,8 +10,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 django = get_wsgi_application()
 
 from apikeys.gateway.fast_path import CachedDecisionMiddleware  # noqa: E402 - models need Django set up
+from stoa_cp.caching.listener import start_listening  # noqa: E402 - reads the settings
 
 application = CachedDecisionMiddleware(django)
-# A dangerous production configuration ends the process here, before it answers anybody. The check of the URLs loads the
-# views: else the first call would, from whatever a deployment has put in their files meanwhile.
+# A dangerous production configuration ends the process here, before it answers a request. The check of the URLs loads
+# the views now. Otherwise the first request would load them, from files that a deployment may have replaced meanwhile.
 call_command("check", "--tag", "security", "--tag", "urls")
+# Last: its thread is no daemon, and would keep a process alive that a check refuses.
+start_listening()

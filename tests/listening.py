@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from stoa_cp.caching import listener as caching_listener
-from stoa_cp.caching.cache import ProcessCache, lease
+from stoa_cp.caching.cache import Lease, ProcessCache, lease
 from stoa_cp.caching.listener import Listener
 from tests.sessions import end_other_sessions
 from tests.waiting import wait_until
@@ -18,7 +18,15 @@ PATIENCE_SECONDS = 10
 
 @contextmanager
 def listener() -> Iterator[Listener]:
-    """Listen for changes in another thread for the length of the block.
+    """Hold a lease for the length of the block, whether or not anything is cached."""
+    with patch.object(Lease, "is_needed", lambda _lease: True), listener_on_demand() as listener:
+        wait_until(lease.is_held)
+        yield listener
+
+
+@contextmanager
+def listener_on_demand() -> Iterator[Listener]:
+    """Listen in another thread for the length of the block; hold a lease while something is cached.
 
     Its lease is a long one: a loaded machine may let the thread wait for longer than a second.
     """
@@ -27,7 +35,6 @@ def listener() -> Iterator[Listener]:
     with patch.multiple(caching_listener, LEASE_SECONDS=60, WRITTEN_SECONDS=90):
         thread.start()
         try:
-            wait_until(lease.is_held)
             yield listener
         finally:
             listener.stop()

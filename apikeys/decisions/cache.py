@@ -111,7 +111,7 @@ class DecisionCache(ProcessCache):
     @contextmanager
     def loading(self, topic: CacheKey, cost: int) -> Iterator[PendingLookup]:
         """Keep the facts that are found inside the block, unless somebody changes them meanwhile."""
-        asked_at = monotonic()
+        asked_at = lease.note_load()
         with self._changed:
             lookup = self._begin(topic, cost)
         try:

@@ -21,7 +21,6 @@ from apikeys.gateway.middleware import common_headers, language_of
 from apikeys.gateway.verify import encode_report
 from catalog.gateways import cached_gateway
 from catalog.routing import read_target
-from stoa_cp.caching.listener import ensure_listening
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
@@ -63,7 +62,6 @@ class CachedDecisionMiddleware:
 
 
 def _answer_from_cache(environ: WSGIEnvironment, path: str) -> CachedAnswer | None:
-    ensure_listening()
     token = environ.get("HTTP_X_STOA_GATEWAY_TOKEN")
     if token is None or cached_gateway(token) is None:
         return None

@@ -1,4 +1,4 @@
-"""Which processes may answer from their caches, and up to which epoch of changes."""
+"""The leases of the processes that may answer from their caches."""
 
 from django.db import models
 
@@ -6,7 +6,10 @@ from stoa_cp.db.ids import IdField
 
 
 class CacheLease(models.Model):
-    """A process that answers from its cache until ``valid_until``, and which epoch of changes it has heard of."""
+    """A process that may answer from its caches until ``valid_until`` (the database's clock).
+
+    It has received every change up to ``confirmed_epoch``. The holder's id is new each time a process starts.
+    """
 
     holder = IdField(prefix="hld")
     confirmed_epoch = models.BigIntegerField()

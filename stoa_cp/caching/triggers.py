@@ -1,10 +1,14 @@
-"""Migrations by which a table tells the caches of its changes."""
+"""The migration operation that lets a table notify the caches of its changes."""
 
 from django.db import migrations
 
 
 def announce_changes(table: str, *, owner: str, changes: str = "INSERT OR UPDATE OR DELETE") -> migrations.RunSQL:
-    """Return the operation that gives ``table`` its triggers; ``owner`` is the column that says whose a row is."""
+    """Return the operation that gives ``table`` its triggers; ``owner`` is the column with the id of a row's owner.
+
+    ``changes`` narrows the triggers to what changes a decision: PostgreSQL sends one notification per changed row, and
+    every process with a lease receives it. TRUNCATE fires no row triggers, so it has one of its own.
+    """
     return migrations.RunSQL(
         f"""
         CREATE TRIGGER {table}_announces_change AFTER {changes} ON {table}

@@ -1,4 +1,4 @@
-"""What keeps caches right: leases, epochs, and the trigger by which a row tells that it has changed."""
+"""Leases, epochs, and the trigger function that notifies the caches of a changed row: see ``stoa_cp.caching``."""
 
 from django.db import migrations, models
 
@@ -6,7 +6,7 @@ import stoa_cp.db.ids
 
 FORWARD = """
 CREATE SEQUENCE stoa_cp_epoch;
--- Its argument names the column with the owner of a row; for a whole table (TRUNCATE) everybody is meant.
+-- Its argument names the column with the owner of a row. TRUNCATE sends no owner: all rows have changed.
 CREATE FUNCTION stoa_cp_announce_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_LEVEL = 'STATEMENT' THEN

@@ -17,7 +17,6 @@ from apikeys.models import ApiKey
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Gateway
-from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.barrier import wait_for_invalidation
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.observability.metrics import OWN
@@ -65,9 +64,7 @@ class Service:
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    monkeypatch.setattr(caching_listener, "_listening_process", None)
-    monkeypatch.setattr("apikeys.gateway.fast_path.ensure_listening", lambda: None)
+def service(db: None) -> Iterator[Service]:
     token = register_gateway("edge-1", by=SYSTEM).secret
     with listener():
         yield Service(token)

@@ -6,12 +6,11 @@ from time import monotonic
 import pytest
 from django.db import connection, transaction
 from django.db.models.functions import Now
-from django.test import override_settings
 
 from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.barrier import wait_for_invalidation, wait_for_invalidation_on_commit
 from stoa_cp.caching.cache import Cache, lease
-from stoa_cp.caching.listener import WRITTEN_SECONDS, Listener, ensure_listening
+from stoa_cp.caching.listener import WRITTEN_SECONDS, Listener
 from stoa_cp.caching.models import CacheLease
 from tenants.models import Tenant
 from tests.factories import TenantFactory
@@ -148,15 +147,27 @@ def test_a_transaction_waits_once_whatever_it_changes() -> None:
     assert newest_epoch() == before + 1
 
 
+def test_a_transaction_waits_although_its_first_savepoint_was_undone() -> None:
+    before = newest_epoch()
+    with transaction.atomic():
+        with transaction.atomic():
+            wait_for_invalidation_on_commit()
+            transaction.set_rollback(True)
+        wait_for_invalidation_on_commit()
+    assert newest_epoch() == before + 1
+
+
+def test_each_transaction_waits_for_itself() -> None:
+    before = newest_epoch()
+    for _transaction in range(3):
+        with transaction.atomic():
+            wait_for_invalidation_on_commit()
+    assert newest_epoch() == before + 3
+
+
 def test_a_transaction_that_is_undone_waits_for_nobody() -> None:
     before = newest_epoch()
     with transaction.atomic():
         wait_for_invalidation_on_commit()
         transaction.set_rollback(True)
     assert newest_epoch() == before
-
-
-@override_settings(STOA_DECISION_CACHE=False)
-def test_where_it_is_switched_off_nobody_listens() -> None:
-    ensure_listening()
-    assert caching_listener._listening_process is None
