@@ -1,4 +1,7 @@
-"""The one log of what happened: audit trail, webhook source and live stream, written with the change itself."""
+"""Appends events to the log, in the transaction of the change that they tell of.
+
+The log is the audit trail, the source of webhooks and the live stream.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -17,7 +20,8 @@ from stoa_cp.jobs.enqueue import enqueue_on_commit
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.
 Changes = Mapping[str, list[Any]]
-# The log of what belongs to no tenant. No tenant's id is a word like this, so that its chain is like any other.
+# The log of events that belong to no tenant, such as those of gateways. It stands where a tenant's id would: an id has
+# a prefix and a hyphen, so that no tenant has this one.
 PLATFORM_LOG = "platform"
 
 
@@ -31,8 +35,17 @@ def emit(
 ) -> Event:
     """Append an event to a tenant's log, or PLATFORM_LOG, in the caller's transaction; announce it after the commit.
 
-    ``data`` is a snapshot in JSON types that never holds a secret. Raises TransactionManagementError outside a
-    transaction: an event without its change would be a lie.
+    ``data`` is a snapshot in JSON types that never holds a secret.
+
+    Every emit delays the caller after its commit, and so the response, until the caches of all processes have been
+    invalidated: no process may let a call pass after the revocation of its key was answered. That takes milliseconds
+    as a rule, and at most 1.5 s if a process with a lease is frozen or cut off (``stoa_cp.caching.barrier``). All
+    events wait, also those that change no decision, so that no service can forget it. A transaction waits once.
+
+    The caller should emit last. From here to the commit, every other change with an event of this tenant waits for the
+    chain's head.
+
+    Raises TransactionManagementError outside a transaction: the event could be stored without its change.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError(f"{type} was emitted outside a transaction")
@@ -61,6 +74,10 @@ def emit(
 
 
 def _lock_head(tenant_id: str) -> EventChain:
-    """Lock the chain's head until commit: sequence numbers are given in the order in which changes commit."""
+    """Lock the chain's head until commit: sequence numbers are given in the order in which changes commit.
+
+    So a reader that goes on from the last cursor it saw misses nothing.
+    """
+    # A tenant's first event creates the head. Of two first events at once, the second waits for the first's insert.
     EventChain.objects.bulk_create([EventChain(tenant_id=tenant_id, hash=GENESIS)], ignore_conflicts=True)
     return EventChain.objects.select_for_update().get(tenant_id=tenant_id)
