@@ -1,13 +1,13 @@
 """Which tenants a caller may see."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 
-from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 
 from stoa_cp.db.ids import is_id
-from stoa_cp.db.prepared import fetch_one
+from stoa_cp.db.prepared import PARAMETER, prepared_query
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import NotFound
 from tenants.models import NAME_PATTERN, Tenant, TenantQuerySet, TenantStatus
@@ -22,27 +22,19 @@ def visible_tenants(actor: Actor) -> TenantQuerySet:
 
 
 def live_tenant(id_or_name: str) -> Tenant | None:
-    """Return the live tenant whose id or name this is, or None. None of its columns is one that Django converts."""
-    row = fetch_one(_live_tenant_statement(), {"name": id_or_name})
-    return None if row is None else Tenant.from_db(DEFAULT_DB_ALIAS, _columns(), row)
+    """Return the live tenant whose id or name this is, or None. Prepared: nearly every request under /v1 runs it."""
+    return _live_tenant_query()(id_or_name)
 
 
-@cache
-def _live_tenant_statement() -> str:
-    """Return what Django asks for it. Nearly every call asks this, and making the SQL takes longer than its answer."""
-    sql, _names = Tenant.objects.live().named("").order_by().query.sql_with_params()
-    return sql.replace("%s", "%(name)s")
-
-
-@cache
-def _columns() -> list[str]:
-    return [field.attname for field in Tenant._meta.concrete_fields]  # noqa: SLF001 - Django documents `_meta`
+@cache  # compiled by the first request: Django must be set up, and tests replace the database
+def _live_tenant_query() -> Callable[[str], Tenant | None]:
+    return prepared_query(Tenant.objects.live().named(PARAMETER).order_by())
 
 
 def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -> Tenant:
-    """Return a live tenant that the actor may know of. Raises NotFound for every other, in the same way.
+    """Return a live tenant that the actor may see. Raises NotFound for every other, in the same way.
 
-    ``known`` is one that was read for the same request: it is not asked for twice.
+    ``known`` is a tenant that was read earlier in the same request: it is not read again.
     """
     if not (is_id(id_or_name, "ten") or re.fullmatch(NAME_PATTERN, id_or_name, re.ASCII)):
         raise NotFound
@@ -50,7 +42,7 @@ def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -
         tenant: Tenant | None = known
     else:
         tenant = live_tenant(id_or_name)
-    # The membership is looked at after the query, so that a stranger's answer takes as long as an unknown id's.
+    # Membership is checked after the query, so that a stranger's answer takes as long as an unknown id's.
     if tenant is None or not (actor.is_platform or {tenant.id, tenant.name} & set(actor.tenants)):
         raise NotFound
     return tenant
@@ -58,5 +50,6 @@ def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -
 
 def waiting_tenants() -> list[str]:
     """Return the ids of up to 100 tenants that have not been set up yet, oldest first."""
+    # Without a bound, a sweep could hold its worker for long. The next sweep finds the rest.
     waiting = Tenant.objects.live().filter(status=TenantStatus.PROVISIONING).order_by("created_at", "id")
     return list(waiting.values_list("id", flat=True)[:100])

@@ -9,7 +9,10 @@ from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from psycopg import connect
 
-from stoa_cp.db.prepared import fetch_all, fetch_one
+from stoa_cp.db.prepared import PARAMETER, fetch_all, fetch_one, prepared_query
+from stoa_cp.eventlog.models import Event
+from tenants.models import Tenant
+from tests.factories import TenantFactory
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "replica"])
 STATEMENT = "SELECT %(number)s::bigint + 1"
@@ -65,6 +68,31 @@ def test_the_next_request_notices_that_the_database_was_restarted() -> None:
     terminate(connection.connection.info.backend_pid)
     request_started.send(sender=None, environ={})
     assert fetch_one(STATEMENT, {"number": 1}) == (2,)
+
+
+def test_a_queryset_is_compiled_once_and_run_with_any_value() -> None:
+    acme, _globex = TenantFactory(name="acme"), TenantFactory(name="globex")
+    by_name = prepared_query(Tenant.objects.filter(name=PARAMETER).order_by())
+    found = by_name("acme")
+    assert found == acme
+    assert vars(found).keys() == vars(Tenant.objects.get(name="acme")).keys()
+    assert by_name("nothing") is None
+
+
+def test_a_value_may_stand_in_several_places_and_beside_a_percent_sign() -> None:
+    acme = TenantFactory(name="acme")
+    query = prepared_query(Tenant.objects.named(PARAMETER).extra(where=["name NOT LIKE 'a%%s'"]))
+    assert query("acme") == query(acme.id) == acme
+
+
+def test_a_queryset_with_a_value_of_its_own_is_refused() -> None:
+    with pytest.raises(ValueError, match="no values but PARAMETER"):
+        prepared_query(Tenant.objects.filter(name=PARAMETER, region="us-east-1"))
+
+
+def test_a_model_with_a_field_that_django_converts_is_refused() -> None:
+    with pytest.raises(ValueError, match="Event has a field that Django converts"):
+        prepared_query(Event.objects.filter(id=PARAMETER))
 
 
 def terminate(backend: int) -> None:
