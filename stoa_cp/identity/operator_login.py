@@ -5,12 +5,12 @@ the ID token's claims are checked, users are known by subject, roles come from t
 each call to the provider has a deadline.
 """
 
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import get_user_model
@@ -32,7 +32,7 @@ from stoa_cp.identity.claims import is_addressed_to
 from stoa_cp.identity.provider import ProviderFailure, discover, endpoint, fetch_json
 from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_token
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 PROVIDER_SECONDS = 5.0  # a person waits for this; the provider may have to ask a directory first
 MAX_USERNAME_CHARS = 150  # of Django's column
@@ -102,7 +102,7 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
         return grant_rights(actor, payload)
 
     def _explain(self, request: HttpRequest | None, cause: Exception, sentence: str | Promise) -> None:
-        logger.warning("operator login refused: %r", cause)
+        logger.warning("operator_login_refused", error=repr(cause))
         if request is not None:
             messages.error(request, str(sentence))
 
@@ -118,7 +118,7 @@ class OperatorLoginView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
         try:
             response: HttpResponse = super().get(request)
         except ProviderFailure as failure:
-            logger.warning("operator login not begun: %s", failure)
+            logger.warning("operator_login_not_started", error=str(failure))
             messages.error(request, _("The identity provider does not answer. Try again in a moment."))
             return redirect(settings.LOGIN_REDIRECT_URL_FAILURE)
         return response

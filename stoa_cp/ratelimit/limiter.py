@@ -1,10 +1,10 @@
 """Limits calls per hour and caller. django-ratelimit counts them in the cache named ``counters``."""
 
-import logging
 from dataclasses import dataclass
 from time import time
 
 import redis
+import structlog
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Model
@@ -16,7 +16,7 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.net.client_address import client_address
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 WINDOW_SECONDS = 3600  # the specification states its limits per hour
 # The limit is part of django-ratelimit's cache key: a constant one keeps the count when a tier changes.
@@ -77,7 +77,7 @@ def hit(rate_limit: RateLimit, request: HttpRequest) -> RateLimitStatus:
     try:
         usage = get_usage(request, group="v1", key=lambda _group, _request: rate_limit.key, rate=RATE, increment=True)
     except (DatabaseError, redis.RedisError):
-        logger.warning("rate limit not counted: the counter store is away", exc_info=True)
+        logger.warning("rate_limit_not_counted", exc_info=True)
         usage = None
     if usage is None:
         return RateLimitStatus(rate_limit.calls_per_hour, rate_limit.calls_per_hour, int(time()) + WINDOW_SECONDS)

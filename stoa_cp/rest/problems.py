@@ -1,12 +1,12 @@
 """The one envelope in which every error leaves the service. Only this module knows the HTTP status of an error."""
 
-import logging
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
@@ -18,7 +18,7 @@ from structlog.contextvars import get_contextvars
 
 from stoa_cp.domain.errors import DomainError, ErrorCode
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 STATUSES: Mapping[ErrorCode, int] = {
     ErrorCode.VALIDATION_ERROR: 400,
@@ -116,7 +116,7 @@ def problem_of(error: Exception) -> Problem | None:
         case drf.APIException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return Problem(ErrorCode.VALIDATION_ERROR, (Detail("", str(error.detail), str(error.default_code)),))
         case OperationalError() | InterfaceError():
-            logger.warning("database unavailable", exc_info=error)
+            logger.warning("database_unavailable", exc_info=error)
             return Problem(ErrorCode.INTERNAL_ERROR, (Detail("", str(_("Try again in a moment.")), "unavailable"),))
         case _:
             return None

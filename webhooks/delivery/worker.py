@@ -1,11 +1,12 @@
 """Delivers what is due: fans events out, claims deliveries, sends them in threads, and settles them in batches."""
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Self
+
+import structlog
 
 from webhooks.delivery.client import DEADLINE_SECONDS, WebhookClient
 from webhooks.delivery.fan_out import fan_out_events
@@ -13,7 +14,7 @@ from webhooks.delivery.health import settle_attempts
 from webhooks.delivery.queue import DeliveryLease, Outcome, claim_due
 from webhooks.delivery.send import send
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 # How long new work may wait while every attempt in flight is slow: this thread waits for a finished attempt no longer.
 POLL_SECONDS = 0.25
@@ -80,7 +81,7 @@ class DeliveryWorker:
             else:
                 # A fault on our side, such as a lost encryption key. It must not stop the other deliveries. This one is
                 # not settled: its lease ends, and it is tried again.
-                logger.error("delivery crashed", exc_info=error)
+                logger.error("delivery_crashed", exc_info=error)
         return settle_attempts(outcomes) if outcomes else 0
 
     def _fan_out_new_events(self) -> None:

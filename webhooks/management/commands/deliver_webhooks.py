@@ -1,18 +1,18 @@
 """The command that delivers webhooks without a broker."""
 
-import logging
 import signal
 from argparse import ArgumentParser
 from threading import Event
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
 
 from webhooks.delivery.worker import POLL_SECONDS, DeliveryWorker
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 # A database that restarts is back within seconds, and a failed connection costs it little.
 RECONNECT_SECONDS = 1.0
@@ -48,7 +48,7 @@ def run(worker: DeliveryWorker, stopping: Event) -> None:
         except (OperationalError, InterfaceError):
             # The next drain settles the attempts in flight. Those of the settlement that failed are made again when
             # their leases end.
-            logger.warning("database unavailable", exc_info=True)
+            logger.warning("database_unavailable", exc_info=True)
             connection.close()  # outside of a request, Django would keep the broken connection
             stopping.wait(RECONNECT_SECONDS)
         stopping.wait(POLL_SECONDS)
