@@ -1,19 +1,28 @@
-"""The page that Prometheus scrapes."""
+"""The page that Prometheus scrapes: request metrics of the processes, and the backlogs of all apps."""
 
+from collections.abc import Iterable
+from datetime import timedelta
 from ipaddress import ip_address
 
+from django.db.models import Count, F, Max, Q, Sum
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 from rest_framework.request import Request
 
 from catalog.authentication import GatewayAuthentication
-from stoa_cp.backlogs import BacklogCollector
+from metrics.models import TrafficDelta
 from stoa_cp.domain.errors import DomainError, ErrorCode
+from stoa_cp.eventlog.models import EventChain, OutboxEntry
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.client_address import client_address
 from stoa_cp.observability.metrics import process_registry
 from stoa_cp.rest.problems import Problem, problem_of, respond
+from tenants.models import Tenant, TenantStatus
+from webhooks.models import Delivery, DeliveryStatus
 
 
 def prometheus(request: HttpRequest) -> HttpResponse:
@@ -24,13 +33,59 @@ def prometheus(request: HttpRequest) -> HttpResponse:
             require(actor, "monitoring:read")
     except DomainError as refusal:
         return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
-    backlog = CollectorRegistry()
-    backlog.register(BacklogCollector())
-    text = generate_latest(process_registry()) + generate_latest(backlog)
+    # A registry for this scrape alone: the process's outlives it, and would keep one more collector for each scrape.
+    backlogs = CollectorRegistry()
+    backlogs.register(BacklogCollector())
+    text = generate_latest(process_registry()) + generate_latest(backlogs)
     return HttpResponse(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _comes_from_this_machine(request: HttpRequest) -> bool:
-    """A proxy on this machine is not the caller, whether or not it is a trusted one."""
+    """Return True for a scraper on loopback. A proxy on loopback is not the caller, whether or not it is trusted."""
     is_forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
     return not is_forwarded and ip_address(client_address(request)).is_loopback
+
+
+class BacklogCollector(Collector):
+    """Counts waiting work in the database, at each scrape.
+
+    Every process gives the same answer, and workers need no port of their own to be scraped.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily("stoa_events_logged", "Events in all chains, to their heads.", _events_logged())
+        yield GaugeMetricFamily(
+            "stoa_events_waiting", "Events that wait for their fan-out.", OutboxEntry.objects.count()
+        )
+        yield from _deliveries()
+        yield GaugeMetricFamily(
+            "stoa_tenants_waiting",
+            "Tenants that wait for their set-up.",
+            Tenant.objects.live().filter(status=TenantStatus.PROVISIONING).count(),
+        )
+        yield GaugeMetricFamily(
+            "stoa_traffic_deltas_waiting", "Sums of traffic that wait to be folded.", TrafficDelta.objects.count()
+        )
+
+
+def _events_logged() -> int:
+    # The heads' sequences instead of COUNT(*): one row per tenant, however long the log is.
+    return EventChain.objects.aggregate(events=Sum("sequence"))["events"] or 0
+
+
+def _deliveries() -> Iterable[Metric]:
+    is_due = Q(status=DeliveryStatus.PENDING, next_attempt_at__lte=Now())
+    waiting = Delivery.objects.pending().aggregate(
+        due=Count("id", filter=is_due), delay=Max(Now() - F("next_attempt_at"), filter=is_due)
+    )
+    kept = dict(Delivery.objects.order_by().values_list("status").annotate(Count("id")))
+    by_status = GaugeMetricFamily("stoa_deliveries", "Deliveries that are kept, by status.", labels=["status"])
+    for status in DeliveryStatus.values:
+        # Also the statuses of which there are none: a missing series is not 0 to Prometheus.
+        by_status.add_metric([status], kept.get(status, 0))
+    yield by_status
+    yield GaugeMetricFamily("stoa_deliveries_due", "Deliveries that could be sent now.", waiting["due"])
+    delay = waiting["delay"] or timedelta()
+    yield GaugeMetricFamily(
+        "stoa_delivery_delay_seconds", "How long the oldest of them has waited.", delay.total_seconds()
+    )
