@@ -1,4 +1,4 @@
-"""The Celery application: a doorbell for work that lies in rows, and a clock that rings again what was not heard."""
+"""The Celery application: tasks announce work that is stored in rows, and beat sweeps for work not announced."""
 
 import os
 from typing import Any
@@ -12,21 +12,29 @@ from stoa_cp.jobs.broker import QUEUE, WORKER_SECONDS, broker_url, transport_opt
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 
-# {entry: {"task": name, "schedule": seconds}}: the sweeps that find the rows whose doorbell was lost.
+# {entry: {"task": name, "schedule": seconds}}. Seconds, not crontabs: a sweep is due again some time after the last
+# one, at no particular hour.
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    # 5 s: these two find work whose task was lost with its broker or its worker. The promise is a delay of 10 s at most
+    # after a lost task, and of the lease and 5 s after a killed worker.
     "set up tenants": {"task": "tenants.set_up_waiting_tenants", "schedule": 5.0},
+    "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 5.0},
+    # 30 s and 60 s: these only change a status and emit events. A call compares the times itself, on the database's
+    # clock, so no expired subscription or key passes until then.
     "expire subscriptions": {"task": "subscriptions.expire_due", "schedule": 30.0},
     "announce key expiries": {"task": "apikeys.announce_expiries", "schedule": 60.0},
+    # 10 s: bounds the deltas that a reader has to add up beside the rollups. Answers are complete without it.
     "fold traffic": {"task": "metrics.fold_traffic", "schedule": 10.0},
+    # An hour: these delete rows that are kept for days (answers to retries: one day; counters: one hour), and make
+    # partitions in advance.
     "keep the traffic tables": {"task": "metrics.keep_house", "schedule": 3600.0},
-    "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 5.0},
     "forget deliveries": {"task": "webhooks.forget", "schedule": 3600.0},
     "forget": {"task": "stoa_cp.forget", "schedule": 3600.0},
 }
 
 
 class ReconnectingTask(DjangoTask[Any, Any]):
-    """A task that notices that the database was restarted since the last one ran in its thread."""
+    """Reconnects to the database if it was restarted since the last task of this thread."""
 
     abstract = True
 
@@ -37,38 +45,39 @@ class ReconnectingTask(DjangoTask[Any, Any]):
 
 
 def configuration() -> dict[str, Any]:
-    """Return Celery's settings, read from Django's when they are first needed."""
-    from django.conf import settings  # imported while the settings themselves are being read
+    """Return Celery's settings. Celery calls this when it first needs one, when Django's settings can be read."""
+    from django.conf import settings  # this module is imported while the settings are being read
 
     url = broker_url(settings.STOA_BROKER_URL, settings.DATABASES["default"])
     return {
         "broker_url": url,
         "broker_transport_options": transport_options(url, wait_seconds=WORKER_SECONDS),
         "broker_connection_timeout": WORKER_SECONDS,
+        # A worker outlives its broker: it tries to reconnect for ever, also if the broker starts after it.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_default_queue": QUEUE,
-        "task_ignore_result": True,
-        "task_publish_retry": False,
+        "task_ignore_result": True,  # what a task has done is in the rows
+        "task_publish_retry": False,  # the sweep is the retry, and a request must not wait for one
         "beat_schedule": BEAT_SCHEDULE,
-        # A queue for each worker's orders would outlive the worker in PostgreSQL.
+        # Remote control makes one queue per worker, which would outlive the worker in PostgreSQL.
         "worker_enable_remote_control": False,
         # Celery would reconnect to the database around every task (4.6 ms); ReconnectingTask does it when needed.
         "CELERY_DB_REUSE_MAX": 1_000_000,
-        # What Celery 6 will do. It concerns tasks that acknowledge late, which ours do not.
+        # The default of Celery 6; set, it avoids a warning. It concerns tasks that acknowledge late. Ours do not.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
     }
 
 
 app = Celery("stoa_cp", task_cls=ReconnectingTask)
-# Kernel packages ask Celery for the current app, also in threads, where only a default app is one.
+# Kernel packages use celery.current_app. In threads other than this one, that is the default app.
 app.set_default()
 app.add_defaults(configuration)
 app.autodiscover_tasks()
-# A task's log lines carry the request id of the call that rang for it.
+# A task's log lines carry the id of the request that sent it.
 app.steps["worker"].add(DjangoStructLogInitStep)
 
 
 @setup_logging.connect
 def keep_logging(**_options: Any) -> None:
-    """Leave logging as Django's settings have it: without a receiver, Celery would replace their handlers."""
+    """Leave logging as Django's settings have it: without a receiver of this signal, Celery replaces the handlers."""

@@ -1,4 +1,4 @@
-"""Background work of the kernel."""
+"""The Celery task of the kernel."""
 
 from celery import shared_task
 
@@ -8,6 +8,6 @@ from stoa_cp.rest.idempotency import delete_expired_records
 
 @shared_task(name="stoa_cp.forget")
 def purge_expired() -> None:
-    """Delete the counters whose window is over and the answers that no retry can ask for any more."""
+    """Delete the counters whose window is over, and the idempotency records that are past their retention."""
     delete_expired_counters()
     delete_expired_records()

@@ -1,4 +1,4 @@
-"""The message broker: PostgreSQL itself unless an address says otherwise, and how long each side waits for it."""
+"""The message broker: PostgreSQL itself unless STOA_BROKER_URL names another, and how long each side waits for it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,14 @@ from psycopg.conninfo import make_conninfo
 
 QUEUE = "celery"
 
-# A request waits this long for the broker, then goes on: 300 ms is what we promise with everything around it.
+# A request waits this long for the broker, then goes on. The promise is a stall of 300 ms at most, with everything
+# around it. With Celery's defaults a request was still blocked after 45 s by a broker that accepts and never answers.
 PUBLISH_SECONDS = 0.2
-# A worker has nothing better to do than to wait for its broker, and a TLS handshake over a far link takes a while.
+# A worker has nothing else to do than to wait for its broker, and a TLS handshake over a far link may take long.
 WORKER_SECONDS = 5.0
 
-# Any constant of our own: whoever holds it may change the schema of the queue.
+# The number of a PostgreSQL advisory lock; any that nothing else in this database uses will do. Of two processes that
+# start at once, only one may change the schema of the queue.
 INSTALLATION_LOCK = 7_862_001
 
 Options = dict[str, Any]
@@ -39,12 +41,12 @@ def transport_options(url: str, *, wait_seconds: float) -> Options:
     """Return kombu's options for a client that gives the broker at ``url`` up to ``wait_seconds`` for each answer."""
     match urlsplit(url).scheme:
         case "pgmq":
-            # Polling by LISTEN instead of a long read: a worker at rest costs nothing, and hears a ring in ~10 ms.
+            # LISTEN instead of polling: an idle worker sends no queries, and receives a message after about 10 ms.
             return {
-                "init_extension": False,
-                "wait_time_seconds": 0,
+                "init_extension": False,  # install_queue makes the tables; CREATE EXTENSION needs a superuser
+                "wait_time_seconds": 0,  # no long poll: LISTEN replaces it
                 "use_notify": True,
-                "notify_throttle_interval_ms": 0,
+                "notify_throttle_interval_ms": 0,  # the default would hold notifications back for up to 250 ms
                 "pool_timeout": wait_seconds,
                 "conn_string": _conninfo(url),
             }
@@ -57,12 +59,12 @@ def transport_options(url: str, *, wait_seconds: float) -> Options:
 
 
 def publishing_options(url: str) -> Options:
-    """Return kombu's options for ringing: one attempt, because the sweep repeats what was not heard."""
+    """Return kombu's options for sending a task: one attempt, because the sweep finds work not announced."""
     return transport_options(url, wait_seconds=PUBLISH_SECONDS) | {"max_retries": 0}
 
 
 def _conninfo(url: str) -> str:
-    """Return what the pgmq client needs so as not to follow DATABASE_URL, which it prefers to the broker's address."""
+    """Return the broker's address as a connection string. Without one, the pgmq client prefers DATABASE_URL to it."""
     parts = urlsplit(url)
     parameters = {
         "host": parts.hostname,
@@ -71,7 +73,7 @@ def _conninfo(url: str) -> str:
         "user": parts.username,
         "password": parts.password,
     }
-    # Quoted twice: pgmq takes the string apart and joins the values again without quotes.
+    # Quoted twice: the pgmq client parses the string and joins the values again without quotes.
     return make_conninfo(**{name: _quoted(unquote(value)) for name, value in parameters.items() if value})
 
 
@@ -80,10 +82,10 @@ def _quoted(value: str) -> str:
 
 
 def install_queue(connection: psycopg.Connection[Any]) -> str:
-    """Bring the queue's tables and functions into the database unless they are there; return their version.
+    """Create the queue's tables and functions unless they exist; return their version.
 
-    A schema that an older release of ours installed is replaced, messages and all: a message only says "look",
-    and what there is to see lies in other tables. A schema made by ``CREATE EXTENSION pgmq`` is left to its owner.
+    A schema of an older release of this product is replaced, and its messages are lost: they only announce work that
+    other tables hold. A schema made by ``CREATE EXTENSION pgmq`` is left as it is.
     """
     version = f"stoa {get_embedded_sql_version()}"
     with connection.transaction():

@@ -1,4 +1,4 @@
-"""Rings Celery after the commit, so that waiting work is looked at now instead of at the next sweep."""
+"""Sends a Celery task after commit so that workers start at once. The periodic sweep finds the work if this fails."""
 
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -16,16 +16,21 @@ from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
 logger = structlog.get_logger(__name__)
 
-MAX_PUBLISHING = 16  # per process; more are only under way if the broker has fallen silent
-
-COOL_DOWN_SECONDS = 5.0  # as long as the next sweep takes
+# Threads per process that may be sending at once. Sending takes milliseconds, so this many are under way only if the
+# broker does not answer; without a bound, every request would leave a thread behind.
+MAX_PUBLISHING = 16
+# Until then the next sweep finds the work anyway: beat runs the sweeps every 5 s.
+COOL_DOWN_SECONDS = 5.0
 
 _publishing = BoundedSemaphore(MAX_PUBLISHING)
 
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """From when on (monotonic seconds) a caller waits for the broker again: a change with ten events waits once."""
+    """After a failed attempt, tasks are still sent, but callers do not wait until ``open_until`` (monotonic seconds).
+
+    Otherwise a change with ten events would wait ten times.
+    """
 
     open_until: float = 0.0
 
@@ -41,18 +46,25 @@ _breaker = CircuitBreaker()
 
 def enqueue_on_commit(task_name: str, *args: str) -> None:
     """Send the task once the transaction has committed; a broker that is away costs 0.2 s and a line in the log."""
+    # Robust: the change is committed, so the caller must not see an error of the broker. A lambda and no partial,
+    # because Django logs a failed callback by its __qualname__.
     transaction.on_commit(lambda: _publish(task_name, args), robust=True)
 
 
 def _publish(task_name: str, args: tuple[str, ...]) -> None:
-    """Send in a thread of its own: psycopg knows no deadline for a server that was well and falls silent."""
+    """Send in a new thread, and wait for it PUBLISH_SECONDS at most.
+
+    The clients' own time-outs do not suffice: psycopg has none for a server that accepted the connection and then
+    stops answering.
+    """
     is_done = Event()
     if not _publishing.acquire(blocking=False):
-        logger.warning("task_not_published", task=task_name, error="too many rings are under way")
+        logger.warning("task_not_published", task=task_name, error="too many tasks are being sent")
         return
-    # In our context, whose request id goes with the task. A daemon: nobody waits for a stuck one at the end.
+    # A copy of the context, because the request id goes with the task. A daemon, so that a process can end while its
+    # broker does not answer.
     Thread(
-        target=copy_context().run, args=(_send_and_report, task_name, args, is_done), name="doorbell", daemon=True
+        target=copy_context().run, args=(_send_and_report, task_name, args, is_done), name="enqueue", daemon=True
     ).start()
     wait_seconds = _breaker.wait_seconds()
     if not is_done.wait(wait_seconds) and wait_seconds:
@@ -77,5 +89,5 @@ def _send(task_name: str, args: tuple[str, ...]) -> None:
         url, connect_timeout=PUBLISH_SECONDS, transport_options=publishing_options(url)
     )
     with producers[connection].acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
-        # The workers declare the queue: here it would cost a lock on the queue's table.
+        # Nothing to declare: workers declare the queue. Here it would take a lock on the queue's table for each task.
         current_app.send_task(task_name, args=args, producer=producer, declare=[], retry=False)

@@ -95,7 +95,7 @@ def test_a_change_with_ten_events_waits_for_a_silent_broker_once(
 def await_rings() -> None:
     """Wait for the threads of rings, also of those of earlier tests: each gives a place back when it ends."""
     for thread in threading.enumerate():
-        if thread.name == "doorbell":
+        if thread.name == "enqueue":
             thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
 
