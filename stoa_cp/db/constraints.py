@@ -1,4 +1,4 @@
-"""Turns the violation of a named database constraint into the refusal that it stands for."""
+"""Translates the violation of a named database constraint into the refusal that it stands for."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +22,7 @@ def translate_violations(refusals: Mapping[str, DomainError]) -> Iterator[None]:
     Any other violation is a bug and passes through.
     """
     try:
+        # A savepoint, because PostgreSQL refuses every statement after an error until it is rolled back.
         with transaction.atomic():
             yield
     except IntegrityError as error:

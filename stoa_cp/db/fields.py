@@ -7,7 +7,11 @@ from django.db import models
 
 
 class VersionField(models.PositiveIntegerField):  # type: ignore[type-arg]  # Django's own class takes no parameters
-    """Counts the saves of a row, as ``auto_now`` dates them: 1 at creation, one more each time. It is the ETag."""
+    """Counts the saves of a row: 1 at creation, one more with each save. It is the number in the ETag.
+
+    Like ``auto_now``, it changes in ``save()`` only. ``QuerySet.update`` leaves it, so use that only for columns that
+    the representation does not show.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs |= {"default": 0, "editable": False}
@@ -15,7 +19,7 @@ class VersionField(models.PositiveIntegerField):  # type: ignore[type-arg]  # Dj
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         name, path, args, kwargs = super().deconstruct()
-        for implied in ("default", "editable"):
+        for implied in ("default", "editable"):  # __init__ sets them: migrations need not repeat them
             kwargs.pop(implied, None)
         return name, path, args, kwargs
 

@@ -9,11 +9,14 @@ from django.db.models import Max
 
 from stoa_cp.eventlog.models import Event, EventChain
 
-GENESIS = bytes(32)
+GENESIS = bytes(32)  # the hash before the first event: as long as a SHA-256, and the hash of no event
 
 
 def link_hash(previous: bytes, event: Event) -> bytes:
-    """Return SHA-256(previous ‖ canonical JSON of ``event``): sorted keys, no blanks, UTF-8."""
+    """Return SHA-256(previous ‖ canonical JSON of ``event``): sorted keys, no blanks, UTF-8.
+
+    A change here breaks every stored chain.
+    """
     content = {
         "id": event.id,
         "tenant_id": event.tenant_id,
@@ -32,7 +35,7 @@ def link_hash(previous: bytes, event: Event) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ChainState:
-    """What a walk along a tenant's chain found: ``head`` is the hash that ``events`` events lead to, in hexadecimal."""
+    """The result of a walk along a tenant's chain: ``head`` is the hash after ``events`` events, in hexadecimal."""
 
     events: int
     head: str
@@ -44,25 +47,28 @@ class ChainState:
 
 
 def tenants_with_events() -> list[str]:
-    """Return the ids of all tenants that have a log, or had one whose head is left."""
+    """Return the ids of all tenants with a head or with events: if either was deleted, the other shows it."""
     heads = EventChain.objects.values_list("tenant_id", flat=True)
     logs = Event.objects.order_by("tenant_id").values_list("tenant_id", flat=True).distinct()
     return sorted({*heads, *logs})
 
 
 def examine_chain(tenant_id: str) -> ChainState:
-    """Walk a tenant's chain. Whoever has kept a ``head`` of his own can tell whether the whole log was replaced."""
-    head = _head_of(tenant_id)  # before the walk, which then covers it
+    """Walk a tenant's chain.
+
+    A log that was replaced as a whole is intact by itself. Only a ``head`` that was stored elsewhere shows it.
+    """
+    head = _head_of(tenant_id)  # read before the walk, so that the walk covers it
     return ChainState(head.sequence, bytes(head.hash).hex(), first_broken_sequence(tenant_id))
 
 
 def first_broken_sequence(tenant_id: str) -> int | None:
     """Walk a tenant's chain to its head; return the number of the first event that is altered, missing or foreign.
 
-    Goes on while events are appended; those that come after its start are the next walk's.
+    Takes no lock, so events may be appended meanwhile; those after the head that was read are left out.
     """
     newest = Event.objects.filter(tenant_id=tenant_id).aggregate(Max("sequence"))["sequence__max"] or 0
-    # Read after it: a head knows every event that could be seen before.
+    # Read after the newest event: a head that is behind an event that was visible before it is a fault, and no race.
     head = _head_of(tenant_id)
     if head.sequence < newest:
         return head.sequence + 1
@@ -85,5 +91,6 @@ def _follows(event: Event, previous: bytes) -> bool:
 
 
 def _in_order(tenant_id: str, last: int) -> Iterator[Event]:
+    # In chunks: a log may be longer than the memory of this process.
     events = Event.objects.filter(tenant_id=tenant_id, sequence__lte=last)
     return events.order_by("sequence").iterator(chunk_size=1000)

@@ -1,4 +1,4 @@
-"""The rows of the event log: events, the heads of their hash chains, and marks of events not fanned out yet."""
+"""The rows of the event log: events, the heads of their hash chains, and the outbox of events not fanned out yet."""
 
 from django.db import models
 
@@ -6,10 +6,10 @@ from stoa_cp.db.ids import IdField
 
 
 class Event(models.Model):
-    """Something that happened, written in the transaction that made it happen; never changed afterwards.
+    """A change, written in the transaction that made it; never updated or deleted (a trigger refuses it).
 
     ``sequence`` numbers a tenant's events in order of commit and is the public cursor. ``hash`` chains them:
-    see ``stoa_cp.eventlog.chain``. ``tenant_id`` is no foreign key: the log outlives what it speaks of.
+    see ``stoa_cp.eventlog.chain``. ``tenant_id`` is no foreign key: the log outlives its tenant.
     """
 
     id = IdField(prefix="evt")
@@ -35,7 +35,11 @@ class Event(models.Model):
 
 
 class EventChain(models.Model):
-    """The head of one tenant's chain of events: locked last, so that the log is in order of commit."""
+    """The head of one tenant's chain of events, locked by each ``emit`` until its commit.
+
+    It is locked last in every transaction. All changes of a tenant meet here, so a lock that is taken after it would
+    be held in two orders sooner or later, which is a deadlock; and the others wait for all that follows it.
+    """
 
     tenant_id = models.CharField(max_length=20, db_collation="C", primary_key=True)
     sequence = models.BigIntegerField(default=0)
@@ -43,7 +47,7 @@ class EventChain(models.Model):
 
 
 class OutboxEntry(models.Model):
-    """Marks an event that is not fanned out yet. The fan-out deletes it, so that no event is ever updated."""
+    """An event that is not fanned out yet. The fan-out deletes this row: a flag on the event would be an update."""
 
     event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="outbox_entry")
 

@@ -1,4 +1,4 @@
-"""Let the database itself refuse to change the event log; only a TRUNCATE by its owner gets past."""
+"""Let the database refuse every UPDATE and DELETE of the event log. Only a TRUNCATE by the owner of the table works."""
 
 from django.db import migrations
 

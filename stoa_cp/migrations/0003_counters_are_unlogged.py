@@ -1,4 +1,7 @@
-"""Keep the counters out of the write-ahead log: a third of the cost per call, and a crash only favours the callers."""
+"""Keep the counters out of the write-ahead log: a third of the cost per call.
+
+A crash of the database empties the table, so callers may make more calls in that hour, never fewer.
+"""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""Give two models the field's words for names. Their tables, and every stored value, keep the names that they have."""
+"""Rename two models to the usual words (outbox, idempotency record). Tables and stored values keep their names."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # Naming the table first makes the renaming one of Django's state alone.
+        # The table is named first, so that RenameModel changes Django's state and no table.
         migrations.AlterModelTable("EventDispatch", "stoa_cp_eventdispatch"),
         migrations.RenameModel("EventDispatch", "OutboxEntry"),
         migrations.AlterModelTable("StoredAnswer", "stoa_cp_storedanswer"),
