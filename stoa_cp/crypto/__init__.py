@@ -1,1 +1,7 @@
-"""Secrets: random credentials stored as digests, and encryption of secrets that must be sent again."""
+"""Secrets: hashed if they are only compared, encrypted if they must be sent again.
+
+- ``credentials``: new API keys and tokens, their checksum, and the digests under which they are stored.
+- ``encryption``: ``encrypt``, ``decrypt`` and ``reencrypt`` for webhook secrets and the like.
+- Both take lists from the settings, newest first: the first entry writes, all of them read. So peppers and keys can be
+  rotated without a moment at which a stored secret is not accepted.
+"""

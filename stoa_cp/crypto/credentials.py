@@ -1,4 +1,4 @@
-"""Random credentials that scanners recognise, people can't mistype, and the database holds only as digests.
+"""Random credentials: secret scanners recognise them, a typing error is detected, and only digests are stored.
 
 ``stoa_live_`` + 40 random base62 characters (238 bits) + 6 base62 characters of the CRC-32 of what precedes.
 """
@@ -14,7 +14,7 @@ from django.conf import settings
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 40
-CHECKSUM_LENGTH = 6
+CHECKSUM_LENGTH = 6  # 62 ** 6 > 2 ** 32: every CRC-32 fits
 
 
 def new_credential(prefix: str) -> str:
@@ -38,12 +38,15 @@ def checksum(body: str) -> str:
 
 
 def is_well_formed(text: str, *prefixes: str) -> bool:
-    """Tell whether ``text`` has the shape and the checksum of a credential of ours; asks no database."""
+    """Return True if ``text`` has the form and the checksum of a credential of this product.
+
+    Sends no query: a mistyped or invented key is refused without the database.
+    """
     matched = _shape(prefixes).fullmatch(text)
     return matched is not None and checksum(text[:-CHECKSUM_LENGTH]) == text[-CHECKSUM_LENGTH:]
 
 
-@lru_cache
+@lru_cache  # compiled once for each set of prefixes, of which there are a few
 def _shape(prefixes: tuple[str, ...]) -> re.Pattern[str]:
     names = "|".join(re.escape(prefix) for prefix in prefixes)
     return re.compile(rf"(?:{names})[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}", re.ASCII)
@@ -52,13 +55,14 @@ def _shape(prefixes: tuple[str, ...]) -> re.Pattern[str]:
 def digest(credential: str) -> bytes:
     """Return HMAC-SHA256 of the credential under the newest pepper: what new rows store.
 
-    No slow hash: 238 random bits cannot be guessed, and this runs on every call of every consumer.
+    No slow hash: it protects secrets that can be guessed, and 238 random bits cannot. This runs on every gateway call,
+    and takes 2.5 µs; argon2 takes 313 ms.
     """
     return _hmac(credential, settings.STOA_KEY_PEPPERS[0])
 
 
 def digests(credential: str) -> list[bytes]:
-    """Return the digests under every pepper, newest first: what a lookup asks for while a pepper is rotated."""
+    """Return the digests under every pepper, newest first: while a pepper is rotated, a row may have any of them."""
     return [_hmac(credential, pepper) for pepper in settings.STOA_KEY_PEPPERS]
 
 
@@ -70,5 +74,5 @@ def _hmac(credential: str, pepper: str) -> bytes:
 
 @lru_cache
 def _hmac_for(pepper: str) -> hmac.HMAC:
-    """Return what is the same for all credentials: every call of every consumer needs two digests."""
+    """Return the keyed HMAC, to be copied: every gateway call needs two digests, the gateway's and the key's."""
     return hmac.new(pepper.encode(), digestmod="sha256")

@@ -1,4 +1,7 @@
-"""Encrypts the secrets that must be sent again, under the newest of a list of keys."""
+"""Encrypts the secrets that must be sent again, under the newest of a list of keys.
+
+Fernet (AES-CBC with an HMAC) needs no key derivation: each key of the list is 32 random bytes already.
+"""
 
 from functools import lru_cache
 
@@ -13,7 +16,7 @@ def encrypt(text: str) -> bytes:
 
 
 def decrypt(token: bytes | memoryview) -> str:
-    """Return what ``encrypt`` was given. Raises InvalidToken if none of the keys made ``token``."""
+    """Return the text that ``encrypt`` was given. Raises InvalidToken if none of the keys made ``token``."""
     return key_ring().decrypt(bytes(token)).decode()
 
 
@@ -26,11 +29,14 @@ def reencrypt(token: bytes | memoryview) -> bytes:
 
 
 def key_ring() -> MultiFernet:
-    """Return the keys of ``STOA_ENCRYPTION_KEYS``. Raises ImproperlyConfigured, naming a key's place only."""
+    """Return the keys of ``STOA_ENCRYPTION_KEYS``: the first encrypts, all decrypt.
+
+    Raises ImproperlyConfigured with the position of a bad key; the message must not hold the key.
+    """
     return _key_ring(tuple(settings.STOA_ENCRYPTION_KEYS))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # by the keys, so that tests may change the setting
 def _key_ring(keys: tuple[str, ...]) -> MultiFernet:
     if not keys:
         raise ImproperlyConfigured("STOA_ENCRYPTION_KEYS is empty")

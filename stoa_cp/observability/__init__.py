@@ -1,1 +1,6 @@
-"""What operations staff look at: response headers, health checks, request metrics."""
+"""Response headers of every page, health checks, and request metrics.
+
+- ``headers.HeadersMiddleware``: request id, Content-Security-Policy, Cache-Control.
+- ``health.healthz`` and ``health.readyz``: probes.
+- ``metrics.count_request`` and ``metrics.process_registry``: counters for Prometheus, by route and never by path.
+"""

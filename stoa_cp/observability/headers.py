@@ -1,4 +1,4 @@
-"""Response headers that every page carries: the request id, what a browser may load, and what it may keep."""
+"""The headers of every response: the request id, what a browser may load, and what it may cache."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,14 @@ from structlog.contextvars import get_contextvars
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 API_HEADERS = {"Content-Security-Policy": API_POLICY, "Cache-Control": "no-store"}
-# Swagger UI, ReDoc and the admin set styles of their own; ReDoc searches in a worker; nothing comes from elsewhere.
+# Inline styles, because Swagger UI, ReDoc and the admin set some. A worker from a blob, because ReDoc searches in one.
+# Nothing else is loaded, and nothing from another host.
 PAGE_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-# The admin's Alpine compiles the expressions in its attributes.
+# Eval in the admin only: its Alpine compiles the expressions in its attributes.
 CONSOLE_POLICY = PAGE_POLICY.replace("script-src 'self'", "script-src 'self' 'unsafe-eval'")
 
 
@@ -32,7 +33,7 @@ class HeadersMiddleware:
 
 
 def headers_of(path: str) -> dict[str, str]:
-    """Return the headers of a page: the strictest policy that it works under, and that nobody keeps an answer."""
+    """Return the headers of a page: the strictest policy under which it works, and no caching of API responses."""
     if path.startswith("/v1/"):
         return API_HEADERS
     return {"Content-Security-Policy": CONSOLE_POLICY if path.startswith("/admin/") else PAGE_POLICY}

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it could do its work."""
+"""The probes: whether the process answers, and whether all that it needs does."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 while the process answers at all."""
+    """Answer 200 while the process answers at all. Checks nothing: a restart of the process repairs no database."""
     return JsonResponse({"status": "ok"})
 
 
@@ -43,6 +43,7 @@ def _database_answers() -> bool:
 
 
 def _counters_answer() -> bool:
+    # Any key: a miss is an answer, too.
     caches["counters"].get("readyz")
     return True
 
@@ -50,6 +51,7 @@ def _counters_answer() -> bool:
 def _broker_answers() -> bool:
     options = publishing_options(current_app.conf.broker_url)
     with current_app.connection_for_write(connect_timeout=PUBLISH_SECONDS, transport_options=options) as broker:
+        # Kombu retries for ever by default, and a probe must answer.
         broker.ensure_connection(max_retries=1, timeout=1)
     return True
 

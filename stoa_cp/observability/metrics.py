@@ -1,7 +1,7 @@
-"""Counts requests and how long they took, for Prometheus.
+"""Counts requests and measures their durations, for Prometheus.
 
-Several processes of one machine add up if ``PROMETHEUS_MULTIPROC_DIR`` names an empty folder that they share: the
-library then keeps its numbers in files there. Without it each process answers for itself.
+The processes of one machine are added up if ``PROMETHEUS_MULTIPROC_DIR`` names an empty folder that they share: the
+library then keeps its numbers in files there. Without it, each process reports its own.
 """
 
 import os
@@ -13,11 +13,15 @@ from django.http import HttpRequest, HttpResponseBase
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
 
+# Any other method is counted as "other": a caller may send any word, and each would be a series for ever.
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
-# Seconds. A read takes a few milliseconds; what takes more than its statement timeout of 10 s has failed.
+# Upper bounds in seconds. Most reads take a few milliseconds, so the buckets begin there. The last is the statement
+# time-out of 10 s: a request that takes longer has failed.
 BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has not typed it yet; a series that nobody asks for
+# Without this, each counter has a second series with the time of its creation, which no dashboard uses.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has not typed it yet
+# Not the library's default registry, which adds series about the Python process.
 OWN = CollectorRegistry()
 REQUESTS = Counter(
     "stoa_http_requests", "Requests answered, by route and status.", ["method", "route", "status"], registry=OWN
@@ -32,7 +36,7 @@ DURATIONS = Histogram(
 
 
 class MonitoringMiddleware:
-    """Counts every request under its route, of which there are few; never under its path, of which there is no end."""
+    """Counts every request under its route. Paths hold ids, so counting by path would make series without end."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -40,7 +44,7 @@ class MonitoringMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started_at = perf_counter()
         response = self.get_response(request)
-        # Empty for what no route was looked for: refused by the gate, or a static file.
+        # Empty if a middleware answered before a route was looked up: a refusal of ApiMiddleware, or a static file.
         route = request.resolver_match.route if request.resolver_match else ""
         count_request(request.method or "", route, response.status_code, perf_counter() - started_at)
         return response
@@ -55,12 +59,12 @@ def count_request(method: str, route: str, status: int, seconds: float) -> None:
 
 @lru_cache
 def _series_of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """Return the series to count in; the library takes longer to find them than to count."""
+    """Return the series to count in. Cached, because the library takes longer to find them than to count."""
     return REQUESTS.labels(method, route, status), DURATIONS.labels(method, route)
 
 
 def process_registry() -> CollectorRegistry:
-    """Return the numbers of this process, or of all that share the folder."""
+    """Return the metrics of this process, or of all processes that share PROMETHEUS_MULTIPROC_DIR."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return OWN
     registry = CollectorRegistry()
