@@ -1,20 +1,13 @@
-"""The kernel: what every app of the control plane stands on, and no business noun.
+"""The Django project and its kernel, in two rings.
 
-====================  ==================================================================================
-The way in            ``urls`` ``gate`` ``shortcut`` ``addresses`` ``throttling`` ``headers`` ``errors``
-Who calls             ``actors`` ``authentication`` ``tokens`` ``claims`` ``jwks`` ``signing_keys`` ``provider``
-                      ``permissions`` ``operators``
-Reading a request     ``viewsets`` ``parsers`` ``serializers`` ``parameters`` ``filtering`` ``pagination``
-Writing once          ``concurrency`` ``idempotency`` ``changes`` ``constraints``
-What happened         ``events`` ``audit`` ``doorbell`` ``broker`` ``celery`` ``tasks``
-Rows and secrets      ``models`` ``fields`` ``ids`` ``counters`` ``prepared`` ``credentials`` ``encryption`` ``egress``
-Never stale           ``caching`` ``invalidation`` ``epochs`` ``triggers``
-The document          ``openapi`` ``openapi_hooks`` ``spectacular`` ``documents``
-Watching it           ``health`` ``monitoring`` ``views`` ``logs`` ``checks``
-The console           ``console`` ``desk`` ``dialogs`` ``admin`` ``unfold``; for terminals, ``commands``
-====================  ==================================================================================
+- The files of this folder are the project: settings, URLs, start-up, admin, dashboard. They may import every app.
+- The packages below are the kernel that every app stands on. They import no app and no file of the project, and of the
+  product's nouns they use the tenant's id alone. What they need of an app, a setting names by dotted path.
+
+import-linter holds both (pyproject.toml). Each package's docstring tells its duty and its public functions.
 """
 
+# Celery's convention for Django: the app exists before the first task of an app is defined.
 from stoa_cp.celery import app as celery_app
 
 __all__ = ["celery_app"]

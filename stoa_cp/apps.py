@@ -4,12 +4,12 @@ from django.apps import AppConfig
 
 
 class KernelConfig(AppConfig):
-    """Holds the event log, the counters and the system checks."""
+    """Holds the models of the kernel packages, and registers the system checks and the OpenAPI schema."""
 
     name = "stoa_cp"
     verbose_name = "Control plane"
 
     def ready(self) -> None:
-        # Both register themselves when they are imported, which needs the settings.
+        # Django and drf-spectacular register both when they are imported, which needs the settings.
         from stoa_cp import checks  # noqa: F401
         from stoa_cp.openapi import schema  # noqa: F401

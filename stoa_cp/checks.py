@@ -1,4 +1,4 @@
-"""System checks that keep a dangerous configuration from going into production."""
+"""System checks that refuse a dangerous configuration in production: ``stoa_cp.wsgi`` runs them at its start."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,12 +9,13 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 from stoa_cp.crypto.encryption import key_ring
 
+# 32 hexadecimal digits are 128 bits. Shorter peppers could be guessed by someone who has a key and its digest.
 MIN_PEPPER_CHARACTERS = 32
 
 
 @register(Tags.security)
 def check_production(**_kwargs: Any) -> list[CheckMessage]:
-    """Return what must not be so in production; nothing in development."""
+    """Return the faults of the settings in production; nothing in development."""
     if not settings.IS_PRODUCTION:
         return []
     return [Error(sentence, id=f"stoa_cp.{number}") for number, sentence in _faults()]
@@ -32,7 +33,7 @@ def _faults() -> Iterator[tuple[str, str]]:
     if not settings.STOA_ENCRYPTION_KEYS:
         yield "E004", "STOA_ENCRYPTION_KEYS is not set."
     else:
-        key_ring()  # raises ImproperlyConfigured, which names the key's place in the list
+        key_ring()  # raises ImproperlyConfigured with the key's position in the list, and never the key
     if "*" in settings.ALLOWED_HOSTS:
         yield "E005", "STOA_ALLOWED_HOSTS lets any Host header in."
     if not (settings.SESSION_COOKIE_SECURE and settings.CSRF_COOKIE_SECURE):

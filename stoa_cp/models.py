@@ -1,4 +1,4 @@
-"""Shows Django the rows of the kernel packages: it looks for models here and nowhere below."""
+"""Imports the models of the kernel packages: Django looks for an app's models in this module only."""
 
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry

@@ -1,4 +1,4 @@
-"""Settings of the control plane, all from the environment; the README has them in one table."""
+"""Settings of the control plane, read from the environment; the README lists those that operators may set."""
 
 import secrets
 from pathlib import Path
@@ -17,7 +17,8 @@ STOA_ENV = env.str("STOA_ENV", default="development")
 STOA_DATA_DIR = Path(env.str("STOA_DATA_DIR", default=str(BASE_DIR / ".data")))
 IS_PRODUCTION = STOA_ENV == "production"
 if not IS_PRODUCTION:
-    # What `manage.py up` made at its first start, so that commands in a second terminal find the same server.
+    # `manage.py up` writes this file at its first start, so that commands in a second terminal use the same server.
+    # Not in production: a forgotten file must not set anything there.
     env.read_env(str(STOA_DATA_DIR / "env"))
 
 # --- Addresses -----------------------------------------------------------------------------------------------
@@ -33,17 +34,20 @@ STOA_REGIONS = env.list(
 )
 
 # --- Secrets -------------------------------------------------------------------------------------------------
-# Without a data folder or an environment each process makes its own: fine for `manage.py check`, refused in production.
+# Without any, each process makes random ones: enough for `manage.py check`. stoa_cp.checks refuses the prefix in
+# production.
 DEVELOPMENT_SECRET_PREFIX = "insecure-"  # noqa: S105 - marks what is no secret
 SECRET_KEY = env.str("STOA_SECRET_KEY", default=DEVELOPMENT_SECRET_PREFIX + secrets.token_hex(32))
+# Both lists are newest first: the first entry is used for writing, all for reading. So a secret is rotated by putting a
+# new one in front, and taking the old one out when nothing stored needs it.
 STOA_KEY_PEPPERS = env.list("STOA_KEY_PEPPERS", default=[DEVELOPMENT_SECRET_PREFIX + SECRET_KEY])
 STOA_ENCRYPTION_KEYS = env.list("STOA_ENCRYPTION_KEYS", default=[])
 
 # --- Django --------------------------------------------------------------------------------------------------
-DEBUG = False  # errors speak the envelope everywhere; a stack trace belongs into the log
+DEBUG = False  # also in development: every error has the JSON format of the API, and a stack trace belongs in the log
 ROOT_URLCONF = "stoa_cp.urls"
 WSGI_APPLICATION = "stoa_cp.wsgi.application"
-APPEND_SLASH = False
+APPEND_SLASH = False  # a redirect would turn a POST into a GET
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "unfold",
@@ -69,15 +73,19 @@ INSTALLED_APPS = [
     "webhooks",
 ]
 MIDDLEWARE = [
+    # First: it binds the request id, which all others may log.
     "django_structlog.middlewares.RequestMiddleware",
+    # Around all that may answer, so that every response is counted and has the headers.
     "stoa_cp.observability.metrics.MonitoringMiddleware",
     "stoa_cp.observability.headers.HeadersMiddleware",
+    # Answers gateways without what follows, which only browsers and people need.
     "apikeys.gateway.middleware.GatewayMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    # After LocaleMiddleware: its refusals are translated.
     "stoa_cp.rest.middleware.ApiMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -99,7 +107,7 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "static/"
-WHITENOISE_USE_FINDERS = True  # serves the packages' files where they lie: no collectstatic step to forget
+WHITENOISE_USE_FINDERS = True  # serves the files from the packages: no collectstatic step to forget
 
 LANGUAGE_CODE = env.str("STOA_LANGUAGE", default="en")
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]
@@ -107,14 +115,14 @@ LOCALE_PATHS = [BASE_DIR / "stoa_cp" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of any request body under /v1 but a batch of traffic
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a request body under /v1, except a batch of traffic
 STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
 CSRF_FAILURE_VIEW = "stoa_cp.rest.problems.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
 SECURE_SSL_REDIRECT = env.bool("STOA_SSL_REDIRECT", default=IS_PRODUCTION)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^v1/"]  # probes and gateways speak plain HTTP inside a cluster
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^v1/"]  # probes and gateways use plain HTTP inside a cluster
 SECURE_HSTS_SECONDS = 31_536_000 if IS_PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PRODUCTION
 if env.bool("STOA_BEHIND_TLS_PROXY", default=IS_PRODUCTION):
@@ -126,13 +134,15 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://postgres@
 DATABASES["default"] |= {
     "ENGINE": "django.db.backends.postgresql",
     "CONN_MAX_AGE": None,  # reconnecting for each request costs six times the request
-    "CONN_HEALTH_CHECKS": True,
-    # A lock is waited for 2 s, a statement runs 10 s at most: a stuck row is an answer, not a queue of threads.
-    # A worker that is frozen inside a transaction loses it after 10 s, and others go on with its rows.
+    "CONN_HEALTH_CHECKS": True,  # a connection that is kept for ever outlives a restart of the database
     "OPTIONS": {
-        "connect_timeout": 3,
-        # The rest is for stoa_cp.db.prepared alone: Django binds on the client, where there is nothing to prepare. Left
-        # to itself, PostgreSQL plans a prepared statement with an array again and again: 1.2 ms instead of 0.25.
+        "connect_timeout": 3,  # seconds
+        # lock_timeout, statement_timeout: a stuck row makes an error after seconds, instead of a queue of all threads.
+        # idle_in_transaction_session_timeout: a worker that is frozen inside a transaction loses it after 10 s, and
+        # others go on with its rows.
+        # plan_cache_mode and prepare_threshold are for stoa_cp.db.prepared alone: Django binds on the client, where
+        # there is nothing to prepare. 0 prepares a statement the first time that it runs. Without a generic plan,
+        # PostgreSQL plans a prepared statement with an array parameter each time: 1.2 ms instead of 0.25 ms.
         "options": (
             "-c lock_timeout=2s -c statement_timeout=10s -c idle_in_transaction_session_timeout=10s"
             " -c plan_cache_mode=force_generic_plan"
@@ -141,9 +151,9 @@ DATABASES["default"] |= {
     },
 }
 if env.str("DATABASE_REPLICA_URL", default=""):
-    # Metrics alone are read there: everything else must see its own writes.
+    # Only metrics are read from the replica. All other reads must see the writes before them.
     DATABASES["replica"] = DATABASES["default"] | env.db_url("DATABASE_REPLICA_URL")
-# A session that listens for changes is nothing that a pooler of transactions has to offer.
+# The decision cache needs a session that LISTENs, which a transaction pooler does not offer.
 STOA_DECISION_CACHE = env.bool("STOA_DECISION_CACHE", default=True) and not STOA_DB_POOLED
 # Every cache of rows that a process has, by dotted path. One that is missing here would never be invalidated: a test
 # compares this list with the caches that exist.
@@ -165,9 +175,10 @@ CACHES = {
 
 # --- Background work -----------------------------------------------------------------------------------------
 STOA_BROKER_URL = env.str("STOA_BROKER_URL", default="")
+# The task that the event log sends for each event: the kernel does not import webhooks.
 EVENT_CONSUMER_TASK = "webhooks.fan_out_events"
 
-STOA_RETENTION_DAYS = {"minute": 3, "hour": 90, "day": 0} | env.dict(  # of traffic at each grain; 0 is for ever
+STOA_RETENTION_DAYS = {"minute": 3, "hour": 90, "day": 0} | env.dict(  # of traffic at each resolution; 0 is for ever
     "STOA_RETENTION_DAYS", cast={"value": int}, default={}
 )
 
@@ -192,14 +203,14 @@ LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
 STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=False)
 STOA_RATE_LIMIT_RESOLVER = (
-    "tenants.rate_limit.rate_limit_of"  # (Actor) -> RateLimit: whose calls count together, and how many
+    "tenants.rate_limit.rate_limit_of"  # (Actor) -> RateLimit: whose calls count together, and how many per hour
 )
 STOA_PLATFORM_RATE_LIMIT = env.int("STOA_PLATFORM_RATE_LIMIT", default=100_000)
 STOA_ANONYMOUS_RATE_LIMIT = env.int("STOA_ANONYMOUS_RATE_LIMIT", default=1_000)
 STOA_LOGIN_RATE_LIMIT = env.int("STOA_LOGIN_RATE_LIMIT", default=100)
 RATELIMIT_USE_CACHE = "counters"
-RATELIMIT_FAIL_OPEN = True
-# W001 and E003 know two cache backends only; stoa_cp.ratelimit.counters is atomic, and its tests prove it with threads.
+RATELIMIT_FAIL_OPEN = True  # if the counters are away, calls pass without a limit instead of failing
+# W001 and E003 accept two cache backends only. stoa_cp.ratelimit.counters is atomic too: its tests use threads.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001", "django_ratelimit.E003"]
 
 # --- Outbound ------------------------------------------------------------------------------------------------
@@ -225,6 +236,6 @@ REST_FRAMEWORK = {
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_USER_ID_FIELD = None  # would load the session on every request
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # believes any X-Forwarded-For; the gate binds the address it trusts
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # trusts any X-Forwarded-For; ApiMiddleware binds a checked address
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # logging.DEBUG: one line per request, at its end
 LOGGING = logging_config(as_json=IS_PRODUCTION)

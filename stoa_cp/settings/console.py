@@ -1,4 +1,4 @@
-"""How the operators' console looks (django-unfold's settings); ``stoa_cp.dashboard`` fills it."""
+"""The look of the operators' console (django-unfold's settings); ``stoa_cp.dashboard`` supplies its content."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("stoa_cp/favicon.svg")}],
     "STYLES": [lambda _request: static("stoa_cp/console.css")],
     "SCRIPTS": [lambda _request: static("stoa_cp/console.js")],
-    "SHOW_HISTORY": False,  # Django's own history knows nothing of services; the event log does
+    "SHOW_HISTORY": False,  # services do not write Django's history; the event log has their changes
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "stoa_cp.dashboard.environment",
     "DASHBOARD_CALLBACK": "stoa_cp.dashboard.dashboard",

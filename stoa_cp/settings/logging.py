@@ -1,4 +1,4 @@
-"""Structured logging: one event a line, the request id in each; JSON in production, readable in a terminal."""
+"""Structured logging: one event per line, with the request id; JSON in production, plain text in development."""
 
 from typing import Any
 
@@ -14,7 +14,10 @@ SHARED_PROCESSORS: list[structlog.typing.Processor] = [
 
 
 def logging_config(*, as_json: bool) -> dict[str, Any]:
-    """Return Django's ``LOGGING`` and make structlog write through the standard library to the same place."""
+    """Return Django's ``LOGGING``, and configure structlog to write through the standard library.
+
+    Libraries use the standard library's loggers, the product structlog's: both end in the same handler and format.
+    """
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -38,13 +41,13 @@ def logging_config(*, as_json: bool) -> dict[str, Any]:
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
-            # The gate answers and logs refusals itself; Django would log each 4xx a second time.
+            # The request's own line has its status; Django would log each 4xx a second time.
             "django.request": {"level": "ERROR"},
-            # Each sweep of beat would say five lines; "celery.apps.worker" tells that the worker is ready.
+            # Celery logs five lines for each sweep of beat. "celery.apps.worker" logs that the worker is ready.
             "celery": {"level": "WARNING"},
             "celery.apps.worker": {"level": "INFO"},
             "django_structlog.celery": {"level": "WARNING"},
-            "urllib3": {"level": "ERROR"},  # its warnings print the URLs of receivers
+            "urllib3": {"level": "ERROR"},  # its warnings contain the URLs of webhooks, which may hold secrets
             "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         },
     }

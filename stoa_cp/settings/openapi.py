@@ -1,4 +1,4 @@
-"""How the OpenAPI document is made (drf-spectacular's settings)."""
+"""Settings of the OpenAPI document (drf-spectacular's)."""
 
 from typing import Any
 
