@@ -1,4 +1,4 @@
-"""Ringing: after the commit, never in the way, and heard through whatever broker the address names."""
+"""Sending tasks: after the commit, without delaying the caller, through whatever broker the address names."""
 
 import gc
 import socket
@@ -23,8 +23,8 @@ from stoa_cp.jobs.broker import QUEUE, broker_url, install_queue, publishing_opt
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 
 BROKERS = ["pgmq://stoa:secret@127.0.0.1:{port}/stoa", "redis://127.0.0.1:{port}/0", "amqp://127.0.0.1:{port}//"]
-# Who did not give up would wait for much longer. A loaded machine makes a second of 0.2 s: `make faults` has the row B2
-# for what is promised.
+# Without a bound a caller would wait for much longer. A loaded machine makes a second of 0.2 s; `make faults` measures
+# the promise itself, in row B2.
 SOON_SECONDS = 1.5
 PATIENCE_SECONDS = 10
 
@@ -37,7 +37,7 @@ def refusing_port() -> int:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A broker that accepts every connection and never says a word."""
+    """A broker that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
         yield int(server.getsockname()[1])
 
@@ -51,7 +51,7 @@ def forget_connections() -> Iterator[None]:
 
 
 def stall_seconds(url: str, monkeypatch: pytest.MonkeyPatch) -> float:
-    """How long a caller waits for a ring that nobody hears; the first time, which imports the client, is left out."""
+    """How long a caller waits for a broker that is away; the first time, which imports the client, is left out."""
     monkeypatch.setattr(app.conf, "broker_url", url)
     durations = []
     for _time in range(4):
@@ -92,8 +92,8 @@ def test_a_change_with_ten_events_waits_for_a_silent_broker_once(
     assert time.perf_counter() - began < SOON_SECONDS
 
 
-def await_rings() -> None:
-    """Wait for the threads of rings, also of those of earlier tests: each gives a place back when it ends."""
+def await_publishing() -> None:
+    """Wait for the threads that send, also those of earlier tests: each gives its place back when it ends."""
     for thread in threading.enumerate():
         if thread.name == "enqueue":
             thread.join(PATIENCE_SECONDS)
@@ -101,35 +101,35 @@ def await_rings() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_broker_that_falls_silent_under_a_ring_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    speaks, sent = Event(), list[str]()
+def test_a_broker_that_falls_silent_while_a_task_is_sent_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, sent = Event(), list[str]()
 
     def fall_silent(name: str, _args: object) -> None:
         sent.append(name)
-        speaks.wait(PATIENCE_SECONDS)
+        answers.wait(PATIENCE_SECONDS)
 
-    await_rings()
+    await_publishing()
     monkeypatch.setattr(enqueue, "_publishing", BoundedSemaphore(2))
     monkeypatch.setattr(enqueue, "_send", fall_silent)
-    for _ring in range(3):
+    for _task in range(3):
         began = time.perf_counter()
         enqueue_on_commit("tenants.set_up", "ten-0000000000000000")
         assert time.perf_counter() - began < SOON_SECONDS
-    speaks.set()
-    await_rings()
+    answers.set()
+    await_publishing()
     assert len(sent) == 2  # the third found both places taken
 
 
 @pytest.mark.django_db
-def test_nothing_rings_before_the_commit(
+def test_nothing_is_sent_before_the_commit(
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rung: list[tuple[str, tuple[str, ...]]] = []
-    monkeypatch.setattr(app, "send_task", lambda name, args, **_options: rung.append((name, args)))
+    sent: list[tuple[str, tuple[str, ...]]] = []
+    monkeypatch.setattr(app, "send_task", lambda name, args, **_options: sent.append((name, args)))
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
         enqueue_on_commit("tenants.set_up", "ten-0000000000000000")
-        assert rung == []
-    assert rung == [("tenants.set_up", ("ten-0000000000000000",))]
+        assert sent == []
+    assert sent == [("tenants.set_up", ("ten-0000000000000000",))]
 
 
 @pytest.mark.django_db
