@@ -5,7 +5,7 @@ the ID token's claims are checked, users are known by subject, roles come from t
 each call to the provider has a deadline.
 """
 
-import time
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +29,7 @@ from mozilla_django_oidc.views import OIDCAuthenticationRequestView
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.claims import is_addressed_to
-from stoa_cp.identity.provider import ProviderFailure, discover, endpoint, fetch_json
+from stoa_cp.identity.provider import ProviderFailure, deadline_in, discover, endpoint, fetch_json
 from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_token
 
 logger = structlog.get_logger(__name__)
@@ -75,7 +75,7 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
 
     def get_token(self, payload: Mapping[str, str]) -> dict[str, Any]:
         """Exchange the code for tokens (RFC 6749 §4.1.3). Raises ProviderFailure."""
-        return fetch_json(str(self.OIDC_OP_TOKEN_ENDPOINT), until=time.monotonic() + PROVIDER_SECONDS, form=payload)
+        return fetch_json(str(self.OIDC_OP_TOKEN_ENDPOINT), until=deadline_in(PROVIDER_SECONDS), form=payload)
 
     def verify_token(self, token: object, **kwargs: object) -> dict[str, Any]:
         """Return the ID token's claims (OpenID Connect Core 1.0 §3.1.3.7). Raises TokenInvalid."""
@@ -169,4 +169,4 @@ def username_of(actor: Actor) -> str:
 
 
 def _discovered(name: str) -> str:
-    return endpoint(discover(settings.STOA_OIDC_ISSUER, until=time.monotonic() + PROVIDER_SECONDS), name)
+    return endpoint(discover(settings.STOA_OIDC_ISSUER, until=deadline_in(PROVIDER_SECONDS)), name)

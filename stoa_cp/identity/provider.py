@@ -19,6 +19,11 @@ class ProviderFailure(Exception):
     """The identity provider gave no usable answer. The text tells the log why; callers do not see it."""
 
 
+def deadline_in(seconds: float) -> float:
+    """Return the time of the monotonic clock in ``seconds``: what ``until`` means in this module."""
+    return time.monotonic() + seconds
+
+
 def fetch_json(url: str, *, until: float, form: Mapping[str, str] | None = None) -> dict[str, Any]:
     """GET a JSON object, or POST ``form`` for one.
 

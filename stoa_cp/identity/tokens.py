@@ -94,7 +94,7 @@ def _signing_key(header: Mapping[str, Any]) -> SigningKey:
         or "crit" in header
     ):
         raise TokenInvalid
-    key = signing_keys().get(header["kid"])
+    key = signing_keys().get_or_fetch(header["kid"])
     if key is None:
         raise TokenInvalid
     return key

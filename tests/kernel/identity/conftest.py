@@ -1,7 +1,7 @@
-"""A provider of this test's own, and an authenticator that has never seen a token."""
+"""An identity provider for each test, and a process that has seen no token yet."""
 
+import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from pytest_django import Settings
@@ -9,6 +9,7 @@ from pytest_django import Settings
 from stoa_cp.identity import authentication, jwks
 from stoa_cp.identity.jwks import KeyStore
 from tests.kernel.identity.provider import Provider
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -26,26 +27,39 @@ def provider(settings: Settings) -> Iterator[Provider]:
 
 @pytest.fixture
 def store(provider: Provider) -> KeyStore:
-    """The key store that the process uses, warm."""
+    """The key store that the process uses, with the provider's keys in it."""
     keys = jwks.signing_keys()
-    assert keys.get(provider.keys[0]["kid"])
+    assert keys.get_or_fetch(provider.keys[0]["kid"])
     return keys
+
+
+class ShiftedClock:
+    """The module ``time``, ahead by as many seconds as the test says."""
+
+    def __init__(self) -> None:
+        self.seconds_ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.seconds_ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.seconds_ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
+    """The key stores' clock: their time-outs keep the real one."""
+    clock = ShiftedClock()
+    monkeypatch.setattr(jwks, "time", clock)
+    return clock
 
 
 def restart_process() -> None:
     """Forget what a process keeps in memory."""
-    jwks._stores.clear()
-    authentication._recent._tokens.clear()
-
-
-def age(keys: KeyStore, seconds: float) -> None:
-    """Let the last fetch be ``seconds`` ago."""
-    keys._set = replace(keys._set, fetched_at=keys._set.fetched_at - seconds)
-    keys._next_fetch_at -= seconds
+    jwks.forget_signing_keys()
+    authentication.recent_tokens.clear()
 
 
 def settle(keys: KeyStore) -> None:
     """Wait for the fetch in the background."""
-    if keys._fetching is not None:
-        keys._fetching.join(5)
-        assert not keys._fetching.is_alive()
+    wait_until(lambda: not keys.is_fetching, "the fetch ends", seconds=5)

@@ -8,7 +8,8 @@ import pytest
 import time_machine
 
 from stoa_cp.identity import authentication
-from stoa_cp.identity.authentication import TokenExpired, TokenMissing, authenticate_bearer
+from stoa_cp.identity.authentication import TokenExpired, TokenMissing, authenticate_bearer, recent_tokens
+from stoa_cp.identity.jwks import KeyStore
 from stoa_cp.identity.tokens import LEEWAY_SECONDS, verify_access_token
 from tests.kernel.identity.provider import LIFETIME_SECONDS, Provider, ec_jwk, ec_key, rsa_jwk, rsa_key, sign
 
@@ -73,14 +74,13 @@ def test_an_expired_token_says_so(provider: Provider) -> None:
     assert (refusal.value.code, refusal.value.detail_code) == ("unauthorized", "token_expired")
 
 
-@pytest.mark.usefixtures("store")
-def test_a_remembered_token_does_not_outlive_its_expiry(provider: Provider) -> None:
+def test_a_remembered_token_does_not_outlive_its_expiry(provider: Provider, store: KeyStore) -> None:
     token = provider.token()
     authenticate_bearer(f"Bearer {token}")
     digest = sha256(token.encode()).digest()
-    assert authentication._recent.get(digest)
+    assert recent_tokens.get(digest, store)
     with time_machine.travel(time.time() + LIFETIME_SECONDS + 1):
-        assert authentication._recent.get(digest) is None  # not even in the leeway
+        assert recent_tokens.get(digest, store) is None  # not even in the leeway
     with (
         time_machine.travel(time.time() + LIFETIME_SECONDS + LEEWAY_SECONDS + 1),
         pytest.raises(TokenExpired),
@@ -89,11 +89,12 @@ def test_a_remembered_token_does_not_outlive_its_expiry(provider: Provider) -> N
 
 
 def test_tokens_are_remembered_by_digest_and_within_bounds(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "MAX_REMEMBERED_TOKENS", 3)
+    monkeypatch.setattr(authentication, "MAX_RECENT_TOKENS", 3)
     tokens = [provider.token(jti=str(number)) for number in range(5)]
     for token in tokens:
         authenticate_bearer(f"Bearer {token}")
-    assert list(authentication._recent._tokens) == [sha256(token.encode()).digest() for token in tokens[2:]]
+    assert [token for token in tokens if sha256(token.encode()).digest() in recent_tokens] == tokens[2:]
+    assert len(recent_tokens) == 3
 
 
 @pytest.mark.usefixtures("store")

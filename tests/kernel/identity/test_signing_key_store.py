@@ -7,8 +7,7 @@ from hashlib import sha256
 import pytest
 from pytest_django import Settings
 
-from stoa_cp.identity import authentication
-from stoa_cp.identity.authentication import TokenInvalid, authenticate_bearer
+from stoa_cp.identity.authentication import TokenInvalid, authenticate_bearer, recent_tokens
 from stoa_cp.identity.jwks import (
     FRESH_SECONDS,
     SECONDS_BETWEEN_FETCHES,
@@ -18,7 +17,7 @@ from stoa_cp.identity.jwks import (
     signing_keys,
 )
 from stoa_cp.identity.models import SigningKeySet
-from tests.kernel.identity.conftest import age, restart_process, settle
+from tests.kernel.identity.conftest import ShiftedClock, restart_process, settle
 from tests.kernel.identity.crowd import at_once
 from tests.kernel.identity.provider import Provider, rsa_jwk, rsa_key, sign
 
@@ -46,55 +45,63 @@ def test_a_configured_address_replaces_discovery(provider: Provider, settings: S
     assert authenticate_bearer(f"Bearer {token}").tenants == ("acme",)
 
 
-def test_an_old_set_is_fetched_anew_behind_the_callers_back(provider: Provider, store: KeyStore) -> None:
-    age(store, STALE_SECONDS)
+def test_an_old_set_is_fetched_anew_behind_the_callers_back(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
+    clock.seconds_ahead += STALE_SECONDS
     call(provider)
     settle(store)
     assert provider.fetches == 2
 
 
-def test_a_remembered_token_keeps_the_keys_fresh_too(provider: Provider, store: KeyStore) -> None:
+def test_a_remembered_token_keeps_the_keys_fresh_too(provider: Provider, store: KeyStore, clock: ShiftedClock) -> None:
     header = f"Bearer {provider.token()}"
     authenticate_bearer(header)
-    age(store, STALE_SECONDS)
+    clock.seconds_ahead += STALE_SECONDS
     authenticate_bearer(header)
     settle(store)
     assert provider.fetches == 2
 
 
-def test_nobody_with_a_known_key_is_refused_while_the_provider_is_away(provider: Provider, store: KeyStore) -> None:
+def test_nobody_with_a_known_key_is_refused_while_the_provider_is_away(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
     provider.stop()
-    age(store, STALE_SECONDS)
+    clock.seconds_ahead += STALE_SECONDS
     for number in range(50):
         assert call(provider, number)
     settle(store)
-    age(store, USABLE_SECONDS - 2 * STALE_SECONDS)
+    clock.seconds_ahead += USABLE_SECONDS - 2 * STALE_SECONDS
     assert call(provider, 51)
     provider.start_again()
 
 
-def test_after_a_day_without_the_provider_its_keys_are_given_up(provider: Provider, store: KeyStore) -> None:
+def test_after_a_day_without_the_provider_its_keys_are_given_up(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
     provider.stop()
-    age(store, USABLE_SECONDS + 1)
+    clock.seconds_ahead += USABLE_SECONDS + 1
     with pytest.raises(IdentityProviderUnavailable):
         call(provider)
     provider.start_again()
     settle(store)
-    store._next_fetch_at = float("-inf")
+    clock.seconds_ahead += SECONDS_BETWEEN_FETCHES
     with pytest.raises(IdentityProviderUnavailable):  # nobody waits for a provider that was away
         call(provider)
     settle(store)
     assert call(provider)
 
 
-def test_a_silent_provider_delays_nobody_with_a_known_key(provider: Provider, store: KeyStore) -> None:
+def test_a_silent_provider_delays_nobody_with_a_known_key(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
     rounds = []
     for number in range(3):  # the quickest of three: noise of the machine only ever adds
         provider.mood = "healthy"
-        age(store, -store._set.fetched_at + time.time())
+        clock.seconds_ahead = 0
         usual = slowest_of_32(provider, f"usual-{number}")
         provider.mood = "silent"
-        age(store, STALE_SECONDS)
+        clock.seconds_ahead += STALE_SECONDS
         rounds.append(slowest_of_32(provider, f"silent-{number}") - usual)
         provider.released.set()
         settle(store)
@@ -113,8 +120,10 @@ def slowest_of_32(provider: Provider, prefix: str) -> float:
     return max(at_once([partial(seconds, header) for header in headers]))
 
 
-def test_a_thousand_unknown_keys_cost_the_provider_one_fetch(provider: Provider, store: KeyStore) -> None:
-    age(store, SECONDS_BETWEEN_FETCHES)
+def test_a_thousand_unknown_keys_cost_the_provider_one_fetch(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
+    clock.seconds_ahead += SECONDS_BETWEEN_FETCHES
     before, start = provider.fetches, time.monotonic()
     for number in range(1_000):
         with pytest.raises(TokenInvalid):
@@ -140,53 +149,61 @@ def test_a_caller_who_was_overtaken_by_the_first_fetch_stores_nothing(
 ) -> None:
     keys = signing_keys()
 
-    def be_overtaken() -> None:
+    def be_overtaken() -> bool:
         monkeypatch.undo()
-        assert keys.get("first")
+        assert keys.get_or_fetch("first")
+        return True
 
-    monkeypatch.setattr(keys, "_start_fetch", be_overtaken)
+    monkeypatch.setattr(keys, "_is_store_due", be_overtaken)
 
     assert keys.get_cached("first") is None
+    keys.store_if_changed()
     assert SigningKeySet.objects.get().document == {"keys": provider.keys}
 
 
-def test_keys_changed_at_the_provider_are_accepted_within_ten_seconds(provider: Provider, store: KeyStore) -> None:
+def test_keys_changed_at_the_provider_are_accepted_within_ten_seconds(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
     old = f"Bearer {provider.token()}"
     authenticate_bearer(old)
     provider.keys = [rsa_jwk("second")]
     with pytest.raises(TokenInvalid):
         call(provider, kid="second")
     assert SECONDS_BETWEEN_FETCHES <= 10
-    age(store, SECONDS_BETWEEN_FETCHES)
+    clock.seconds_ahead += SECONDS_BETWEEN_FETCHES
     assert call(provider, kid="second")
     with pytest.raises(TokenInvalid):  # although it was remembered and has not expired
         authenticate_bearer(old)
 
 
-def test_an_unchanged_set_lets_remembered_tokens_live(provider: Provider, store: KeyStore) -> None:
+def test_an_unchanged_set_lets_remembered_tokens_live(provider: Provider, store: KeyStore, clock: ShiftedClock) -> None:
     token = provider.token()
     authenticate_bearer(f"Bearer {token}")
-    age(store, STALE_SECONDS)
-    store.get_cached("first")
+    clock.seconds_ahead += STALE_SECONDS
+    store.refresh_if_due()
     settle(store)
     assert provider.fetches == 2
-    assert authentication._recent.get(sha256(token.encode()).digest())
+    assert recent_tokens.get(sha256(token.encode()).digest(), store)
 
 
-def test_a_new_key_under_an_old_name_ends_the_old_tokens(provider: Provider, store: KeyStore) -> None:
+def test_a_new_key_under_an_old_name_ends_the_old_tokens(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
     old = f"Bearer {provider.token()}"
     authenticate_bearer(old)
     provider.keys = [rsa_jwk("second", kid="first")]
-    age(store, STALE_SECONDS)
-    store.get_cached("first")
+    clock.seconds_ahead += STALE_SECONDS
+    store.refresh_if_due()
     settle(store)
     with pytest.raises(TokenInvalid):
         authenticate_bearer(old)
 
 
-def test_an_unknown_key_is_no_verdict_while_the_provider_is_away(provider: Provider, store: KeyStore) -> None:
+def test_an_unknown_key_is_no_verdict_while_the_provider_is_away(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
     provider.mood = "broken"
-    age(store, SECONDS_BETWEEN_FETCHES)
+    clock.seconds_ahead += SECONDS_BETWEEN_FETCHES
     with pytest.raises(IdentityProviderUnavailable) as refusal:
         call(provider, kid="second")
     assert (refusal.value.code, refusal.value.detail_code) == ("internal_error", "unavailable")
@@ -225,9 +242,11 @@ def test_a_stored_set_older_than_a_day_is_worth_nothing(provider: Provider) -> N
     provider.start_again()
 
 
-def test_a_set_without_usable_keys_does_not_replace_a_good_one(provider: Provider, store: KeyStore) -> None:
+def test_a_set_without_usable_keys_does_not_replace_a_good_one(
+    provider: Provider, store: KeyStore, clock: ShiftedClock
+) -> None:
     provider.keys = []
-    age(store, STALE_SECONDS)
-    store.get_cached("first")
+    clock.seconds_ahead += STALE_SECONDS
+    store.refresh_if_due()
     settle(store)
     assert call(provider)
