@@ -1,4 +1,4 @@
-"""What the claims of a verified token say about its bearer."""
+"""Reads subject, roles and tenants from the claims of a verified token."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,18 +8,24 @@ from stoa_cp.domain.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWE
 
 ROLES: Mapping[str, str] = {
     **{role: role for role in (VIEWER, DEVOPS, TENANT_ADMIN, PLATFORM, GATEWAY)},
-    # The names of older realms.
+    # Names of the same roles in older realms, whose tokens stay valid.
     "stoa.admin": PLATFORM,
     "stoa.product_owner": TENANT_ADMIN,
     "stoa.developer": DEVOPS,
     "stoa.consumer": VIEWER,
 }
-SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,255}")  # fits the audit trail's column, and PostgreSQL takes no NUL
-TENANT = re.compile(r"[a-z0-9-]{1,63}")  # an id or a name: nothing else can be one, so nothing else meets a query
+# 255 characters are the event log's column ``actor``. PostgreSQL stores no NUL, and a control character would let a
+# subject forge lines in logs.
+SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+# The characters of a tenant's id and of its name. Any other text names no tenant and is not sent to the database.
+TENANT = re.compile(r"[a-z0-9-]{1,63}")
 
 
 def subject_of(claims: Mapping[str, Any]) -> str | None:
-    """Return whom the token speaks for: ``sub``, or ``azp`` if a realm gives service accounts no ``sub``."""
+    """Return ``sub``, or ``azp`` if a realm gives service accounts no ``sub``; None if it cannot be an actor's id.
+
+    Subjects that look like our own actors (``system``, ``operator:…``) are refused: the event log would name them.
+    """
     subject = claims.get("sub", claims.get("azp"))
     if not isinstance(subject, str) or not SUBJECT.fullmatch(subject) or is_reserved(subject):
         return None
@@ -27,20 +33,26 @@ def subject_of(claims: Mapping[str, Any]) -> str | None:
 
 
 def roles_of(claims: Mapping[str, Any], audience: str) -> frozenset[str]:
-    """Return the canonical roles, of the realm and of the client ``audience``. Unknown ones are left out."""
+    """Return the canonical roles of the realm and of the client ``audience``. Unknown roles are left out.
+
+    Roles of other clients are ignored: another service's administrator has no rights here.
+    """
     holders = (claims.get("realm_access"), _member(claims.get("resource_access"), audience))
     granted = (role for holder in holders for role in _strings(_member(holder, "roles")))
     return frozenset(ROLES[role] for role in granted if role in ROLES)
 
 
 def tenants_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the tenants of ``tenant_id``, else of ``tenant``: ids or names, in the token's order."""
+    """Return the ids or names in ``tenant_id``, else in ``tenant``, without repetitions, in the token's order.
+
+    The order matters: the first tenant's rate limit applies to the token.
+    """
     named = claims.get("tenant_id") or claims.get("tenant")
     return tuple(dict.fromkeys(tenant for tenant in _strings(named) if TENANT.fullmatch(tenant)))
 
 
 def is_addressed_to(claims: Mapping[str, Any], audience: str) -> bool:
-    """Tell whether ``aud``, one name or a list (RFC 7519 §4.1.3), holds ``audience``."""
+    """Tell whether ``aud``, a string or a list of strings (RFC 7519 §4.1.3), holds ``audience``."""
     return audience in _strings(claims.get("aud"))
 
 

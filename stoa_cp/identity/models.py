@@ -1,10 +1,10 @@
-"""The identity provider's signing keys, kept over restarts."""
+"""The last signing keys of the identity provider, kept for processes that start while it is away."""
 
 from django.db import models
 
 
 class SigningKeySet(models.Model):
-    """The last JWKS document that an identity provider served: what a restart during its outage goes on with."""
+    """The last JWKS document that an issuer served (RFC 7517). One row per issuer, overwritten by ``KeyStore``."""
 
     issuer = models.CharField(max_length=500, primary_key=True)
     document = models.JSONField()

@@ -1,8 +1,13 @@
-"""Lets operators into the admin through the identity provider: OpenID Connect's code flow, cpi-admin only.
+"""The operators' login to the admin with OpenID Connect's code flow, for the role cpi-admin only.
 
-mozilla-django-oidc keeps the state, nonce and PKCE verifier of the flow. What it leaves open is closed here:
-the ID token's claims are checked, users are known by subject, roles come from the verified access token, and
-each call to the provider has a deadline.
+mozilla-django-oidc keeps the state, the nonce and the PKCE verifier of the flow. The subclasses here add what it lacks:
+
+- All claims of the ID token are checked (OpenID Connect Core 1.0 §3.1.3.7).
+- Users are found by subject. The package finds them by e-mail address, which people can change, and which may be
+  given to another person later.
+- Roles come from the verified access token. Keycloak puts no roles into ID tokens, and the admin then has the same
+  rule as the REST API. The package asks ``/userinfo`` instead, which says nothing about roles either.
+- Each call to the provider has a deadline.
 """
 
 import logging
@@ -34,8 +39,10 @@ from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_toke
 
 logger = structlog.get_logger(__name__)
 
-PROVIDER_SECONDS = 5.0  # a person waits for this; the provider may have to ask a directory first
-MAX_USERNAME_CHARS = 150  # of Django's column
+# Longer than for signing keys (2 s): a person waits for the login, and the provider may have to ask an LDAP directory.
+PROVIDER_SECONDS = 5.0
+MAX_USERNAME_CHARS = 150  # the length of Django's column
+# Settings of mozilla-django-oidc → members of the provider's metadata (OpenID Connect Discovery 1.0 §3).
 ENDPOINTS = {
     "OIDC_OP_AUTHORIZATION_ENDPOINT": "authorization_endpoint",
     "OIDC_OP_TOKEN_ENDPOINT": "token_endpoint",
@@ -45,7 +52,7 @@ ENDPOINTS = {
 
 
 class NotAnOperator(DomainError):
-    """The identity provider knows this person, but not as a platform administrator."""
+    """The person is logged in at the identity provider, but has not the role cpi-admin."""
 
     code = ErrorCode.FORBIDDEN
     detail_code = "missing_role"
@@ -53,15 +60,16 @@ class NotAnOperator(DomainError):
 
 
 class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the package publishes no types
-    """Django's authentication backend for the end of the code flow."""
+    """Django's authentication backend for the last step of the code flow: from the code to a user."""
 
     @staticmethod
     def get_settings(attr: str, *args: object) -> object:
         return setting_or_discovered(attr, *args)
 
     def authenticate(self, request: HttpRequest | None, **credentials: object) -> User | None:
-        """Return the operator, or None with a message that the login page shows."""
-        if "nonce" not in credentials:  # a password login: only the callback of the code flow brings a nonce
+        """Return the operator, or None and a message that the login page shows."""
+        # Django tries every backend for a password login, too. Only the callback of the code flow has a nonce.
+        if "nonce" not in credentials:
             return None
         try:
             user: User | None = super().authenticate(request, **credentials)
@@ -78,7 +86,10 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
         return fetch_json(str(self.OIDC_OP_TOKEN_ENDPOINT), until=deadline_in(PROVIDER_SECONDS), form=payload)
 
     def verify_token(self, token: object, **kwargs: object) -> dict[str, Any]:
-        """Return the ID token's claims (OpenID Connect Core 1.0 §3.1.3.7). Raises TokenInvalid."""
+        """Return the ID token's claims (OpenID Connect Core 1.0 §3.1.3.7). Raises TokenInvalid.
+
+        The nonce binds the token to this browser's login: a token from another login must not be accepted.
+        """
         claims, _key = read_token(str(token))
         nonce, client_id = kwargs.get("nonce"), settings.OIDC_RP_CLIENT_ID
         is_ours = (
@@ -92,11 +103,12 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
         return claims
 
     def get_or_create_user(self, access_token: object, id_token: object, payload: dict[str, Any]) -> User:
-        """Return the subject's user with the rights that the access token gives. Raises NotAnOperator."""
+        """Return the user of the subject, with all rights. Raises NotAnOperator without the role, or TokenInvalid."""
         actor = verify_access_token(str(access_token)).actor
-        if actor.id != payload["sub"]:
+        if actor.id != payload["sub"]:  # the two tokens must be about the same person
             raise TokenInvalid
         if not actor.is_platform:
+            # The person may have had the role at an earlier login. Sessions that are still open lose their rights, too.
             withdraw_rights(actor)
             raise NotAnOperator
         return grant_rights(actor, payload)
@@ -108,7 +120,7 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
 
 
 class OperatorLoginView(OIDCAuthenticationRequestView):  # type: ignore[misc]  # the package publishes no types
-    """Sends the browser to the identity provider."""
+    """The first step of the code flow: redirects the browser to the identity provider."""
 
     @staticmethod
     def get_settings(attr: str, *args: object) -> object:
@@ -125,9 +137,10 @@ class OperatorLoginView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
 
 
 def setting_or_discovered(name: str, *default: object) -> object:
-    """Read one of the package's settings; an endpoint that is not set is asked of the issuer once it is used.
+    """Return a setting of mozilla-django-oidc. An endpoint that is not set is discovered when it is first used.
 
-    The package reads its settings whenever it makes a backend, which is far more often than anybody logs in.
+    Lazily, because the package reads all settings whenever Django makes the backend, which happens at every password
+    login and every permission check: each would make a request to the provider.
     """
     if name in ENDPOINTS:
         return getattr(settings, name, "") or SimpleLazyObject(lambda: _discovered(ENDPOINTS[name]))
@@ -135,7 +148,8 @@ def setting_or_discovered(name: str, *default: object) -> object:
 
 
 def grant_rights(actor: Actor, claims: Mapping[str, Any]) -> User:
-    """Return the operator's user as staff with every right; made at the first login, without a password."""
+    """Return the operator's user as staff and superuser. The first login creates the user, without a password."""
+    # The slices are the lengths of Django's columns.
     described = {
         "email": str(claims.get("email", ""))[:254],
         "first_name": str(claims.get("given_name", ""))[:150],
@@ -152,15 +166,16 @@ def grant_rights(actor: Actor, claims: Mapping[str, Any]) -> User:
 
 
 def withdraw_rights(actor: Actor) -> None:
-    """Take the rights from a user whose subject is no platform administrator any more."""
+    """Take staff and superuser rights from the user of ``actor``, if there is one."""
     get_user_model().objects.filter(username=username_of(actor)).update(is_staff=False, is_superuser=False)
 
 
 def username_of(actor: Actor) -> str:
-    """Return the username of a subject: the same for every login, and different for different subjects.
+    """Return the username of a subject: the same at every login, and different for different subjects.
 
-    Usernames take letters, digits and ``@ . + - _`` only; anything else is written like ``+7C``.
-    Raises TokenInvalid if the subject is too long for a username.
+    Django's usernames have letters, digits and ``@ . + - _`` only. Other characters are percent-encoded, with ``+`` in
+    the place of ``%``: ``|`` becomes ``+7C``. The prefix keeps subjects apart from users with a password.
+    Raises TokenInvalid if the result is too long for a username: a shortened one could belong to another subject.
     """
     username = "oidc-" + quote(actor.id, safe="@").replace("%", "+").replace("~", "+7E")
     if len(username) > MAX_USERNAME_CHARS:

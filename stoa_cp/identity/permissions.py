@@ -1,4 +1,8 @@
-"""Who may do what: one table from rights to roles, and the DRF permission that asks it."""
+"""The rights of each role in one table, and the DRF permission that checks them.
+
+A right says what an actor may do; the tenant in which it may do it is checked by the tenant-scoped viewsets. One table,
+so that a review of all rights reads one page. ``tests/contract`` compares it with every operation and actor.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +48,7 @@ RIGHTS: Mapping[str, frozenset[str]] = {
 
 
 class MissingRole(DomainError):
-    """The caller is known here, but none of its roles gives it the right."""
+    """The token is valid, but none of its roles gives the right."""
 
     code = ErrorCode.FORBIDDEN
     detail_code = "missing_role"
@@ -52,7 +56,7 @@ class MissingRole(DomainError):
 
 
 def may(actor: Actor, right: str) -> bool:
-    """Tell whether one of the actor's roles gives it ``right``. Which tenant it may use it in is another question."""
+    """Tell whether one of the actor's roles gives it ``right``, whatever the tenant. Raises KeyError for a typo."""
     return not RIGHTS[right].isdisjoint(actor.roles)
 
 
@@ -63,9 +67,9 @@ def require(actor: Actor, right: str) -> None:
 
 
 class HasRight(BasePermission):
-    """Lets an action through if the caller has the right that the view's ``rights`` table names for it.
+    """Allows a viewset's action if the actor has the right that the view's ``rights`` table names for it.
 
-    An action without an entry raises KeyError: forgetting one is a bug that the first call shows.
+    An action without an entry raises KeyError, so that a forgotten entry is an error 500 and not an open door.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:

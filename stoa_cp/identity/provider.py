@@ -1,4 +1,8 @@
-"""Speaks HTTP to the identity provider: no redirects, no proxies, bounded answers, one deadline for all."""
+"""HTTP requests to the identity provider: no redirects, no proxies, a bounded body, one deadline for the whole call.
+
+``http.client`` follows no redirect and reads no proxy from the environment: the client secret that a token request
+carries goes to the configured provider only.
+"""
 
 import json
 import socket
@@ -12,11 +16,12 @@ from threading import Timer
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-MAX_ANSWER_BYTES = 256 * 1024  # Keycloak's largest documents have about 10 KiB
+# Keycloak's largest documents have about 10 KiB. A longer body is cut off here, and then is no valid JSON.
+MAX_BODY_BYTES = 256 * 1024
 
 
 class ProviderFailure(Exception):
-    """The identity provider gave no usable answer. The text tells the log why; callers do not see it."""
+    """The identity provider gave no usable answer. The text is for the log; clients never see it."""
 
 
 def deadline_in(seconds: float) -> float:
@@ -25,18 +30,18 @@ def deadline_in(seconds: float) -> float:
 
 
 def fetch_json(url: str, *, until: float, form: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """GET a JSON object, or POST ``form`` for one.
+    """Return the JSON object at ``url``: with GET, or with POST if there is a ``form``.
 
-    ``until`` is a time of the monotonic clock: then the socket is shut, whatever the provider drips into it.
-    Only the resolution of its name, which comes first, keeps the system's own time-out.
-    Raises ProviderFailure for any answer but 200 with a JSON object.
+    ``until`` is a time of the monotonic clock (see ``deadline_in``). At that time the socket is closed, also while
+    the provider sends byte after byte. Only DNS, which comes first, keeps the resolver's own time-out.
+    Raises ProviderFailure for every answer except status 200 with a JSON object.
     """
     try:
         status, body = _exchange(urlsplit(url), until, form)
         if status != HTTPStatus.OK:
             raise ProviderFailure(f"{url} answered {status}")
         document = json.loads(body)
-    except (OSError, HTTPException, ValueError, RecursionError) as cause:
+    except (OSError, HTTPException, ValueError, RecursionError) as cause:  # RecursionError: deeply nested JSON
         raise ProviderFailure(f"{url}: {cause!r}") from cause
     if not isinstance(document, dict):
         raise ProviderFailure(f"{url} answered no JSON object")
@@ -46,7 +51,8 @@ def fetch_json(url: str, *, until: float, form: Mapping[str, str] | None = None)
 def discover(issuer: str, *, until: float) -> dict[str, Any]:
     """Return the issuer's metadata (OpenID Connect Discovery 1.0 §4).
 
-    Raises ProviderFailure if there is none, or if it is another issuer's.
+    Raises ProviderFailure if there is none, or if ``issuer`` in it differs (§4.3): another issuer's keys must not
+    verify this one's tokens.
     """
     metadata = fetch_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration", until=until)
     if metadata.get("issuer") != issuer:
@@ -55,7 +61,7 @@ def discover(issuer: str, *, until: float) -> dict[str, Any]:
 
 
 def endpoint(metadata: Mapping[str, Any], name: str) -> str:
-    """Return one URL of an issuer's metadata. Raises ProviderFailure if it is missing or gives TLS up."""
+    """Return one URL of an issuer's metadata. Raises ProviderFailure if it is missing, or plain HTTP below HTTPS."""
     url = metadata.get(name)
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
         raise ProviderFailure(f"{metadata['issuer']} names no {name}")
@@ -74,13 +80,13 @@ def _exchange(url: SplitResult, until: float, form: Mapping[str, str] | None) ->
     with _connect(url, until) as connection:
         connection.request("GET" if form is None else "POST", target, body=body, headers=headers)
         with connection.getresponse() as response:
-            return response.status, response.read(MAX_ANSWER_BYTES)
+            return response.status, response.read(MAX_BODY_BYTES)
 
 
 @contextmanager
 def _connect(url: SplitResult, until: float) -> Iterator[HTTPConnection]:
     host, port = url.hostname or "", url.port
-    seconds = max(0.01, until - time.monotonic())
+    seconds = max(0.01, until - time.monotonic())  # 0 would make the socket non-blocking, and less is an error
     connection: HTTPConnection
     if url.scheme == "https":
         tls = ssl.create_default_context()
@@ -88,10 +94,11 @@ def _connect(url: SplitResult, until: float) -> Iterator[HTTPConnection]:
     else:
         tls, connection = None, HTTPConnection(host, port)
     plain = socket.create_connection((host, connection.port), timeout=seconds)
-    # A time-out counts from byte to byte, so a provider that drips never meets one. The second handle shuts
-    # the connection at the deadline, whoever holds the first at that moment: a TLS handshake, too.
+    # A socket's time-out starts again with each byte: it never ends a provider that sends one byte at a time. So a
+    # timer shuts the connection down at the deadline. It needs a descriptor of its own: wrap_socket() takes `plain`
+    # over, and the deadline must end a TLS handshake as well.
     handle = plain.dup()
-    watchdog = Timer(until - time.monotonic(), _hang_up, [handle])
+    watchdog = Timer(until - time.monotonic(), _shut_down, [handle])
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -104,6 +111,6 @@ def _connect(url: SplitResult, until: float) -> Iterator[HTTPConnection]:
         handle.close()
 
 
-def _hang_up(handle: socket.socket) -> None:
-    with suppress(OSError):  # the call ended in the same moment
+def _shut_down(handle: socket.socket) -> None:
+    with suppress(OSError):  # the call ended at the same moment, and its connection is closed already
         handle.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Reads a JWK set (RFC 7517) and keeps of it what may verify a signature of ours."""
+"""Parses a JWK set (RFC 7517) and keeps the public keys that may verify a token's signature."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import AllowedPublicKeys
 
-MIN_RSA_BITS = 2048  # RFC 7518 §3.3
+MIN_RSA_BITS = 2048  # RFC 7518 §3.3; PyJWT only warns about shorter keys
 
-# Which algorithms a key may verify, by type and curve (RFC 7518 §3.1, RFC 8037 §3.1). No symmetric type, on
-# purpose: a public key taken for an HMAC secret lets anybody sign.
+# The algorithms that a key may verify, by type and curve (RFC 7518 §3.1, RFC 8037 §3.1). There is no symmetric type,
+# on purpose: if a public key were accepted as an HMAC secret, everyone who reads it could sign tokens.
 ALGORITHMS: Mapping[tuple[str, str], frozenset[str]] = {
     ("RSA", ""): frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
     ("EC", "P-256"): frozenset({"ES256"}),
@@ -23,7 +23,7 @@ ALGORITHMS: Mapping[tuple[str, str], frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A public key of the provider, and the algorithms that it may be used with."""
+    """A public key of the provider, and the algorithms that it may verify (RFC 8725 §3.1)."""
 
     kid: str
     public_key: AllowedPublicKeys
@@ -31,7 +31,7 @@ class SigningKey:
 
 
 def parse_keys(document: Mapping[str, Any]) -> dict[str, SigningKey]:
-    """Return the usable keys of a JWK set by ``kid``. What is odd or for another use is left out."""
+    """Return the usable keys of a JWK set by ``kid``. Malformed keys and keys for other uses are left out."""
     entries = document.get("keys")
     if not isinstance(entries, list):
         return {}
@@ -41,10 +41,12 @@ def parse_keys(document: Mapping[str, Any]) -> dict[str, SigningKey]:
 
 def _parse_key(jwk: Mapping[str, Any]) -> SigningKey | None:
     kid, algorithms = jwk.get("kid"), _algorithms(jwk)
-    # A provider that publishes no encryption keys may leave `use` out (OpenID Connect Discovery 1.0 §3).
+    # A provider that publishes no encryption keys may leave `use` out (OpenID Connect Discovery 1.0 §3). A key with `d`
+    # is a private key: it has leaked, so its signatures prove nothing.
     if not isinstance(kid, str) or not algorithms or jwk.get("use", "sig") != "sig" or "d" in jwk:
         return None
     try:
+        # Any algorithm of the key does, as only the key object is used; min() makes the choice repeatable.
         public_key = jwt.PyJWK(dict(jwk), algorithm=min(algorithms)).key
     except jwt.PyJWTError:
         return None

@@ -1,4 +1,4 @@
-"""Verifies the provider's JSON Web Tokens against our copy of its keys (RFC 7519, RFC 8725, RFC 9068)."""
+"""Verifies the provider's JSON Web Tokens with its signing keys (RFC 7519, RFC 8725, RFC 9068)."""
 
 import re
 from collections.abc import Mapping
@@ -15,15 +15,22 @@ from stoa_cp.identity.claims import is_addressed_to, roles_of, subject_of, tenan
 from stoa_cp.identity.jwks import signing_keys
 from stoa_cp.identity.signing_keys import SigningKey
 
+# Bounds the work on a token before its signature is checked. Also nginx's default for one header line.
 MAX_TOKEN_CHARS = 8 * 1024
+# By how much the clocks of the provider and of this machine may differ (RFC 7519 §4.1.4: "no more than a few minutes").
 LEEWAY_SECONDS = 30
+# Three parts in base64url, as in RFC 7515 §7.1. PyJWT would also accept padding and other characters.
 SHAPE = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-# RFC 9068 §4, RFC 7519 §5.1; most providers say JWT for every kind of token, some say nothing.
+# RFC 9068 §4 wants at+jwt. But most providers write JWT into every kind of token (RFC 7519 §5.1), and some write
+# nothing; _is_access_token tells the kinds apart.
 HEADER_TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 
 
 class TokenInvalid(DomainError):
-    """The token is malformed, forged, of another issuer, for another service or no access token."""
+    """The token is malformed, forged, of another issuer, for another service, or not an access token.
+
+    One error for all of these: an attacker does not learn which check failed.
+    """
 
     code = ErrorCode.UNAUTHORIZED
     detail_code = "token_invalid"
@@ -31,7 +38,7 @@ class TokenInvalid(DomainError):
 
 
 class TokenExpired(DomainError):
-    """The token was good, but its time is over."""
+    """The token was valid until its ``exp``. A code of its own, so that clients get a new token and try again."""
 
     code = ErrorCode.UNAUTHORIZED
     detail_code = "token_expired"
@@ -40,7 +47,7 @@ class TokenExpired(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """Whom a token speaks for, until when (epoch seconds), and the key that signed it."""
+    """A token's actor, its expiry (epoch seconds), and the key that verified it."""
 
     actor: Actor
     expires_at: int
@@ -61,7 +68,7 @@ def verify_access_token(token: str) -> VerifiedToken:
 
 
 def read_token(token: str) -> tuple[dict[str, Any], SigningKey]:
-    """Return any token's claims: its shape, header, signature, issuer and times are checked, its purpose not.
+    """Return the claims of an access or ID token. Checks shape, header, signature, issuer and times, not the purpose.
 
     Raises TokenInvalid, TokenExpired or IdentityProviderUnavailable.
     """
@@ -72,9 +79,11 @@ def read_token(token: str) -> tuple[dict[str, Any], SigningKey]:
         claims: dict[str, Any] = jwt.decode(
             token,
             key.public_key,
+            # Both the key and the settings must allow the algorithm: the header's `alg` alone is the attacker's choice.
             algorithms=sorted(key.algorithms.intersection(settings.STOA_OIDC_ALGORITHMS)),
             issuer=settings.STOA_OIDC_ISSUER,
             leeway=LEEWAY_SECONDS,
+            # A token without `exp` would be valid for ever. The audience depends on the purpose: see _is_for_us.
             options={"require": ["iss", "exp", "iat"], "verify_aud": False},
         )
     except jwt.ExpiredSignatureError as error:
@@ -85,13 +94,17 @@ def read_token(token: str) -> tuple[dict[str, Any], SigningKey]:
 
 
 def _signing_key(header: Mapping[str, Any]) -> SigningKey:
-    """Find the key that the header names, among ours alone: ``jku``, ``jwk``, ``x5u`` are never followed."""
-    # Checked before the look-up: a token that can never be good must not make us ask the provider.
+    """Return the provider's key that the header names by ``kid``.
+
+    ``jku``, ``jwk`` and ``x5u`` are ignored: they let the token bring its own key (RFC 8725 §3.10).
+    Raises TokenInvalid or IdentityProviderUnavailable.
+    """
+    # Before the look-up of the key: a token that can never be valid must not cause a fetch from the provider.
     if (
         str(header.get("typ", "")).lower() not in HEADER_TYPES
         or header.get("alg") not in settings.STOA_OIDC_ALGORITHMS
         or "kid" not in header
-        or "crit" in header
+        or "crit" in header  # an extension that must be understood (RFC 7515 §4.1.11); we understand none
     ):
         raise TokenInvalid
     key = signing_keys().get_or_fetch(header["kid"])
@@ -101,15 +114,18 @@ def _signing_key(header: Mapping[str, Any]) -> SigningKey:
 
 
 def _is_access_token(claims: Mapping[str, Any]) -> bool:
-    """Tell it from the provider's other tokens, by Keycloak's claim ``typ`` or the hashes of an ID token.
+    """Tell an access token from the provider's other tokens, which the same keys sign.
 
-    A DPoP-bound token is refused as well: passed as a bearer token it has lost its proof (RFC 9449 §7.1).
+    Keycloak writes the kind into the claim ``typ``: ``Bearer``, ``ID``, ``Refresh``, ``Logout``. The ID tokens of other
+    providers are known by the hashes that they hold (OpenID Connect Core 1.0 §3.1.3.6). A DPoP-bound token
+    (``typ`` ``DPoP``) is refused as well: sent as a bearer token, it has lost its proof (RFC 9449 §7.1).
     """
     return claims.get("typ", "Bearer") == "Bearer" and not {"at_hash", "c_hash"} & claims.keys()
 
 
 def _is_for_us(claims: Mapping[str, Any]) -> bool:
-    # Keycloak's client_credentials tokens say `aud: account` unless a mapper adds the audience.
+    # Keycloak's client_credentials tokens have `aud: account` unless the realm has an audience mapper. For realms that
+    # cannot be changed, STOA_OIDC_ALLOWED_AZP names clients whose tokens are accepted without our audience.
     if is_addressed_to(claims, settings.STOA_OIDC_AUDIENCE):
         return True
     return claims.get("azp") in settings.STOA_OIDC_ALLOWED_AZP

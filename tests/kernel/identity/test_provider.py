@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from stoa_cp.identity.provider import MAX_ANSWER_BYTES, ProviderFailure, discover, endpoint, fetch_json
+from stoa_cp.identity.provider import MAX_BODY_BYTES, ProviderFailure, discover, endpoint, fetch_json
 from tests.kernel.identity.provider import Provider, rsa_jwk
 
 SECONDS = 0.5
@@ -31,7 +31,7 @@ def test_a_redirect_is_not_followed(provider: Provider) -> None:
 
 
 def test_an_endless_answer_is_not_read_to_its_end(provider: Provider) -> None:
-    provider.keys = [rsa_jwk("first", x5c=["A" * MAX_ANSWER_BYTES])]
+    provider.keys = [rsa_jwk("first", x5c=["A" * MAX_BODY_BYTES])]
     fetch(provider)
 
 
