@@ -9,10 +9,10 @@ from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.names import NameServer
 from tests.faults.world import World
+from tests.kernel.net.urls import HOSTILE
 from tests.waiting import wait_until
 from tests.webhooks.factories import WebhookFactory
 from tests.webhooks.receivers import RawReceiver, Receiver, Reply
-from tests.webhooks.test_targets import HOSTILE
 from webhooks.models import Attempt, Delivery, Failure
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -99,7 +99,7 @@ def rebind(world: World) -> Measured:
         "40 hostile hosts",
         "table, over REST and as rows that are due",
         "40/40 refused at creation and at send",
-        "tests/webhooks/test_targets.py",
+        "tests/webhooks/test_blocked_addresses.py",
     )
 )
 def name_hostile_hosts(world: World) -> Measured:
