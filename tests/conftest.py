@@ -11,10 +11,10 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from hypothesis import HealthCheck, settings
 
-from stoa_cp.devserver.answers import http_server
 from stoa_cp.devserver.grants import Grants
+from stoa_cp.devserver.http import http_server
 from stoa_cp.devserver.issuer import Issuer
-from stoa_cp.devserver.realm import PEOPLE, SigningKey, access_claims
+from stoa_cp.devserver.realm import PEOPLE, KeyPair, access_claims
 from tenants.models import Tenant
 from tests.factories import TenantFactory
 
@@ -65,8 +65,8 @@ def within_one_hour() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def realm() -> Iterator[Grants]:
     """The development realm, whose people are the cast: alice, dave and victor of acme, bob of globex, olga."""
-    grants = Grants("", SigningKey.generate(), client_secret="client-secret", password="password")
-    server = http_server("127.0.0.1", 0, Issuer(grants).answer)
+    grants = Grants("", KeyPair.generate(), client_secret="client-secret", password="password")
+    server = http_server("127.0.0.1", 0, Issuer(grants).respond)
     grants.issuer = f"http://127.0.0.1:{server.server_port}/realms/stoa"
     Thread(target=server.serve_forever, daemon=True).start()
     with override_settings(STOA_OIDC_ISSUER=grants.issuer):

@@ -1,4 +1,4 @@
-"""What `up` says when everything runs: where things are, how to get in, and three lines to try."""
+"""The text that `up` prints when everything runs: addresses, logins, and commands to try."""
 
 from stoa_cp.devserver.environment import Environment
 from stoa_cp.devserver.programs import OPERATOR
@@ -27,7 +27,11 @@ curl -s {url}/v1/tenants -H "Authorization: Bearer $TOKEN"
 
 
 def banner(environment: Environment, *, own_issuer: bool, ready_seconds: float) -> str:
-    """Return the text; it holds the secrets of the development server, which its reader needs."""
+    """Return the text.
+
+    It holds the password and the client secret in clear. They are made on this machine for development only, and the
+    commands in the text need them.
+    """
     return (PLACES + (OWN_ISSUER if own_issuer else OTHER_ISSUER) + CALLS).format(
         ready_seconds=ready_seconds,
         url=environment["STOA_URL"],

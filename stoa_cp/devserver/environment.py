@@ -1,4 +1,8 @@
-"""The environment of a development server: secrets made once, addresses worked out at each start."""
+"""The environment variables of a development server: secrets made once, addresses derived at each start.
+
+Three layers, the first wins: what the user has set, what the file of an earlier start holds (secrets only), and the
+defaults of this module. The file also lets ``manage.py`` in a second terminal reach the same database and issuer.
+"""
 
 import os
 import secrets
@@ -9,14 +13,15 @@ from cryptography.fernet import Fernet
 
 Environment = dict[str, str]
 
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only compared with
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only compared; nothing is bound to it
 
 
 def _secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-# Made at the first start and kept in the data folder.
+# Made at the first start and kept in the data folder: with other ones, stored API keys and webhook secrets would be
+# worthless after a restart.
 SECRETS: Mapping[str, Callable[[], str]] = {
     "STOA_SECRET_KEY": _secret,
     "STOA_KEY_PEPPERS": _secret,
@@ -26,42 +31,47 @@ SECRETS: Mapping[str, Callable[[], str]] = {
 }
 
 
-def decide(chosen: Mapping[str, str], kept: Mapping[str, str]) -> Environment:
-    """Return what the programs need and the user left open, the secrets as they were ``kept``; all but the database."""
-    decided = {name: kept.get(name) or make() for name, make in SECRETS.items()}
+def defaults_for(chosen: Mapping[str, str], kept: Mapping[str, str]) -> Environment:
+    """Return a value for each variable that the programs need and the user has not ``chosen``, except DATABASE_URL.
+
+    ``kept`` is the file of the last start. Only its secrets are used: addresses follow from what is chosen now.
+    """
+    defaults = {name: kept.get(name) or make() for name, make in SECRETS.items()}
     host, port = chosen.get("STOA_HOST", "127.0.0.1"), chosen.get("STOA_PORT", "8000")
     issuer_port = chosen.get("STOA_ISSUER_PORT", str(int(port) + 1))
     reachable_host = "127.0.0.1" if host == EVERY_ADDRESS else host
-    decided |= {
+    defaults |= {
         "STOA_HOST": host,
         "STOA_PORT": port,
         "STOA_URL": f"http://{reachable_host}:{port}",
         "STOA_ALLOWED_HOSTS": f"localhost,127.0.0.1,{reachable_host}",
         "STOA_OIDC_ISSUER": f"http://127.0.0.1:{issuer_port}/realms/stoa",
-        # A receiver on this machine works without further ado.
+        # Webhooks may reach receivers on this machine, over HTTP: the first thing that people try.
         "STOA_ALLOW_HTTP_WEBHOOKS": "true",
         "STOA_EGRESS_ALLOW": "127.0.0.0/8",
     }
-    return {name: value for name, value in decided.items() if name not in chosen}
+    return {name: value for name, value in defaults.items() if name not in chosen}
 
 
 def chosen_by_user(kept: Mapping[str, str]) -> Environment:
-    """Return our process's environment without what the settings have put there from the file of the last start.
+    """Return the variables of this process that the user has set.
 
-    The file never holds what the user chose, so that a value found in both places is the file's.
+    The settings have put the variables of the file into the environment already. The file never holds what the user
+    chose. So a variable with the same value in both places comes from the file.
     """
     return {name: value for name, value in os.environ.items() if kept.get(name) != value}
 
 
 def read(path: Path) -> Environment:
-    """Return what ``write`` wrote, or nothing before the first start."""
+    """Return what ``write`` wrote, or an empty dict before the first start."""
     if not path.exists():
         return {}
     return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
 
 
 def write(path: Path, environment: Mapping[str, str]) -> None:
-    """Keep ``environment`` for the next start, for commands in a second terminal, and for nobody else."""
+    """Write the file for the next start and for commands in a second terminal. Only its owner can read it."""
+    # Written beside it and renamed: a reader sees the old file or the new one, and a crash leaves no half of it.
     draft = path.with_suffix(".new")
     draft.touch(mode=0o600)
     draft.write_text("".join(f"{name}={value}\n" for name, value in sorted(environment.items())))

@@ -1,4 +1,4 @@
-"""Who gets which tokens from the development issuer, and against what (RFC 6749)."""
+"""The grant types of the development issuer (RFC 6749): what a client must present, and which tokens it gets."""
 
 import base64
 import hashlib
@@ -15,19 +15,19 @@ from stoa_cp.devserver.realm import (
     PEOPLE,
     SERVICE_ACCOUNT,
     Claims,
+    KeyPair,
     Person,
-    SigningKey,
     access_claims,
     identity_claims,
 )
 
-CODE_SECONDS = 60.0
+CODE_SECONDS = 60.0  # RFC 6749 §4.1.2 allows ten minutes; Keycloak gives one
 
 Fields = Mapping[str, str]
 
 
-class Refused(Exception):
-    """An OAuth error (RFC 6749 §5.2): its code, a sentence, and the status that goes with it."""
+class OAuthError(Exception):
+    """A refused request (RFC 6749 §5.2): an error code, a sentence, and an HTTP status."""
 
     def __init__(self, code: str, sentence: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(sentence)
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Authorisation:
-    """What a code stands for until it is redeemed or ``expires_at`` (monotonic seconds)."""
+    """What was granted with a code: valid once, until ``expires_at`` (monotonic seconds)."""
 
     person: Person
     redirect_uri: str
@@ -47,24 +47,24 @@ class Authorisation:
 
 @dataclass(slots=True)
 class Grants:
-    """The realm's secrets and the codes under way; ``issuer`` is the claim ``iss`` of every token."""
+    """The realm's secrets and the codes that are not redeemed yet. ``issuer`` is the claim ``iss`` of every token."""
 
     issuer: str
-    key: SigningKey
+    key: KeyPair
     client_secret: str
     password: str
     _codes: dict[str, Authorisation] = field(default_factory=dict)
 
     def tokens(self, fields: Fields, authorization: str) -> Claims:
-        """Response a token request. Raises Refused."""
+        """Return the body of the answer to a token request (RFC 6749 §5.1). Raises OAuthError."""
         self._authenticate_client(fields, authorization)
         grant = GRANT_TYPES.get(fields.get("grant_type", ""))
         if grant is None:
-            raise Refused("unsupported_grant_type", f"grant_type is one of {', '.join(GRANT_TYPES)}.")
+            raise OAuthError("unsupported_grant_type", f"grant_type is one of {', '.join(GRANT_TYPES)}.")
         return grant(self, fields)
 
     def authorise(self, fields: Fields) -> str:
-        """Return a code for the person who gave the right password. Raises Refused."""
+        """Return a code for the person whose name and password are in the form. Raises OAuthError."""
         code = secrets.token_urlsafe(24)
         self._codes[code] = Authorisation(
             person=self._authenticate_person(fields),
@@ -82,13 +82,13 @@ class Grants:
         return self._tokens_of(self._authenticate_person(fields))
 
     def _for_code(self, fields: Fields) -> Claims:
-        granted = self._codes.pop(fields.get("code", ""), None)
+        granted = self._codes.pop(fields.get("code", ""), None)  # valid once (RFC 6749 §4.1.2)
         if granted is None or granted.expires_at < time.monotonic():
-            raise Refused("invalid_grant", "The code is unknown, used or expired.")
+            raise OAuthError("invalid_grant", "The code is unknown, used or expired.")
         if granted.redirect_uri != fields.get("redirect_uri"):
-            raise Refused("invalid_grant", "The redirect_uri is not the one that the code was sent to.")
+            raise OAuthError("invalid_grant", "The redirect_uri is not the one that the code was sent to.")
         if granted.challenge and granted.challenge != _challenge_of(fields.get("code_verifier", "")):
-            raise Refused("invalid_grant", "The code_verifier does not fit.")
+            raise OAuthError("invalid_grant", "The code_verifier does not fit.")
         identity = self.key.sign(identity_claims(granted.person, self.issuer, granted.nonce))
         return self._tokens_of(granted.person) | {"id_token": identity}
 
@@ -106,12 +106,12 @@ class Grants:
         if authorization.startswith("Basic "):
             client, secret = _basic_credentials(authorization)
         if client != CLIENT_ID or not _are_equal(secret, self.client_secret):
-            raise Refused("unauthorized_client", "Invalid client or client secret.", HTTPStatus.UNAUTHORIZED)
+            raise OAuthError("unauthorized_client", "Invalid client or client secret.", HTTPStatus.UNAUTHORIZED)
 
     def _authenticate_person(self, fields: Fields) -> Person:
         person = PEOPLE.get(fields.get("username", ""))
         if person is None or not _are_equal(fields.get("password", ""), self.password):
-            raise Refused("invalid_grant", "Invalid username or password.", HTTPStatus.UNAUTHORIZED)
+            raise OAuthError("invalid_grant", "Invalid username or password.", HTTPStatus.UNAUTHORIZED)
         return person
 
 
@@ -123,6 +123,7 @@ GRANT_TYPES: dict[str, Callable[[Grants, Fields], Claims]] = {
 
 
 def _are_equal(given: str, expected: str) -> bool:
+    # In constant time. Encoded, as compare_digest takes only ASCII in strings.
     return hmac.compare_digest(given.encode(), expected.encode())
 
 

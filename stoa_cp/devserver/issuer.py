@@ -1,4 +1,8 @@
-"""A token issuer with Keycloak's addresses, for development; it never runs in production."""
+"""A token issuer with Keycloak's paths, for development; it never runs in production.
+
+`make run` and the tests need an issuer on machines without Java, which Keycloak needs. `make test-keycloak` gets the
+same tokens from a real Keycloak.
+"""
 
 import html
 from collections.abc import Callable
@@ -8,11 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 import jwt
 
-from stoa_cp.devserver.answers import Request, Response, json_answer, page, redirect
-from stoa_cp.devserver.grants import GRANT_TYPES, Fields, Grants, Refused
+from stoa_cp.devserver.grants import GRANT_TYPES, Fields, Grants, OAuthError
+from stoa_cp.devserver.http import Request, Response, html_response, json_response, redirect
 from stoa_cp.devserver.realm import CLIENT_ID, PROFILE_CLAIMS
 
 REALM = "/realms/stoa"
+# Codes and browsers are redirected to this machine only. Any other target could be an attacker's page.
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 LOGIN_PAGE = """<!doctype html>
@@ -32,23 +37,23 @@ input {{ display: block; width: 100%; margin: .3rem 0 1rem; font: inherit }}
 
 @dataclass(slots=True)
 class Issuer:
-    """The realm as its clients see it: Keycloak's addresses, each with what happens there."""
+    """The realm's endpoints: one method for each path in ``ROUTES``."""
 
     grants: Grants
 
-    def answer(self, question: Request) -> Response:
-        route = ROUTES.get(question.path)
+    def respond(self, request: Request) -> Response:
+        route = ROUTES.get(request.path)
         if route is None:
-            return json_answer({"error": "Not Found"}, HTTPStatus.NOT_FOUND)
+            return json_response({"error": "Not Found"}, HTTPStatus.NOT_FOUND)
         try:
-            return route(self, question)
-        except Refused as refusal:
-            return json_answer({"error": refusal.code, "error_description": str(refusal)}, refusal.status)
+            return route(self, request)
+        except OAuthError as refusal:
+            return json_response({"error": refusal.code, "error_description": str(refusal)}, refusal.status)
 
-    def configuration(self, _question: Request) -> Response:
-        """The metadata of OpenID Connect Discovery 1.0."""
+    def configuration(self, _request: Request) -> Response:
+        """Return the metadata of OpenID Connect Discovery 1.0 §3."""
         protocol = f"{self.grants.issuer}/protocol/openid-connect"
-        return json_answer(
+        return json_response(
             {
                 "issuer": self.grants.issuer,
                 "authorization_endpoint": f"{protocol}/auth",
@@ -65,36 +70,36 @@ class Issuer:
             }
         )
 
-    def certificates(self, _question: Request) -> Response:
-        return json_answer({"keys": [self.grants.key.published()]})
+    def certificates(self, _request: Request) -> Response:
+        return json_response({"keys": [self.grants.key.public_jwk()]})
 
-    def token(self, question: Request) -> Response:
-        return json_answer(self.grants.tokens(question.fields, question.authorization))
+    def token(self, request: Request) -> Response:
+        return json_response(self.grants.tokens(request.fields, request.authorization))
 
-    def userinfo(self, question: Request) -> Response:
+    def userinfo(self, request: Request) -> Response:
         try:
-            claims = self.grants.key.verify(question.authorization.removeprefix("Bearer "))
+            claims = self.grants.key.verify(request.authorization.removeprefix("Bearer "))
         except jwt.InvalidTokenError as error:
-            raise Refused("invalid_token", str(error), HTTPStatus.UNAUTHORIZED) from error
-        return json_answer({name: value for name, value in claims.items() if name in PROFILE_CLAIMS})
+            raise OAuthError("invalid_token", str(error), HTTPStatus.UNAUTHORIZED) from error
+        return json_response({name: value for name, value in claims.items() if name in PROFILE_CLAIMS})
 
-    def authorisation(self, question: Request) -> Response:
-        """Show the login form; once it is filled in rightly, send the browser back with a code (RFC 6749 §4.1)."""
-        fields = question.fields
+    def authorisation(self, request: Request) -> Response:
+        """Show the login form; with the right password, redirect to the client with a code (RFC 6749 §4.1)."""
+        fields = request.fields
         target = fields.get("redirect_uri", "")
         if fields.get("client_id") != CLIENT_ID or urlsplit(target).hostname not in LOOPBACK:
-            return page("Unknown client, or a redirect_uri that leaves this machine.", HTTPStatus.BAD_REQUEST)
-        if question.method == "GET":
-            return page(_login_page(fields, ""))
+            return html_response("Unknown client, or a redirect_uri that leaves this machine.", HTTPStatus.BAD_REQUEST)
+        if request.method == "GET":
+            return html_response(_login_page(fields, ""))
         try:
             code = self.grants.authorise(fields)
-        except Refused as refusal:
-            return page(_login_page(fields, str(refusal)), HTTPStatus.UNAUTHORIZED)
+        except OAuthError as refusal:
+            return html_response(_login_page(fields, str(refusal)), HTTPStatus.UNAUTHORIZED)
         return redirect(f"{target}?{urlencode({'code': code, 'state': fields.get('state', '')})}")
 
-    def logout(self, question: Request) -> Response:
-        target = question.fields.get("post_logout_redirect_uri", "")
-        return redirect(target) if urlsplit(target).hostname in LOOPBACK else page("You are signed out.")
+    def logout(self, request: Request) -> Response:
+        target = request.fields.get("post_logout_redirect_uri", "")
+        return redirect(target) if urlsplit(target).hostname in LOOPBACK else html_response("You are signed out.")
 
 
 ROUTES: dict[str, Callable[[Issuer, Request], Response]] = {

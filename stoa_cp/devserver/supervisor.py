@@ -1,4 +1,4 @@
-"""Runs several programs as one: their output side by side, and all of them ended when one ends."""
+"""Runs several programs together: their output in one stream, and all of them ended when one ends."""
 
 import os
 import selectors
@@ -12,14 +12,16 @@ from typing import Self
 
 from stoa_cp.devserver.processes import Program, end, spawn
 
-TICK_SECONDS = 0.05  # how soon a signal, a death or readiness is noticed
+TICK_SECONDS = 0.05  # after this time at the latest, a signal, an ended program or readiness is noticed
+# Between the stop signal and SIGKILL, for each program. The web server needs up to 5 s to end a request that hangs.
 GRACE_SECONDS = 10.0
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024  # the capacity of a pipe on Linux
+# SIGHUP: the terminal was closed.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ProgramEnded(Exception):
-    """A program ended that should have gone on, or did not get ready; the message names it."""
+    """A program ended too early or failed, or was not ready in time. The message names it."""
 
 
 class StopRequested(Exception):
@@ -28,7 +30,7 @@ class StopRequested(Exception):
 
 @dataclass(slots=True)
 class Child:
-    """A running program, whether it has said that it works, and the line that it has not finished yet."""
+    """A running program, whether it is ready, and the start of a line that it has not finished yet."""
 
     program: Program
     process: subprocess.Popen[bytes]
@@ -37,7 +39,10 @@ class Child:
 
 
 class Supervisor:
-    """A context in which programs run; leaving it ends them, the last one first."""
+    """A context manager that runs programs, and ends them on exit, the last one first.
+
+    The order matters: the web server and the worker must not outlive the database, which is started first.
+    """
 
     def __init__(self, write_line: Callable[[str], object]) -> None:
         self._write_line = write_line
@@ -47,7 +52,7 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         for number in STOP_SIGNALS:
-            signal.signal(number, self._request_stop)
+            signal.signal(number, self._request_stop)  # not restored: the process ends with its supervisor
         return self
 
     def __exit__(
@@ -61,15 +66,15 @@ class Supervisor:
         self._selector.close()
 
     def start(self, program: Program) -> None:
-        """Start ``program``; its lines are written with its name in front."""
+        """Start ``program``. Each line of its output is written with its name in front."""
         self._watch(program, spawn(program, subprocess.PIPE))
 
     def adopt(self, name: str, process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
-        """Watch and end a process that was started before, and that logs elsewhere."""
+        """Watch, and end on exit, a process that was started elsewhere and has a log of its own."""
         self._watch(Program(name, (), stop_signal=stop_signal), process)
 
     def run(self, program: Program) -> None:
-        """Run ``program`` to its end beside the others. Raises ProgramEnded if it fails."""
+        """Run ``program`` to its end while the others go on. Raises ProgramEnded if it, or one of the others, fails."""
         self.start(program)
         child = self._children[-1]
         while child.process.poll() is None:
@@ -81,9 +86,9 @@ class Supervisor:
             raise ProgramEnded(f"{program.name} failed (status {child.process.returncode}).")
 
     def wait_until_ready(self, condition: Callable[[], bool], *, seconds: float) -> None:
-        """Let the programs run until each has said that it works, and ``condition`` holds.
+        """Wait until every program has printed its ``ready_text`` and ``condition`` is true.
 
-        Raises ProgramEnded if that does not happen in time.
+        Raises ProgramEnded after ``seconds``, or if a program ends before.
         """
         deadline = time.monotonic() + seconds
         while not (all(child.is_ready for child in self._children) and condition()):
@@ -92,7 +97,7 @@ class Supervisor:
                 raise ProgramEnded(f"Not everything was ready after {seconds:.0f} s.")
 
     def run_until_stopped(self) -> None:
-        """Let the programs run. Raises ProgramEnded when one ends, StopRequested when we are told to stop."""
+        """Run until a program ends (raises ProgramEnded) or a stop signal comes (raises StopRequested)."""
         while True:
             self._tick()
 
@@ -116,12 +121,12 @@ class Supervisor:
             pass
 
     def _copy_output(self, wait_seconds: float) -> bool:
-        """Write the lines that the programs have printed; False if they have been silent."""
+        """Write the lines that the programs have printed. Return False if there was no output."""
         ready = self._selector.select(wait_seconds)
         for key, _events in ready:
             child: Child = key.data
             chunk = os.read(key.fd, CHUNK_BYTES)
-            if not chunk:
+            if not chunk:  # the program has closed its end
                 self._forget_output(child)
             *lines, child.partial = (child.partial + chunk).split(b"\n")
             for line in lines:
@@ -137,4 +142,5 @@ class Supervisor:
             pipe.close()
 
     def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
+        # A flag and not an exception: one that is raised in the middle of __exit__ would leave programs running.
         self._stop_requested = True

@@ -17,7 +17,7 @@ import psutil
 from django.db import connection
 
 from catalog.authentication import HEADER
-from stoa_cp.devserver.programs import answers
+from stoa_cp.devserver.programs import is_answering
 from tests.kernel.identity.ports import free_port
 
 START_SECONDS = 120
@@ -108,7 +108,7 @@ def web_processes(*applications: Application) -> Iterator[list[WebProcess]]:
     with ExitStack() as stack:
         servers = [stack.enter_context(_serving(application)) for application in applications]
         deadline = time.monotonic() + START_SECONDS
-        while not all(answers("127.0.0.1", server.port, "/healthz") for server in servers):
+        while not all(is_answering("127.0.0.1", server.port, "/healthz") for server in servers):
             assert time.monotonic() < deadline, "the web processes did not start"
             time.sleep(0.1)
         yield servers

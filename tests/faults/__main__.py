@@ -10,11 +10,11 @@ from threading import Thread
 from time import monotonic
 
 from stoa_cp.devserver import environment as environments
-from stoa_cp.devserver.answers import http_server
 from stoa_cp.devserver.grants import Grants
+from stoa_cp.devserver.http import http_server
 from stoa_cp.devserver.issuer import Issuer
 from stoa_cp.devserver.postgres import PostgresServer
-from stoa_cp.devserver.realm import PEOPLE, SigningKey, access_claims
+from stoa_cp.devserver.realm import PEOPLE, KeyPair, access_claims
 from tests.faults import isolation, report
 from tests.faults.matrix import ROWS, Fault, Measured
 from tests.faults.world import World
@@ -78,8 +78,8 @@ def world() -> Iterator[World]:
 
 @contextmanager
 def _issuer() -> Iterator[Grants]:
-    grants = Grants("", SigningKey.generate(), client_secret="", password="")
-    server = http_server("127.0.0.1", 0, Issuer(grants).answer)
+    grants = Grants("", KeyPair.generate(), client_secret="", password="")
+    server = http_server("127.0.0.1", 0, Issuer(grants).respond)
     grants.issuer = f"http://127.0.0.1:{server.server_port}/realms/stoa"
     Thread(target=server.serve_forever, daemon=True).start()
     try:

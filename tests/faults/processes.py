@@ -80,7 +80,7 @@ def web(environment: Environment, log: IO[bytes], application: str = "stoa_cp.ws
     chosen = dict(environment) | {"STOA_PORT": str(port), "STOA_HOST": "127.0.0.1"}
     command = [application if part == "stoa_cp.wsgi:application" else part for part in programs.web(chosen).command]
     with running(command, chosen, log) as process:
-        wait_until(lambda: programs.answers("127.0.0.1", port, "/healthz"), "the web server answers", seconds=40)
+        wait_until(lambda: programs.is_answering("127.0.0.1", port, "/healthz"), "the web server answers", seconds=40)
         yield Server(port, process)
 
 

@@ -134,7 +134,7 @@ def be_hostile(world: World) -> Measured:
             requests = hostile_requests(world.token)
             calls = [throw(server.port, content) for _round in range(ROUNDS) for content in requests]
             calls += [pour(server.port, *flood) for flood in floods(world.token)]
-        is_alive = programs.answers("127.0.0.1", server.port, "/healthz")
+        is_alive = programs.is_answering("127.0.0.1", server.port, "/healthz")
     growth = (max(sizes) - sizes[0]) / MEGABYTE
     classes = Counter(f"{call.status // 100}xx" if call.status else "hung up" for call in calls)
     return Measured(
@@ -187,7 +187,7 @@ def dribbling(port: int, contents: list[tuple[bytes, int]]) -> Iterator[None]:
 def probe(port: int) -> float:
     """Return how long ``/healthz`` took over a new connection, infinity without a 200 in a second."""
     began_at = monotonic()
-    return monotonic() - began_at if programs.answers("127.0.0.1", port, "/healthz") else float("inf")
+    return monotonic() - began_at if programs.is_answering("127.0.0.1", port, "/healthz") else float("inf")
 
 
 @contextmanager
@@ -196,7 +196,7 @@ def nginx(world: World, port: int) -> Iterator[int]:
     front, folder = free_port(), Path(tempfile.mkdtemp(prefix="nginx-", dir=world.folder))
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, front=front, port=port))
     with processes.running(["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"], os.environ, world.log):
-        wait_until(lambda: programs.answers("127.0.0.1", front, "/healthz"), "nginx answers", seconds=20)
+        wait_until(lambda: programs.is_answering("127.0.0.1", front, "/healthz"), "nginx answers", seconds=20)
         yield front
 
 

@@ -1,4 +1,4 @@
-"""What the user says stands, what nobody says is decided, and what was once made is kept."""
+"""The user's choice wins, the rest has defaults, and secrets are made once."""
 
 import os
 import socket
@@ -8,40 +8,40 @@ import pytest
 
 from stoa_cp.devserver import session
 from stoa_cp.devserver.banner import banner
-from stoa_cp.devserver.environment import SECRETS, chosen_by_user, decide, read, write
+from stoa_cp.devserver.environment import SECRETS, chosen_by_user, defaults_for, read, write
 
 
 def test_secrets_are_made_once() -> None:
-    first = decide({}, {})
-    assert decide({}, first) == first
+    first = defaults_for({}, {})
+    assert defaults_for({}, first) == first
     assert all(len(first[name]) >= 16 for name in SECRETS)
-    assert all(decide({}, {})[name] != first[name] for name in SECRETS)
+    assert all(defaults_for({}, {})[name] != first[name] for name in SECRETS)
 
 
-def test_what_the_user_chose_is_not_decided_again() -> None:
-    decided = decide({"STOA_PORT": "9000", "STOA_SECRET_KEY": "mine", "STOA_EGRESS_ALLOW": ""}, {})
-    assert not {"STOA_PORT", "STOA_SECRET_KEY", "STOA_EGRESS_ALLOW"} & decided.keys()
-    assert decided["STOA_URL"] == "http://127.0.0.1:9000"
-    assert decided["STOA_OIDC_ISSUER"] == "http://127.0.0.1:9001/realms/stoa"
+def test_what_the_user_chose_gets_no_default() -> None:
+    defaults = defaults_for({"STOA_PORT": "9000", "STOA_SECRET_KEY": "mine", "STOA_EGRESS_ALLOW": ""}, {})
+    assert not {"STOA_PORT", "STOA_SECRET_KEY", "STOA_EGRESS_ALLOW"} & defaults.keys()
+    assert defaults["STOA_URL"] == "http://127.0.0.1:9000"
+    assert defaults["STOA_OIDC_ISSUER"] == "http://127.0.0.1:9001/realms/stoa"
 
 
 def test_an_address_that_is_listened_on_is_answered_too() -> None:
-    every = decide({"STOA_HOST": "0.0.0.0"}, {})  # noqa: S104 - nothing is bound
+    every = defaults_for({"STOA_HOST": "0.0.0.0"}, {})  # noqa: S104 - nothing is bound
     assert every["STOA_URL"] == "http://127.0.0.1:8000"
-    one = decide({"STOA_HOST": "192.168.1.5"}, {})
+    one = defaults_for({"STOA_HOST": "192.168.1.5"}, {})
     assert one["STOA_URL"] == "http://192.168.1.5:8000"
     assert "192.168.1.5" in one["STOA_ALLOWED_HOSTS"].split(",")
 
 
 def test_a_local_receiver_works_without_further_ado() -> None:
-    decided = decide({}, {})
-    assert decided["STOA_ALLOW_HTTP_WEBHOOKS"] == "true"
-    assert decided["STOA_EGRESS_ALLOW"] == "127.0.0.0/8"
+    defaults = defaults_for({}, {})
+    assert defaults["STOA_ALLOW_HTTP_WEBHOOKS"] == "true"
+    assert defaults["STOA_EGRESS_ALLOW"] == "127.0.0.0/8"
 
 
 def test_addresses_of_the_last_start_are_worked_out_anew() -> None:
-    last = decide({"STOA_PORT": "9000"}, {})
-    assert decide({}, last)["STOA_URL"] == "http://127.0.0.1:8000"
+    last = defaults_for({"STOA_PORT": "9000"}, {})
+    assert defaults_for({}, last)["STOA_URL"] == "http://127.0.0.1:8000"
 
 
 def test_what_the_settings_read_from_the_file_was_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,9 +53,9 @@ def test_what_the_settings_read_from_the_file_was_not_chosen(monkeypatch: pytest
 
 
 def test_the_file_is_read_as_it_was_written_and_by_its_owner_alone(tmp_path: Path) -> None:
-    decided = decide({}, {})
-    write(tmp_path / "env", decided)
-    assert read(tmp_path / "env") == decided
+    defaults = defaults_for({}, {})
+    write(tmp_path / "env", defaults)
+    assert read(tmp_path / "env") == defaults
     assert (tmp_path / "env").stat().st_mode & 0o077 == 0
     assert read(tmp_path / "missing") == {}
 
@@ -65,11 +65,11 @@ def test_a_taken_port_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch
     with socket.create_server(("127.0.0.1", 0)) as other:
         environment = {"STOA_PORT": str(other.getsockname()[1])}
         with pytest.raises(session.CannotStart, match=r"Port \d+ is taken by another program: set STOA_PORT"):
-            session._refuse_taken_ports(environment, own_issuer=False)
+            session._check_ports(environment, own_issuer=False)
 
 
 def test_the_banner_does_not_offer_an_issuer_that_is_not_ours() -> None:
-    environment = decide({}, {})
+    environment = defaults_for({}, {})
     assert environment["STOA_DEV_CLIENT_SECRET"] in banner(environment, own_issuer=True, ready_seconds=1)
     foreign = environment | {"STOA_OIDC_ISSUER": "https://auth.example.com/realms/stoa"}
     assert environment["STOA_DEV_CLIENT_SECRET"] not in banner(foreign, own_issuer=False, ready_seconds=1)

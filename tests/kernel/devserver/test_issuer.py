@@ -1,4 +1,4 @@
-"""The development issuer, asked over HTTP as a client asks Keycloak."""
+"""The development issuer, over HTTP, as a client of Keycloak uses it."""
 
 import base64
 import hashlib
@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import jwt
 import pytest
 
-from stoa_cp.devserver.answers import http_server
 from stoa_cp.devserver.grants import Grants
+from stoa_cp.devserver.http import http_server
 from stoa_cp.devserver.issuer import Issuer
-from stoa_cp.devserver.realm import SigningKey
+from stoa_cp.devserver.realm import KeyPair
 
 CLIENT = {"client_id": "control-plane-api", "client_secret": "the-secret"}
 CALLBACK = "http://127.0.0.1:8000/oidc/callback/"
@@ -37,7 +37,7 @@ LOGIN = {
 
 
 class Client:
-    """Speaks to the issuer under test, whose claim ``iss`` is ``issuer``."""
+    """A client of the issuer under test, whose claim ``iss`` is ``issuer``."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -71,14 +71,14 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def key() -> SigningKey:
-    return SigningKey.generate()
+def key() -> KeyPair:
+    return KeyPair.generate()
 
 
 @pytest.fixture
-def client(key: SigningKey) -> Iterator[Client]:
+def client(key: KeyPair) -> Iterator[Client]:
     grants = Grants("", key, client_secret="the-secret", password="the-password")
-    with http_server("127.0.0.1", 0, Issuer(grants).answer) as server:
+    with http_server("127.0.0.1", 0, Issuer(grants).respond) as server:
         client = Client(server.server_port)
         grants.issuer = client.issuer
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -232,8 +232,8 @@ def test_an_unknown_path_is_404(client: Client) -> None:
 
 
 def test_the_key_survives_a_restart_and_is_nobody_elses(tmp_path: Path) -> None:
-    first = SigningKey.kept_in(tmp_path / "key.pem")
-    assert SigningKey.kept_in(tmp_path / "key.pem").kid == first.kid
+    first = KeyPair.load_or_create(tmp_path / "key.pem")
+    assert KeyPair.load_or_create(tmp_path / "key.pem").kid == first.kid
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
 
 

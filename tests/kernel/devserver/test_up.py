@@ -136,7 +136,7 @@ def _exchange(url: str, body: str | None, headers: dict[str, str]) -> Any:
 
 
 def _await_active(kept: dict[str, str], tenant_id: str) -> None:
-    """Ask until the worker has heard the doorbell and set the tenant up."""
+    """Read the tenant until the worker has set it up."""
     for _attempt in range(500):
         if _call(kept, f"/v1/tenants/{tenant_id}")["status"] == "active":
             return
