@@ -1,4 +1,8 @@
-"""The console's sidebar and dashboard: a door, like ``urls``, that nobody imports; the settings name its callables."""
+"""The console's sidebar and its first page, the dashboard.
+
+A file of the project ring: it reads all apps, through the ``queries`` module of each, and no module imports it. The
+settings name its three callables for Unfold.
+"""
 
 import json
 from datetime import date
@@ -13,25 +17,30 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from catalog.queries import count_apis
 from metrics.queries import requests_per_day, top_tenants
 from stoa_cp.console.pages import format_number
 from subscriptions.models import Subscription, SubscriptionStatus
-from subscriptions.queries import count_pending, count_subscriptions, oldest_pending
+from subscriptions.queries import count_active, count_pending, oldest_pending
+from tenants.queries import count_tenants
 
 DAYS = 30
+# Rows of the two cards that stand side by side. "Review all" leads to the whole list of the second.
 TOP_TENANTS = 5
 LONGEST_WAITING = 6
 PENDING_FILTER = f"status__exact={SubscriptionStatus.PENDING_APPROVAL}"
 BLUE = "#3b82f6"
 GREY = "#9ca3af"
-PALE_BLUE = "rgba(59, 130, 246, 0.12)"  # on white and on black alike
-# In place of Unfold's, whose axes show neither zero nor thousands separators. It colours the grids by theme.
+PALE_BLUE = "rgba(59, 130, 246, 0.12)"  # translucent, so that it fits the light and the dark theme
+# Options of Chart.js. They replace Unfold's, whose axes show neither zero nor thousands separators. Unfold colours the
+# grid by theme.
 CHART_OPTIONS = {
     "animation": False,
     "maintainAspectRatio": False,
     "interaction": {"mode": "index", "intersect": False},
     "plugins": {"legend": {"display": False}},
     "scales": {
+        # A label for every second of the 30 days: more would overlap.
         "x": {"border": {"width": 0}, "grid": {"display": False}, "ticks": {"color": GREY, "maxTicksLimit": 16}},
         "y": {
             "border": {"width": 0, "dash": [4, 4]},
@@ -45,12 +54,12 @@ Item = dict[str, Any]
 
 
 def environment(request: HttpRequest) -> list[str | Promise] | None:
-    """Mark every page of an installation that is no production."""
+    """Return the label that Unfold shows on every page outside production, so that operators do not mix up the two."""
     return None if settings.IS_PRODUCTION else [gettext_lazy("Development"), "warning"]
 
 
 def navigation(request: HttpRequest) -> list[Item]:
-    """Return the sidebar's groups. "All applications" below them has what is not listed here."""
+    """Return the groups of the sidebar. Unfold's "All applications" below them lists the other models."""
     return [
         {"title": _("Operations"), "items": _operations(request)},
         {
@@ -76,7 +85,7 @@ def _operations(request: HttpRequest) -> list[Item]:
         "title": _("Approvals"),
         "icon": "approval",
         "link": f"{subscriptions['link']}?{PENDING_FILTER}",
-        "badge": count_pending() or None,
+        "badge": count_pending() or None,  # Unfold would show a 0
         "badge_variant": "warning",
         "active": shows_pending,
     }
@@ -100,7 +109,7 @@ def _list_item(title: str, icon: str, model: str) -> Item:
 
 
 def dashboard(request: HttpRequest, context: Item) -> Item:
-    """Add the dashboard's figures, charts and table to the context of the console's first page."""
+    """Return the context of the console's first page with the dashboard's figures, chart, table and bars."""
     per_day = requests_per_day(DAYS)
     requests = sum(count for _day, count in per_day)
     return context | {
@@ -115,26 +124,25 @@ def dashboard(request: HttpRequest, context: Item) -> Item:
 
 
 def _figures() -> list[Item]:
-    figures = count_subscriptions()
     subscriptions = _link("subscriptions.subscription")
     return [
-        {"title": _("Tenants"), "count": format_number(figures.tenants), "link": _link("tenants.tenant")},
-        {"title": _("APIs"), "count": format_number(figures.apis), "link": _link("catalog.api")},
+        {"title": _("Tenants"), "count": format_number(count_tenants()), "link": _link("tenants.tenant")},
+        {"title": _("APIs"), "count": format_number(count_apis()), "link": _link("catalog.api")},
         {
             "title": _("Active subscriptions"),
-            "count": format_number(figures.active_subscriptions),
+            "count": format_number(count_active()),
             "link": f"{subscriptions}?status__exact={SubscriptionStatus.ACTIVE}",
         },
         {
             "title": _("Pending approvals"),
-            "count": format_number(figures.pending_approvals),
+            "count": format_number(count_pending()),
             "link": f"{subscriptions}?{PENDING_FILTER}",
         },
     ]
 
 
 def _line_chart(per_day: list[tuple[date, int]]) -> str:
-    """Return what Chart.js draws, as JSON."""
+    """Return the data of a Chart.js line chart, as JSON."""
     line = {
         "label": _("Requests"),
         "data": [requests for _day, requests in per_day],
@@ -161,7 +169,7 @@ def _table(waiting: list[Subscription]) -> Item:
 
 
 def _bars(counts: list[tuple[str, int]]) -> list[Item]:
-    """Return each name with its count and the length of its bar, in percent of the longest."""
+    """Return each name with its count, and the length of its bar in percent of the longest bar."""
     longest = max((count for _name, count in counts), default=1)
     return [{"name": name, "count": format_number(count), "percent": 100 * count // longest} for name, count in counts]
 

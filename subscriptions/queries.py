@@ -1,30 +1,11 @@
-"""What operators are shown first: how much there is, and who waits for a decision."""
+"""Counts subscriptions and lists those that wait for a decision, for the console's dashboard and sidebar."""
 
-from dataclasses import dataclass
-
-from catalog.models import Api
 from subscriptions.models import Subscription, SubscriptionQuerySet, SubscriptionStatus
-from tenants.models import Tenant
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionCounts:
-    """How much there is, without what went with a deleted tenant."""
-
-    tenants: int
-    apis: int
-    active_subscriptions: int
-    pending_approvals: int
-
-
-def count_subscriptions() -> SubscriptionCounts:
-    """Count what the dashboard begins with."""
-    return SubscriptionCounts(
-        tenants=Tenant.objects.live().count(),
-        apis=Api.objects.live().filter(tenant__deleted_at=None).count(),
-        active_subscriptions=_of_live_tenants().filter(status=SubscriptionStatus.ACTIVE).count(),
-        pending_approvals=count_pending(),
-    )
+def count_active() -> int:
+    """Return how many subscriptions are active."""
+    return _of_live_tenants().filter(status=SubscriptionStatus.ACTIVE).count()
 
 
 def count_pending() -> int:
@@ -39,5 +20,6 @@ def oldest_pending(limit: int) -> list[Subscription]:
 
 
 def _of_live_tenants() -> SubscriptionQuerySet:
+    # Deleting a tenant changes its own row only: the status of its subscriptions stays.
     rows: SubscriptionQuerySet = Subscription.objects.filter(tenant__deleted_at=None)
     return rows

@@ -21,6 +21,11 @@ def visible_tenants(actor: Actor) -> TenantQuerySet:
     return tenants.filter(Q(id__in=actor.tenants) | Q(name__in=actor.tenants))
 
 
+def count_tenants() -> int:
+    """Return how many live tenants there are."""
+    return Tenant.objects.live().count()
+
+
 def live_tenant(id_or_name: str) -> Tenant | None:
     """Return the live tenant whose id or name this is, or None. Prepared: nearly every request under /v1 runs it."""
     return _live_tenant_query()(id_or_name)

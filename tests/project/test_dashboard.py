@@ -35,11 +35,15 @@ def busy(acme: Tenant, globex: Tenant) -> Subscription:
     return SubscriptionFactory(tenant=globex, api=globex.apis.get(), active=True)
 
 
-def test_an_empty_house_says_so(console: Client) -> None:
+def test_an_empty_installation_says_so(console: Client) -> None:
     page = console.get("/admin/").content.decode()
 
     assert figures(console) == ["0", "0", "0", "0"]
-    for sentence in ("No gateway has reported", "Nobody waits for a decision.", "No tenant has had a request yet."):
+    for sentence in (
+        "No gateway has reported",
+        "No subscription waits for a decision.",
+        "No tenant has had a request yet.",
+    ):
         assert sentence in page
 
 
