@@ -49,7 +49,15 @@ class RotationForm(DialogForm):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("name_column", "application", "shown_status", "shown_mode", "used_at", "expires_at", "created_at")
+    list_display = (
+        "name_column",
+        "application",
+        "display_status",
+        "display_mode",
+        "used_at",
+        "expires_at",
+        "created_at",
+    )
     list_filter = (deleted_filter("tenant__deleted_at"), "mode")
     list_select_related = ("subscription__tenant",)
     search_fields = ("id__exact", "name", "start__startswith", "subscription__application", "tenant__name")
@@ -73,7 +81,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return f"{key.subscription.tenant.name}/{key.subscription.application}"
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
-    def shown_status(self, key: AnnotatedKey) -> tuple[str, str]:
+    def display_status(self, key: AnnotatedKey) -> tuple[str, str]:
         status = KeyStatus(key.status)
         return status, str(status.label)
 
@@ -82,7 +90,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return str(KeyStatus(key.status).label)
 
     @column(_("Mode"), ordering="mode", colours={Mode.LIVE: "primary", Mode.TEST: ""})
-    def shown_mode(self, key: ApiKey) -> tuple[str, str]:
+    def display_mode(self, key: ApiKey) -> tuple[str, str]:
         return key.mode, key.get_mode_display()
 
     @column(_("Last used"), ordering="last_used_at")

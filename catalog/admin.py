@@ -31,7 +31,7 @@ class RetireForm(DialogForm):
 
 @admin.register(Api)
 class ApiAdmin(ReadOnlyAdmin):
-    list_display = ("name_column", "tenant", "path", "upstream_url", "shown_status", "created_at")
+    list_display = ("name_column", "tenant", "path", "upstream_url", "display_status", "created_at")
     list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "status", "auth_required")
     list_select_related = ("tenant",)
     search_fields = ("id__exact", "name", "path", "tenant__name")
@@ -48,7 +48,7 @@ class ApiAdmin(ReadOnlyAdmin):
         return row_header(f"{api.name} {api.api_version}", api.id)
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
-    def shown_status(self, api: Api) -> tuple[str, str]:
+    def display_status(self, api: Api) -> tuple[str, str]:
         return api.status, api.get_status_display()
 
     @service_action(

@@ -1,4 +1,7 @@
-"""The console's own pages: operators, the event log, and what keeps the machinery going."""
+"""The admin's pages for the kernel's models: operators, the event log, counters, leases, idempotency records.
+
+They stand in the project ring, because each kernel package has its rows and none of them has a page.
+"""
 
 import json
 
@@ -20,11 +23,14 @@ from stoa_cp.rest.models import IdempotencyRecord
 
 admin.site.index_title = _("Dashboard")
 admin.site.unregister(User)
-admin.site.unregister(Group)  # rights come from the identity provider, or are a superuser's
+# Nothing is granted to groups: rights come from the identity provider's roles, or the user is a superuser.
+admin.site.unregister(Group)
 
 
 @admin.register(User)
 class OperatorAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the package publishes no types
+    """Django's pages for users, in Unfold's style. The only forms of the console that write rows."""
+
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -48,48 +54,49 @@ class OperatorAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # t
 
 @admin.register(Event)
 class EventAdmin(LargeTableAdmin):
-    list_display = ("timestamp", "shown_type", "tenant_id", "sequence", "actor", "request_id")
-    list_display_links = ("shown_type",)
+    # Exact matches only: they use indexes. A search for a part of a text would read a log of millions of rows.
+    list_display = ("timestamp", "display_type", "tenant_id", "sequence", "actor", "request_id")
+    list_display_links = ("display_type",)
     search_fields = ("id__exact", "tenant_id__exact", "type__exact", "actor__exact", "request_id__exact")
     search_help_text = _("An event’s id, a tenant’s id, a type, an actor or a request id, in full.")
     ordering = ("-timestamp",)
     fieldsets = (
         (None, {"fields": (("id", "type"), ("tenant_id", "sequence"))}),
         (_("Who and when"), {"fields": (("timestamp", "actor"), ("address", "request_id"))}),
-        (_("What"), {"fields": ("shown_data", "shown_changes")}),
-        (_("Chain"), {"fields": ("shown_previous_hash", "shown_hash")}),
+        (_("What"), {"fields": ("display_data", "display_changes")}),
+        (_("Chain"), {"fields": ("display_previous_hash", "display_hash")}),
     )
 
     @column(_("Type"), ordering="type", colours={})
-    def shown_type(self, event: Event) -> str:
+    def display_type(self, event: Event) -> str:
         return event.type
 
     @column(_("Data"))
-    def shown_data(self, event: Event) -> SafeString:
+    def display_data(self, event: Event) -> SafeString:
         return _as_code(json.dumps(event.data, indent=2, ensure_ascii=False))
 
     @column(_("Changes"))
-    def shown_changes(self, event: Event) -> SafeString:
+    def display_changes(self, event: Event) -> SafeString:
         return _as_code(json.dumps(event.changes, indent=2, ensure_ascii=False))
 
     @column(_("Previous hash"))
-    def shown_previous_hash(self, event: Event) -> str:
+    def display_previous_hash(self, event: Event) -> str:
         return bytes(event.previous_hash).hex()
 
     @column(_("Hash"))
-    def shown_hash(self, event: Event) -> str:
+    def display_hash(self, event: Event) -> str:
         return bytes(event.hash).hex()
 
 
 @admin.register(EventChain)
 class EventChainAdmin(ReadOnlyAdmin):
-    list_display = ("tenant_id", "sequence", "shown_hash")
+    list_display = ("tenant_id", "sequence", "display_hash")
     search_fields = ("tenant_id__exact",)
     ordering = ("tenant_id",)
-    fields = ("tenant_id", "sequence", "shown_hash")
+    fields = ("tenant_id", "sequence", "display_hash")
 
     @column(_("Hash"))
-    def shown_hash(self, chain: EventChain) -> str:
+    def display_hash(self, chain: EventChain) -> str:
         return bytes(chain.hash).hex()
 
 
@@ -128,7 +135,7 @@ class CacheLeaseAdmin(LargeTableAdmin):
 @admin.register(IdempotencyRecord)
 class IdempotencyRecordAdmin(LargeTableAdmin):
     list_display = ("created_at", "status")
-    list_display_links = None  # all else of it is encrypted or a digest
+    list_display_links = None  # a page of its own would show nothing: the rest is encrypted or a digest
     ordering = ("-created_at",)
 
 
@@ -136,10 +143,10 @@ class IdempotencyRecordAdmin(LargeTableAdmin):
 class SigningKeySetAdmin(ReadOnlyAdmin):
     list_display = ("issuer", "fetched_at")
     ordering = ("issuer",)
-    fields = ("issuer", "fetched_at", "shown_document")
+    fields = ("issuer", "fetched_at", "display_document")
 
     @column(_("Document"))
-    def shown_document(self, keys: SigningKeySet) -> SafeString:
+    def display_document(self, keys: SigningKeySet) -> SafeString:
         return _as_code(json.dumps(keys.document, indent=2))
 
 

@@ -34,14 +34,14 @@ STATUS_COLOURS = {
 
 @admin.register(Plan)
 class PlanAdmin(ReadOnlyAdmin):
-    list_display = ("name_column", "tenant", "shown_rate_limit", "shown_quota", "shown_approval", "created_at")
+    list_display = ("name_column", "tenant", "display_rate_limit", "display_quota", "display_approval", "created_at")
     list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "approval")
     list_select_related = ("tenant",)
     search_fields = ("id__exact", "slug", "name", "tenant__name")
     fields = (
         ("id", "tenant"),
         ("slug", "name"),
-        ("shown_rate_limit", "shown_quota"),
+        ("display_rate_limit", "display_quota"),
         "approval",
         ("created_at", "deleted_at"),
     )
@@ -51,15 +51,15 @@ class PlanAdmin(ReadOnlyAdmin):
         return row_header(plan.name, plan.slug)
 
     @column(_("Requests per hour"), ordering="rate_limit")
-    def shown_rate_limit(self, plan: Plan) -> str:
+    def display_rate_limit(self, plan: Plan) -> str:
         return format_limit(plan.rate_limit)
 
     @column(_("Requests per month"), ordering="quota")
-    def shown_quota(self, plan: Plan) -> str:
+    def display_quota(self, plan: Plan) -> str:
         return format_limit(plan.quota)
 
     @column(_("Approval"), ordering="approval", colours={Approval.MANUAL: "warning", Approval.AUTOMATIC: "success"})
-    def shown_approval(self, plan: Plan) -> tuple[str, str]:
+    def display_approval(self, plan: Plan) -> tuple[str, str]:
         return plan.approval, plan.get_approval_display()
 
 
@@ -97,14 +97,22 @@ class TermsForm(DialogForm):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
-    list_display = ("name_column", "shown_api", "plan", "shown_status", "shown_rate_limit", "shown_quota", "created_at")
+    list_display = (
+        "name_column",
+        "display_api",
+        "plan",
+        "display_status",
+        "display_rate_limit",
+        "display_quota",
+        "created_at",
+    )
     list_filter = (deleted_filter("tenant__deleted_at"), "status")
     list_select_related = ("api__tenant", "plan")
     search_fields = ("id__exact", "application", "api__name", "tenant__name")
     actions_row = actions_detail = ("approve", "reject", "suspend", "resume", "revoke")
     fieldsets = (
         (None, {"fields": (("id", "tenant"), ("application", "api"), ("status", "status_reason"))}),
-        (_("Terms"), {"fields": (("plan", "expires_at"), ("shown_rate_limit", "shown_quota"))}),
+        (_("Terms"), {"fields": (("plan", "expires_at"), ("display_rate_limit", "display_quota"))}),
         (_("Decision"), {"fields": (("created_by", "created_at"), ("decided_by", "decided_at"))}),
         (_("Callback"), {"fields": ("callback_url",)}),
     )
@@ -114,19 +122,19 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         return row_header(subscription.application, subscription.id)
 
     @column(_("API"), ordering="api__name")
-    def shown_api(self, subscription: Subscription) -> str:
+    def display_api(self, subscription: Subscription) -> str:
         return str(subscription.api)
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
-    def shown_status(self, subscription: Subscription) -> tuple[str, str]:
+    def display_status(self, subscription: Subscription) -> tuple[str, str]:
         return subscription.status, subscription.get_status_display()
 
     @column(_("Rate limit"), ordering="rate_limit")
-    def shown_rate_limit(self, subscription: Subscription) -> str | None:
+    def display_rate_limit(self, subscription: Subscription) -> str | None:
         return format_limit(subscription.rate_limit) if subscription.decided_at else None
 
     @column(_("Quota"), ordering="quota")
-    def shown_quota(self, subscription: Subscription) -> str | None:
+    def display_quota(self, subscription: Subscription) -> str | None:
         return format_limit(subscription.quota) if subscription.decided_at else None
 
     @service_action(

@@ -83,7 +83,7 @@ class LimitsForm(DialogForm):
 
 @admin.register(Tenant)
 class TenantAdmin(ReadOnlyAdmin):
-    list_display = ("name_column", "shown_tier", "shown_status", "region", "admin_email", "created_at")
+    list_display = ("name_column", "display_tier", "display_status", "region", "admin_email", "created_at")
     list_filter = (DeletedFilter, "status", "tier", "region")
     search_fields = ("id__exact", "name", "admin_email")
     actions_list = ("create",)
@@ -100,11 +100,11 @@ class TenantAdmin(ReadOnlyAdmin):
         return row_header(tenant.name, tenant.id)
 
     @column(_("Tier"), ordering="tier", colours=TIER_COLOURS)
-    def shown_tier(self, tenant: Tenant) -> tuple[str, str]:
+    def display_tier(self, tenant: Tenant) -> tuple[str, str]:
         return tenant.tier, tenant.get_tier_display()
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
-    def shown_status(self, tenant: Tenant) -> tuple[str, str]:
+    def display_status(self, tenant: Tenant) -> tuple[str, str]:
         return tenant.status, tenant.get_status_display()
 
     @service_action(

@@ -29,7 +29,7 @@ class WebhookAdmin(ReadOnlyAdmin):
     list_display = (
         "name_column",
         "tenant",
-        "shown_status",
+        "display_status",
         "disabled_reason",
         "failure_count",
         "failing_since",
@@ -40,7 +40,7 @@ class WebhookAdmin(ReadOnlyAdmin):
     search_fields = ("id__exact", "url", "tenant__name", "tenant__id__exact", "subscription__id__exact")
     actions_row = actions_detail = ("enable", "disable", "send_test")
     fieldsets = (
-        (None, {"fields": (("id", "tenant"), ("url", "subscription"), ("shown_events", "description"))}),
+        (None, {"fields": (("id", "tenant"), ("url", "subscription"), ("display_events", "description"))}),
         (_("Health"), {"fields": (("status", "disabled_reason"), ("failing_since", "failure_count"))}),
         (_("Secret"), {"fields": (("secret_hint", "previous_secret_valid_until"),)}),
         (_("Dates"), {"fields": (("created_at", "updated_at"), "deleted_at")}),
@@ -51,11 +51,11 @@ class WebhookAdmin(ReadOnlyAdmin):
         return row_header(webhook.url, webhook.id)
 
     @column(_("Status"), ordering="status", colours=STATUS_COLOURS)
-    def shown_status(self, webhook: Webhook) -> tuple[str, str]:
+    def display_status(self, webhook: Webhook) -> tuple[str, str]:
         return webhook.status, webhook.get_status_display()
 
     @column(_("Events"))
-    def shown_events(self, webhook: Webhook) -> str:
+    def display_events(self, webhook: Webhook) -> str:
         return ", ".join(webhook.events)
 
     @service_action(
@@ -113,7 +113,7 @@ class AttemptInline(TabularInline):  # type: ignore[misc]  # the package publish
 
 @admin.register(Delivery)
 class DeliveryAdmin(LargeTableAdmin):
-    list_display = ("name_column", "webhook", "tenant", "shown_status", "attempt", "next_attempt_at", "created_at")
+    list_display = ("name_column", "webhook", "tenant", "display_status", "attempt", "next_attempt_at", "created_at")
     list_filter = ("status",)
     list_select_related = ("webhook", "event", "tenant")
     # Whole ids only: there may be millions of deliveries, and a search for a part of an id would read them all.
@@ -124,7 +124,7 @@ class DeliveryAdmin(LargeTableAdmin):
     fieldsets = (
         (None, {"fields": (("id", "event"), ("webhook", "tenant"))}),
         (_("State"), {"fields": (("status", "next_attempt_at"), ("attempt", "created_at"))}),
-        (_("Body"), {"fields": ("shown_body",)}),
+        (_("Body"), {"fields": ("display_body",)}),
     )
 
     @column(_("Event"), header=True)
@@ -132,11 +132,11 @@ class DeliveryAdmin(LargeTableAdmin):
         return row_header(delivery.event.type, delivery.id)
 
     @column(_("Status"), ordering="status", colours=DELIVERY_COLOURS)
-    def shown_status(self, delivery: Delivery) -> tuple[str, str]:
+    def display_status(self, delivery: Delivery) -> tuple[str, str]:
         return delivery.status, delivery.get_status_display()
 
     @column(_("Body"))
-    def shown_body(self, delivery: Delivery) -> SafeString:
+    def display_body(self, delivery: Delivery) -> SafeString:
         body = json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False)
         return format_html('<pre class="font-mono text-xs whitespace-pre-wrap">{}</pre>', body)
 

@@ -1,4 +1,17 @@
-"""Dialogs of the admin: an operator is asked, one service is called, and its answer or refusal is shown."""
+"""Admin actions that open a dialog, call one service, and show its result or its refusal.
+
+Usage, in a subclass of ``ReadOnlyAdmin``::
+
+    class SubscriptionAdmin(ReadOnlyAdmin):
+        actions_row = actions_detail = ("suspend",)
+
+        @service_action(Dialog(label="Suspend", title="Suspend the subscription", icon="pause", form=ReasonForm))
+        def suspend(self, subscription, form, by):
+            services.suspend_subscription(subscription, form.cleaned_data["reason"], by=by)
+            return ActionResult("The subscription is suspended.")
+
+Unfold shows the button, opens the dialog with htmx, and validates the form. This module adds the call of the service.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,17 +38,17 @@ from unfold.widgets import (
 from stoa_cp.domain.actors import Actor, operator
 from stoa_cp.domain.errors import DomainError, NotFound
 
-MAX_REASON_LENGTH = 500
-# The dialog's form asks for itself back; these headers of htmx put the answer in place of the whole dialog.
+MAX_REASON_LENGTH = 500  # the length of the columns that keep a reason
+# Unfold's form tells htmx to replace the form with the response. With these headers, it replaces the whole dialog.
 REPLACE_DIALOG = {"HX-Retarget": "#modal-content", "HX-Reselect": "#dialog", "HX-Reswap": "innerHTML"}
 
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]  # the package publishes no types
-    """Asks for nothing but yes or no. Subclasses add fields; ``object_id`` names the row that is asked about."""
+    """A form without fields: the operator only confirms. Subclasses add fields. ``object_id`` is the row's key."""
 
 
 class ReasonForm(DialogForm):
-    """Asks why; the reason is shown with the row and told in the event."""
+    """A form with an optional reason, which is kept with the row and in the event."""
 
     reason = CharField(
         label=_("Reason"),
@@ -48,7 +61,11 @@ class ReasonForm(DialogForm):
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    """What is asked, and ``offered`` for which rows. ``label`` is in the menu, and on the button without ``submit``."""
+    """The texts and the form of an action's dialog.
+
+    ``label`` is the entry in the menu; ``submit`` is the text of the dialog's button, by default ``label``.
+    ``is_available`` tells for which rows the action is offered. It only saves operators a refusal: the service decides.
+    """
 
     label: str | Promise
     title: str | Promise
@@ -62,41 +79,41 @@ class Dialog:
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What came of it. A ``secret`` is shown in the dialog, once, and nowhere else."""
+    """The message that is shown after an action. A ``secret`` is shown once, in the dialog, and nowhere else."""
 
-    sentence: str | Promise
+    message: str | Promise
     secret: str | None = None
 
 
-# (admin, row, valid form, operator) → what came of it. The row is None where the dialog stands above a list.
-Step = Callable[[Any, Any, Any, Actor], ActionResult]
+# (admin, row, valid form, operator) → result. The row is None for an action above a list (``actions_list``).
+ActionMethod = Callable[[Any, Any, Any, Actor], ActionResult]
 
 
-def service_action(dialog: Dialog) -> Callable[[Step], Any]:
-    """Turn a method that calls one service into an action for ``actions_row``, ``actions_detail`` or ``actions_list``.
+def service_action(dialog: Dialog) -> Callable[[ActionMethod], Any]:
+    """Decorate a method of a ``ReadOnlyAdmin`` that calls one service, for ``actions_row``, ``_detail`` or ``_list``.
 
-    The action changes something only by a POST from its dialog. A refusal is shown as a warning, or beside the
-    field that it names.
+    The method runs only after a POST of the dialog's valid form: a link or a GET never changes anything. A DomainError
+    of the service is shown beside the field that it names, else as a warning on the page.
     """
-    shown = _as_unfold(dialog)
+    unfold_dialog = _as_unfold(dialog)
 
-    def decorate(step: Step) -> Any:
-        @wraps(step)
-        def answer(admin: Any, request: HttpRequest, form: DialogForm, object_id: str | None = None) -> HttpResponse:
+    def decorate(method: ActionMethod) -> Any:
+        @wraps(method)
+        def view(admin: Any, request: HttpRequest, form: DialogForm, object_id: str | None = None) -> HttpResponse:
             try:
                 row = _find_row(admin, request, object_id)
-                done = step(admin, row, form, operator(request.user.get_username()))
+                result = method(admin, row, form, operator(request.user.get_username()))
             except DomainError as refusal:
-                return _show_refusal(request, form, shown, refusal)
-            return _show_success(request, done)
+                return _show_refusal(request, form, unfold_dialog, refusal)
+            return _show_success(request, result)
 
         return action(
             description=dialog.label,
             icon=dialog.icon,
-            permissions=["operate"],
+            permissions=["operate"],  # ReadOnlyAdmin.has_operate_permission
             variant=dialog.variant,
-            dialog=shown,
-        )(answer)
+            dialog=unfold_dialog,
+        )(view)
 
     return decorate
 
@@ -107,7 +124,7 @@ def _as_unfold(dialog: Dialog) -> dict[str, Any]:
         "description": dialog.description,
         "form_class": dialog.form,
         "form_submit_text": dialog.submit or dialog.label,
-        # Ours, and read by the row's menu and by ReadOnlyAdmin; Unfold passes it on.
+        # Not Unfold's, which passes them through: read by the template of the row's menu and by ReadOnlyAdmin.
         "is_available": dialog.is_available,
         "is_dangerous": dialog.variant == ActionVariant.DANGER,
     }
@@ -122,46 +139,47 @@ def _find_row(admin: Any, request: HttpRequest, object_id: str | None) -> Model 
     return row
 
 
-def _show_success(request: HttpRequest, done: ActionResult) -> HttpResponse:
-    if done.secret is None:
-        messages.success(request, str(done.sentence))
+def _show_success(request: HttpRequest, result: ActionResult) -> HttpResponse:
+    if result.secret is None:
+        messages.success(request, str(result.message))
         return _reload_page()
-    response = render(request, "admin/secret.html", {"sentence": done.sentence, "secret": done.secret})
+    # In the response itself: as a message, the secret would be stored in the session or in a cookie.
+    response = render(request, "admin/secret.html", {"message": result.message, "secret": result.secret})
     for name, value in REPLACE_DIALOG.items():
         response.headers[name] = value
     return response
 
 
 def _show_refusal(request: HttpRequest, form: DialogForm, dialog: dict[str, Any], refusal: DomainError) -> HttpResponse:
-    sentence = str(refusal.message or refusal.code.label)
+    message = str(refusal.message or refusal.code.label)
     if refusal.field in form.fields:
-        form.add_error(refusal.field, sentence)
+        form.add_error(refusal.field, message)
         context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}
         return render(request, "unfold/helpers/dialog.html", context)
-    messages.warning(request, sentence)
+    messages.warning(request, message)
     return _reload_page()
 
 
 def _reload_page() -> HttpResponse:
-    """Let the browser load the page behind the dialog anew, with its filters and the message."""
+    """Return a response that makes htmx reload the page behind the dialog, which shows the message."""
     return HttpResponse(headers={"HX-Refresh": "true"})
 
 
 def text_field(**options: Any) -> CharField:
-    """Return a one-line text field in the console's clothes."""
+    """Return a CharField with Unfold's text input."""
     return CharField(widget=UnfoldAdminTextInputWidget(), **options)
 
 
 def number_field(**options: Any) -> IntegerField:
-    """Return a field for a whole number."""
+    """Return an IntegerField with Unfold's number input."""
     return IntegerField(widget=UnfoldAdminIntegerFieldWidget(), **options)
 
 
 def flag_field(**options: Any) -> BooleanField:
-    """Return a checkbox that may stay empty."""
+    """Return a BooleanField with Unfold's checkbox. Not required: Django would accept only a checked box."""
     return BooleanField(required=False, widget=UnfoldBooleanWidget(), **options)
 
 
 def datetime_field(**options: Any) -> DateTimeField:
-    """Return a field for a time in UTC, which is this service's time zone."""
+    """Return a DateTimeField with the browser's date picker. Times are in UTC, the time zone of this service."""
     return DateTimeField(widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}), **options)

@@ -14,7 +14,11 @@ from stoa_cp.rest.problems import Problem, respond
 
 
 def limit_logins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Let each address try ``STOA_LOGIN_RATE_LIMIT`` passwords an hour, right or wrong."""
+    """Decorate the login view: at most ``STOA_LOGIN_RATE_LIMIT`` POSTs an hour for each client address.
+
+    Correct passwords count as well: a limit that a correct password resets can be reset by the attacker's own account.
+    The limit is per address and not per user name, or anyone could lock operators out.
+    """
 
     @wraps(view)
     def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -1,4 +1,4 @@
-"""What the operators' pages are made of: rows that only services write, and how values read in lists."""
+"""Base classes for the admin: read-only model pages, filters, columns, and the formatting of values in lists."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +20,9 @@ Column = TypeVar("Column", bound=Callable[..., Any])
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # the package publishes no types
-    """Lists and shows rows. What changes them is a dialog that calls one service: see ``stoa_cp.console.actions``."""
+    """A ModelAdmin that lists and shows rows, and never writes them: see ``service_action`` for what changes them."""
 
-    list_per_page = 50
+    list_per_page = 50  # half of Django's: rows with ``row_header`` have two lines
     list_fullwidth = True
     compressed_fields = True
 
@@ -36,25 +36,32 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # the package publishes 
         return False
 
     def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        """Tell whether the user may answer this model's dialogs: Django's right to change its rows."""
+        """Tell whether the user may run this model's actions: Django's permission ``change_<model>``.
+
+        A permission of its own, because ``has_change_permission`` is False: it would make Django show edit forms.
+        """
         return bool(super().has_change_permission(request))
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Offer what is possible in the row's state, as the row's menu in the list does."""
+        """Return the actions that the row's state allows, as the menu of the row in the list does."""
         row = self.get_object(request, object_id)
         actions: list[Any] = super().get_actions_detail(request, object_id)
         return [action for action in actions if row is not None and action.dialog["is_available"](row)]
 
 
 class LargeTableAdmin(ReadOnlyAdmin):
-    """Lists a table that may hold millions of rows: no page of it counts them."""
+    """A ReadOnlyAdmin for tables with millions of rows: no page counts them.
+
+    PostgreSQL counts by reading the whole table or index. Django's list does that twice: for the pages, and for the
+    total beside the search.
+    """
 
     paginator = InfinitePaginator
     show_full_result_count = False
 
 
 class DeletedFilter(admin.SimpleListFilter):
-    """Hides rows that are gone, unless they are asked for."""
+    """A list filter that hides deleted rows until the operator chooses to see them."""
 
     title = gettext_lazy("deleted")
     parameter_name = "deleted"
@@ -64,17 +71,17 @@ class DeletedFilter(admin.SimpleListFilter):
         return [("yes", _("Yes"))]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        kept, *gone = super().choices(changelist)
-        yield kept | {"display": _("No")}
-        yield from gone
+        everything, *deleted = super().choices(changelist)
+        yield everything | {"display": _("No")}  # Django calls the choice without a value "All"
+        yield from deleted
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        gone = Q(*((f"{field}__isnull", False) for field in self.fields), _connector=Q.OR)
-        return queryset.filter(gone if self.value() else ~gone)
+        is_deleted = Q(*((f"{field}__isnull", False) for field in self.fields), _connector=Q.OR)
+        return queryset.filter(is_deleted if self.value() else ~is_deleted)
 
 
 def deleted_filter(*fields: str) -> type[DeletedFilter]:
-    """Return a filter for rows that are gone when one of ``fields`` has a date, as when their tenant is gone."""
+    """Return a DeletedFilter by other fields, such as ``tenant__deleted_at``: a row is deleted if one has a date."""
     return type("DeletedFilter", (DeletedFilter,), {"fields": fields})
 
 
@@ -85,10 +92,10 @@ def column(
     colours: Mapping[Any, str] | None = None,
     header: bool | None = None,
 ) -> Callable[[Column], Column]:
-    """Describe a list's column, and what clicking on its head sorts by.
+    """Decorate a method of an admin that computes a column: its title, and the field that the list sorts by.
 
-    With ``colours`` it is a label: the method returns the value that chooses the colour (success, info, warning,
-    danger) and the text. With ``header`` the method returns ``heading(…)``.
+    With ``colours`` (value → success, info, warning or danger) the column is a coloured label: the method returns one
+    of these values, alone or with a text. With ``header`` the method returns ``row_header(…)``.
     """
     decorate: Callable[[Column], Column] = display(
         description=description, ordering=ordering, label=colours, header=header
@@ -97,21 +104,21 @@ def column(
 
 
 def row_header(name: str, detail: str) -> list[str]:
-    """Return a row's two-line heading and the initials beside it: ``partner-portal`` is PP."""
+    """Return a row's name, the line below it, and the initials beside it: PP for ``partner-portal``."""
     initials = "".join(word[0] for word in re.findall(r"\w+", name)[:2])
     return [name, detail, initials.upper()]
 
 
 def format_number(number: int) -> str:
-    """Return a number with thousands separators, as the reader's language writes them."""
+    """Return a number with the thousands separators of the active language."""
     return number_format(number, use_l10n=True, force_grouping=True)
 
 
 def format_limit(limit: int | None) -> str:
-    """Return a limit as people read it, with a word where there is none."""
+    """Return a limit with thousands separators, or "unlimited" for None."""
     return _("unlimited") if limit is None else format_number(limit)
 
 
 def format_datetime(moment: datetime | None) -> str | None:
-    """Return a time as the reader's language writes it, for what is no field of the row."""
+    """Return a time in the format of the active language. Django does this only for the model's own fields."""
     return date_format(moment, "DATETIME_FORMAT") if moment else None

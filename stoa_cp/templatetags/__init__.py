@@ -1,1 +1,1 @@
-"""Template tags of the console."""
+"""Template filters of the console."""

@@ -1,4 +1,4 @@
-"""What the console's templates ask of rows."""
+"""A template filter for the menu of a row in the console's lists."""
 
 from typing import Any
 
@@ -9,6 +9,6 @@ register = Library()
 
 
 @register.filter
-def offered_to(actions: list[dict[str, Any]], row: Model) -> list[dict[str, Any]]:
-    """Return those of a list's dialogs that are possible in the row's state."""
+def available_for(actions: list[dict[str, Any]], row: Model) -> list[dict[str, Any]]:
+    """Return the actions (as Unfold describes them) that the row's state allows."""
     return [action for action in actions if action["dialog"]["is_available"](row)]
