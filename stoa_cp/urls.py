@@ -1,4 +1,7 @@
-"""The whole URL space on one page."""
+"""All URLs of the service, on one page.
+
+Not one ``urls.py`` per app: a reader finds the view of any path here, and sees at once whether two paths collide.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,12 +26,15 @@ from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, Tena
 from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet
 
 for prefix in ("api", "sub", "key", "whk", "dlv", "pln", "gtw"):
-    # A misspelled id is an unknown route: 404 without a query.
+    # An id of the wrong form matches no route: 404 without a query.
     register_converter(type(f"{prefix}_id", (StringConverter,), {"regex": id_pattern(prefix)}), prefix)
 
 
 def resource(route: str, viewset: Any, **actions: str) -> URLPattern:
-    """Route HTTP methods to a viewset's actions: ``resource("v1/tenants", Tenants, get="list")``."""
+    """Return a route from HTTP methods to a viewset's actions: ``resource("v1/tenants", Tenants, get="list")``.
+
+    Not DRF's routers: they make the paths from names, and a path of the API should be found by searching for it.
+    """
     view: Callable[..., HttpResponseBase] = viewset.as_view(actions)
     return path(route, view)
 

@@ -1,4 +1,4 @@
-"""Management commands as doors: who acts, how options become a checked body, and how a refusal reads."""
+"""The base class of commands that call a service: the operator's name, checked options, and readable errors."""
 
 import getpass
 import os
@@ -15,11 +15,14 @@ from stoa_cp.domain.actors import Actor, operator
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.rest.problems import problem_of
 
-USERNAME = re.compile(r"[\w.@+-]{1,150}")  # what Django allows; the audit trail names it
+USERNAME = re.compile(r"[\w.@+-]{1,150}")  # Django's rule for user names; the event log shows the name
 
 
 class OperatorCommand(BaseCommand):
-    """A command with which an operator calls one service; subclasses write ``act``."""
+    """A command that calls one service in an operator's name (``--as``). Subclasses implement ``act``.
+
+    A refusal of the service or a serializer ends the command with its messages and status 1, without a traceback.
+    """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -33,17 +36,17 @@ class OperatorCommand(BaseCommand):
             raise CommandError("\n".join(_sentences(refusal))) from refusal
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
-        """Call the service and print what became of it."""
+        """Call the service and print the result."""
         raise NotImplementedError
 
 
 def body_of(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-    """Return the fields that were given; options that were left out must not be in ``options`` (``SUPPRESS``)."""
+    """Return the options that are ``fields`` of the body and were given. Add these options with ``add_field``."""
     return {field: options[field] for field in fields if field in options}
 
 
 def checked(serializer_class: type[BaseSerializer[Any]], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body as the REST door would take it. Raises ValidationError."""
+    """Return the validated body, by the serializer of the REST API: one set of rules. Raises ValidationError."""
     serializer = serializer_class(data=body)
     serializer.is_valid(raise_exception=True)
     fields: dict[str, Any] = serializer.validated_data
@@ -51,12 +54,14 @@ def checked(serializer_class: type[BaseSerializer[Any]], body: Mapping[str, Any]
 
 
 def add_field(parser: ArgumentParser, name: str, **options: Any) -> None:
-    """Add an option for a field of the body that may be left out."""
+    """Add an option for a field of the body."""
+    # SUPPRESS: an option that is left out is missing in the options, as a missing member of a JSON body. With None, it
+    # could not be told from an explicit null.
     parser.add_argument(f"--{name.replace('_', '-')}", dest=name, default=SUPPRESS, **options)
 
 
 def limit(text: str) -> int | None:
-    """Read a number of requests, or ``unlimited``."""
+    """Parse a number of requests, or ``unlimited`` (None)."""
     return None if text == "unlimited" else int(text)
 
 
@@ -69,7 +74,7 @@ def _username(text: str) -> str:
 def _os_user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # the user of a container may have no entry in /etc/passwd
         return f"uid-{os.getuid()}"
 
 

@@ -1,4 +1,4 @@
-"""The command that tells whether somebody has tampered with the event log."""
+"""The command that verifies the event log: it finds changed, inserted and deleted rows."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from stoa_cp.eventlog.models import Event
 
 
 class Command(BaseCommand):
-    """Walk the hash chain of each tenant's events and name the first row at which it breaks."""
+    """Verify the hash chain of each tenant's events, and name the first row where it is broken."""
 
     help = "Verify the hash chains of the event log; exits with 1 if one of them is broken."
 
@@ -19,14 +19,14 @@ class Command(BaseCommand):
 
     def handle(self, *, tenant_ids: list[str], **_options: Any) -> None:
         chains = tenant_ids or tenants_with_events()
-        broken = [line for line in map(verdict_on, chains) if line]
+        broken = [line for line in map(describe_break, chains) if line]
         if broken:
             raise CommandError("\n".join([*broken, f"{len(broken)} of {len(chains)} chains are broken."]))
         self.stdout.write(f"{len(chains)} chains are whole.")
 
 
-def verdict_on(tenant_id: str) -> str | None:
-    """Return a sentence that names the first broken row of a tenant's chain, or None if the chain is whole."""
+def describe_break(tenant_id: str) -> str | None:
+    """Return a sentence that names the first broken row of a tenant's chain, or None if the chain is intact."""
     sequence = first_broken_sequence(tenant_id)
     if sequence is None:
         return None

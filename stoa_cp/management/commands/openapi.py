@@ -1,4 +1,4 @@
-"""Write the OpenAPI document to its place in the source tree, or check that it is up to date."""
+"""The command that writes the OpenAPI document into the source tree, or checks that it is up to date."""
 
 import json
 from argparse import ArgumentParser
@@ -13,7 +13,10 @@ from stoa_cp.openapi.views import OPENAPI_PATH
 
 
 class Command(BaseCommand):
-    """``manage.py openapi`` writes the snapshot; ``--check`` fails if it differs from what the code says."""
+    """Write the snapshot of the document; with ``--check``, fail if it differs from what the views generate.
+
+    The document is committed, so that a change of the public API is seen in a review.
+    """
 
     help = "Write stoa_cp/openapi/openapi.json, the document that is served at /openapi.json."
 
@@ -29,7 +32,8 @@ class Command(BaseCommand):
 
 
 def generate() -> str:
-    """Return the document as JSON text. Raises CommandError if drf-spectacular had to guess anything."""
+    """Return the document as JSON text. Raises CommandError if drf-spectacular has a warning: it guessed something."""
+    # In English, whatever the language of the process: the snapshot must be the same on every machine.
     with GENERATOR_STATS.silence(), translation.override("en"):
         generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # the package's annotations stop here
         document = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The command that a release runs once, before its processes start."""
+"""The command that each release runs once, before its processes start."""
 
 import os
 from argparse import ArgumentParser
@@ -8,14 +8,15 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+# Not an option: the command line is visible to every user of the machine.
 PASSWORD_VARIABLE = "STOA_OPERATOR_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 class Command(BaseCommand):
-    """Bring the database up to this release: tables, queue, and the first operator if one is named."""
+    """Apply the migrations, install the queue, and create the first operator if a name is given."""
 
     help = "Apply migrations and install the broker's queue; safe to repeat."
-    requires_system_checks = []
+    requires_system_checks = []  # they load all views; the processes that start afterwards do that anyway
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

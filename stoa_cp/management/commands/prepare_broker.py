@@ -1,4 +1,4 @@
-"""The command that puts the message queue into PostgreSQL."""
+"""The command that installs Celery's message queue into PostgreSQL."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from stoa_cp.jobs.broker import install_queue, uses_postgres
 
 
 class Command(BaseCommand):
-    """Install the queue that Celery uses when no other broker is configured; safe to repeat at each release."""
+    """Install the queue, unless another broker is configured. Safe to repeat at each release."""
 
     help = "Install the message queue into PostgreSQL, unless STOA_BROKER_URL names another broker."
     requires_system_checks = []
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         if not uses_postgres(current_app.conf.broker_url):
             self.stdout.write("Another broker is configured: nothing to install.")
             return
-        # A connection of its own: the script is many statements, which Django's prepared ones cannot carry.
+        # Not Django's connection: the script has many statements in one string, which cannot be a prepared statement.
         with psycopg.connect(**connection.get_connection_params()) as raw:
             version = install_queue(raw)
         self.stdout.write(f"The queue is ready ({version}).")

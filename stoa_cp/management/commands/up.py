@@ -1,4 +1,4 @@
-"""The command behind `make run`."""
+"""The command that runs the development server: `make run` calls it."""
 
 import sys
 from typing import Any
@@ -12,7 +12,7 @@ from stoa_cp.devserver.supervisor import ProgramEnded, StopRequested
 
 
 class Command(BaseCommand):
-    """Run the whole control plane in the foreground: database, token issuer, web server, worker and clock."""
+    """Run the whole control plane in the foreground: PostgreSQL, token issuer, web server, worker and beat."""
 
     help = "Start everything for development, and stop everything with Ctrl-C."
     requires_system_checks = []
@@ -29,4 +29,4 @@ class Command(BaseCommand):
 
     def _write_line(self, line: str) -> None:
         sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        sys.stdout.flush()  # or the lines of a pipe would come in blocks of 8 KB
