@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from stoa_cp.rest.parameters import positive_parameter
+from stoa_cp.rest.parameters import positive_parameter, query_parameter
 
 PARAMETERS = frozenset({"after", "limit", "type"})
 # A name such as subscription.approved, a whole family, or everything. Which names exist is not asked: the log
@@ -39,7 +39,7 @@ class EventTypeFilter(BaseFilterBackend):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         schema = {"type": "string", "pattern": f"^(?:{TYPE_PATTERN})$"}
-        return [_parameter("type", schema, "Only this type of event, or with subscription.* this family.")]
+        return [query_parameter("type", schema, "Only this type of event, or with subscription.* this family.")]
 
 
 class LogPagination(BasePagination):
@@ -78,10 +78,6 @@ class LogPagination(BasePagination):
         cursor = {"type": "string", "pattern": f"^{CURSOR_PATTERN}$"}
         limit = {"type": "integer", "minimum": 1, "default": DEFAULT_LIMIT}
         return [
-            _parameter("after", cursor, "Only events after the one with this cursor."),
-            _parameter("limit", limit, "Items per page; more than 100 becomes 100."),
+            query_parameter("after", cursor, "Only events after the one with this cursor."),
+            query_parameter("limit", limit, "Items per page; more than 100 becomes 100."),
         ]
-
-
-def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}

@@ -12,6 +12,7 @@ from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
 from stoa_cp.domain.errors import InvalidField
+from stoa_cp.rest.parameters import query_parameter
 from stoa_cp.rest.parsers import UNSTORABLE
 
 LIST_PARAMETERS = frozenset({"page", "limit", "cursor", "sort", "q"})
@@ -84,4 +85,4 @@ def _sorting(fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _text(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": description}
+    return query_parameter(name, {"type": "string"}, description)

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from stoa_cp.domain.errors import InvalidField
-from stoa_cp.rest.parameters import positive_parameter
+from stoa_cp.rest.parameters import positive_parameter, query_parameter
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -112,14 +112,10 @@ class PagePagination(BasePagination):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         number = {"type": "integer", "minimum": 1}
         return [
-            _parameter("page", number | {"default": 1}, "Which page, from 1."),
-            _parameter("limit", number | {"default": DEFAULT_LIMIT}, "Items per page; more than 100 becomes 100."),
-            _parameter("cursor", {"type": "string"}, "The next_cursor of an earlier answer, instead of a page."),
+            query_parameter("page", number | {"default": 1}, "Which page, from 1."),
+            query_parameter("limit", number | {"default": DEFAULT_LIMIT}, "Items per page; more than 100 becomes 100."),
+            query_parameter("cursor", {"type": "string"}, "The next_cursor of an earlier answer, instead of a page."),
         ]
-
-
-def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
 
 
 def is_newest_first(queryset: QuerySet[Any]) -> bool:

@@ -1,4 +1,6 @@
-"""Reads single query parameters, as strictly as bodies are read."""
+"""Reads single query parameters, as strictly as bodies are read, and describes them in the OpenAPI document."""
+
+from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -25,3 +27,8 @@ def positive_parameter(request: Request, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and int(text) > 0):
         raise InvalidField(name, _("This must be a whole number from 1."))
     return int(text)
+
+
+def query_parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """Return an optional query parameter as OpenAPI 3.1 describes it (Parameter Object)."""
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
