@@ -1,11 +1,13 @@
-"""What drf-spectacular cannot read from the views: what any write can be asked, and how strict its body is read.
+"""Postprocessing hooks of drf-spectacular: conditional requests, idempotency, dry runs, and strict request bodies.
 
-Each function is one of its postprocessing hooks: it changes the document and returns it.
+The write path in ``stoa_cp.rest`` gives these to all operations, so drf-spectacular cannot read them from the views.
+Each public function changes the document and returns it.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+# Under components, and referred to from each operation: written once instead of in each of them.
 PARAMETERS: dict[str, dict[str, Any]] = {
     "DryRun": {
         "name": "dry_run",
@@ -42,18 +44,20 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "PreconditionFailed": {"description": "The object has changed since.", "content": ERROR},
     "IdempotencyKeyReused": {"description": "The Idempotency-Key was used with another body.", "content": ERROR},
 }
-EXPLAIN = "/explain"  # a POST because it takes a key, which no URL may hold; it changes nothing
-UNGATED = "/v1/gateway/"  # machines that retry in their own way
-MAKES, CHANGES = "201", ("200", "204")
+# Changes nothing. A POST, because its body holds an API key, and a URL would show the key in logs.
+EXPLAIN = "/explain"
+# Gateways: these operations do not pass through the write path, and gateways retry by their own rules.
+GATEWAY_PREFIX = "/v1/gateway/"
+CREATED, CHANGED = "201", ("200", "204")  # statuses of an operation that creates an object, or changes one
 
 
 def add_shared_parameters(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
-    """Add conditional requests, idempotency and dry runs to the operations that have them."""
+    """Add the parameters and responses of conditional requests, idempotency and dry runs where they apply."""
     components = result["components"]
     components["parameters"], components["headers"] = PARAMETERS, HEADERS
     components["responses"] |= RESPONSES
     for path, method, operation in _operations(result):
-        if path.startswith(UNGATED) or path.endswith(EXPLAIN):
+        if path.startswith(GATEWAY_PREFIX) or path.endswith(EXPLAIN):
             continue
         if method != "get":
             _describe_write(method, operation)
@@ -63,7 +67,10 @@ def add_shared_parameters(result: dict[str, Any], **_context: Any) -> dict[str, 
 
 
 def refuse_unknown_fields(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
-    """Say of each body that other fields are refused, and of each resource that answers hold all of its fields."""
+    """Forbid unknown fields in request bodies, and require all fields in responses.
+
+    Generated clients then find a misspelled field before they send it, and need no check for a field that is missing.
+    """
     schemas = result["components"]["schemas"]
     for name, schema in list(schemas.items()):
         if name.endswith("Request") and schema.get("type") == "object":
@@ -73,7 +80,10 @@ def refuse_unknown_fields(result: dict[str, Any], **_context: Any) -> dict[str, 
 
 
 def _require_whole(schemas: dict[str, Any], name: str) -> None:
-    """Require all fields of a resource that is written and read, also where an answer adds what is shown once."""
+    """Require all fields of the resource ``name`` in its response schemas.
+
+    Also in those that have more fields, such as the answer to a creation, which adds a secret that is shown once.
+    """
     fields = schemas.get(name, {}).get("properties", {}).keys()
     for answer, schema in schemas.items():
         if fields and not answer.endswith("Request") and fields <= schema.get("properties", {}).keys():
@@ -98,9 +108,9 @@ def _describe_write(method: str, operation: dict[str, Any]) -> None:
     if method in ("post", "patch"):
         _add_parameter(operation, "IdempotencyKey")
         responses["422"] = {"$ref": "#/components/responses/IdempotencyKeyReused"}
-    if MAKES in responses:
-        responses[MAKES]["headers"] = {"Location": {"$ref": "#/components/headers/Location"}}
-    elif any(status in responses for status in CHANGES):
+    if CREATED in responses:
+        responses[CREATED]["headers"] = {"Location": {"$ref": "#/components/headers/Location"}}
+    elif any(status in responses for status in CHANGED):
         _add_parameter(operation, "IfMatch")
         responses["412"] = {"$ref": "#/components/responses/PreconditionFailed"}
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: what every operation shares, added to what drf-spectacular reads from the views."""
+"""What all operations share in the OpenAPI 3.1 document: errors, operation ids, authentication, examples."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ Every error has the same envelope and one of seven codes. Every answer carries `
 `/v1/gateway/`, `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
 """
 
+# The envelope that ``stoa_cp.rest.problems`` writes. By hand, as errors are not rendered by a serializer.
 ERROR_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "required": ["error"],
@@ -55,7 +56,7 @@ ERROR_SCHEMA: Mapping[str, Any] = {
     },
 }
 
-# status → name of the shared response, its description, its code and an example of its details
+# status → name of the shared response, its description, and the code and details of its example
 ERRORS: Mapping[str, tuple[str, str, tuple[ErrorCode, list[dict[str, str]]]]] = {
     "400": (
         "ValidationError",
@@ -149,22 +150,26 @@ VERBS = {
 
 
 class OperationSchema(AutoSchema):
-    """Names operations as client libraries call them: ``tenants_apis_create``, ``tenants_apikeys_rotate``."""
+    """Names operations by their path: ``tenants_apis_create``, ``tenants_apikeys_rotate``.
+
+    Generated clients name their methods after these ids. drf-spectacular would make ``v1_tenants_apis_create`` with the
+    version in it, and number those that collide.
+    """
 
     def get_operation_id(self) -> str:
         nouns = [part.partition("{")[0] for part in self.path.removeprefix("/v1/").split("/")]
         verb = VERBS.get(getattr(self.view, "action", ""))
         if verb is None and self.method == "GET":
             verb = "get"
-        # The path of any other action ends in its verb already: …/subscriptions/{id}/approve.
+        # The path of every other action ends with its verb: …/subscriptions/{id}/approve.
         return "_".join(word for word in (*nouns, verb) if word).replace("-", "_")
 
     def get_description(self) -> str:  # type: ignore[override]  # the package has dropped the parameters
-        return ""  # a view's docstring speaks to maintainers; summaries and field descriptions speak to clients
+        return ""  # a view's docstring is for maintainers; summaries and field descriptions are for clients
 
 
-class GateAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
-    """Bearer tokens of the identity provider."""
+class BearerTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
+    """The security scheme of operations that take a bearer token of the identity provider (RFC 6750)."""
 
     target_class = "stoa_cp.rest.api_call.ApiCallAuthentication"
     name = "bearerAuth"
@@ -174,18 +179,18 @@ class GateAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[
 
 
 def examples(*, request: Any = None, response: Any = None) -> Callable[[Decorated], Decorated]:
-    """Decorate a serializer with what a client sends, and with what it gets."""
-    shown = []
+    """Decorate a serializer with an example of the body that a client sends, and of the one that it receives."""
+    listed = []
     if request is not None:
-        shown.append(OpenApiExample("Request", value=request, request_only=True))
+        listed.append(OpenApiExample("Request", value=request, request_only=True))
     if response is not None:
-        shown.append(OpenApiExample("Response", value=response, response_only=True, status_codes=STATUSES_OF_SUCCESS))
-    decorate: Callable[[Decorated], Decorated] = extend_schema_serializer(examples=shown)
+        listed.append(OpenApiExample("Response", value=response, response_only=True, status_codes=STATUSES_OF_SUCCESS))
+    decorate: Callable[[Decorated], Decorated] = extend_schema_serializer(examples=listed)
     return decorate
 
 
 def add_shared_responses(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
-    """Add every operation's errors and shared headers (a drf-spectacular postprocessing hook)."""
+    """Add the shared error responses to every operation (a drf-spectacular postprocessing hook)."""
     result["info"]["description"] = DESCRIPTION
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Error"] = dict(ERROR_SCHEMA)
@@ -201,6 +206,7 @@ def add_shared_responses(result: dict[str, Any], **_context: Any) -> dict[str, A
 
 
 def _statuses(path: str, method: str) -> list[str]:
+    # 429 and 503 come from the middleware, the others from the write path: views do not name them one by one.
     statuses = {"400", "401", "403", "406", "413", "429", "500", "503"}
     if "{" in path:
         statuses.add("404")
