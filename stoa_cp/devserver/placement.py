@@ -52,7 +52,7 @@ def place(folder: Path, installation: Path) -> Placement:
         return Placement(None, folder, installation)
     account = _account()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    home = folder if _reaches(account, folder.parent) else _linked_home(folder)
+    home = folder if can_reach(account, folder.parent) else _linked_home(folder)
     placement = Placement(account, home, _reachable_installation(account, installation))
     home.mkdir(mode=0o700, exist_ok=True)
     placement.own(home)
@@ -72,7 +72,7 @@ def _account() -> pwd.struct_passwd:
     return next(known[name] for name in ACCOUNTS if name in known)
 
 
-def _reaches(account: pwd.struct_passwd, path: Path) -> bool:
+def can_reach(account: pwd.struct_passwd, path: Path) -> bool:
     """Tell whether the account may enter ``path`` and every folder above it, by the permission bits.
 
     os.access() would answer for root, who may enter everything.
@@ -102,7 +102,7 @@ def _linked_home(folder: Path) -> Path:
 
 
 def _reachable_installation(account: pwd.struct_passwd, installation: Path) -> Path:
-    if _reaches(account, installation / "bin" / "postgres"):
+    if can_reach(account, installation / "bin" / "postgres"):
         return installation
     return _copy_of(installation)
 

@@ -44,7 +44,7 @@ def run(data_dir: Path, write_line: Callable[[str], object]) -> None:
         defaults = environments.defaults_for(chosen, kept)
         environment = chosen | defaults | {"STOA_DATA_DIR": str(data_dir)}
         own_issuer = "STOA_OIDC_ISSUER" in defaults
-        _check_ports(environment, own_issuer=own_issuer)
+        check_ports(environment, own_issuer=own_issuer)
         if "DATABASE_URL" not in chosen:
             defaults["DATABASE_URL"] = environment["DATABASE_URL"] = _start_database(data_dir, supervisor)
         environments.write(data_dir / "env", defaults)
@@ -65,7 +65,8 @@ def _only_run(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _check_ports(environment: Environment, *, own_issuer: bool) -> None:
+def check_ports(environment: Environment, *, own_issuer: bool) -> None:
+    """Wait until the ports of our servers are free. Raises CannotStart if one is still taken after 5 s."""
     wanted = {"STOA_PORT": int(environment["STOA_PORT"])}
     if own_issuer:
         wanted["STOA_ISSUER_PORT"] = urlsplit(environment["STOA_OIDC_ISSUER"]).port or 80

@@ -1,4 +1,4 @@
-"""How tests find and answer the console's pages."""
+"""Addresses of the console's pages and dialogs, and how a test submits a dialog."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ def page_of(row: Model) -> str:
     return reverse(f"admin:{_name_of(type(row))}_change", args=[row.pk])
 
 
-def dialog_of(row: Model | type[Model], step: str) -> str:
-    """Return the address of a row's dialog, or of one that stands above a model's list."""
+def dialog_of(row: Model | type[Model], action: str) -> str:
+    """Return the address of an action's dialog: of a row, or above a model's list."""
     model, arguments = (row, []) if isinstance(row, type) else (type(row), [row.pk])
-    return reverse(f"admin:{_name_of(model)}_{step}", args=arguments)
+    return reverse(f"admin:{_name_of(model)}_{action}", args=arguments)
 
 
 def answer(client: Client, dialog: str, **fields: object) -> Any:
@@ -28,7 +28,7 @@ def answer(client: Client, dialog: str, **fields: object) -> Any:
 
 
 def said(response: Any) -> list[str]:
-    """Return what the next page will tell the operator: ``warning: …``."""
+    """Return the messages that the next page will show: ``warning: …``."""
     return [f"{message.level_tag}: {message}" for message in get_messages(response.wsgi_request)]
 
 

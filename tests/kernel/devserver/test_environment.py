@@ -65,7 +65,7 @@ def test_a_taken_port_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch
     with socket.create_server(("127.0.0.1", 0)) as other:
         environment = {"STOA_PORT": str(other.getsockname()[1])}
         with pytest.raises(session.CannotStart, match=r"Port \d+ is taken by another program: set STOA_PORT"):
-            session._check_ports(environment, own_issuer=False)
+            session.check_ports(environment, own_issuer=False)
 
 
 def test_the_banner_does_not_offer_an_issuer_that_is_not_ours() -> None:

@@ -118,9 +118,9 @@ def test_root_in_a_closed_folder_runs_its_server_elsewhere(data_dir: Path, monke
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has folders that PostgreSQL's account cannot enter")
 def test_a_closed_installation_is_copied_once(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "OPEN_FOLDER", data_dir / "open")
-    original = placement._reaches
+    original = placement.can_reach
     monkeypatch.setattr(
-        placement, "_reaches", lambda account, path: path.name != "postgres" and original(account, path)
+        placement, "can_reach", lambda account, path: path.name != "postgres" and original(account, path)
     )
     for _run in range(2):
         with scratch_server() as server:

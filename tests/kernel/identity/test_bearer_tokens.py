@@ -1,4 +1,4 @@
-"""What a good token gives its bearer, and what it costs to see it again."""
+"""Which actor a valid token gives, and what the same token costs the next time."""
 
 import time
 import timeit
@@ -35,7 +35,7 @@ def test_the_scheme_is_read_in_any_case(provider: Provider, scheme: str) -> None
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YWxpY2U6cHc=", "BearereyJ0"])
-def test_without_a_bearer_token_there_is_no_verdict_on_one(header: str) -> None:
+def test_without_a_bearer_token_the_error_says_that_it_is_missing(header: str) -> None:
     with pytest.raises(TokenMissing) as refusal:
         authenticate_bearer(header)
     assert (refusal.value.code, refusal.value.detail_code) == ("unauthorized", "token_missing")

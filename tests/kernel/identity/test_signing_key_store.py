@@ -1,4 +1,4 @@
-"""How the provider's keys are fetched, kept and given up."""
+"""How the provider's keys are fetched, stored and, after a day, no longer trusted."""
 
 import time
 from functools import partial
@@ -27,7 +27,7 @@ STALE_SECONDS = FRESH_SECONDS + 1
 
 
 def call(provider: Provider, number: int = 0, kid: str = "first") -> str:
-    """Authenticate with a token that nobody has seen yet."""
+    """Authenticate with a token that the process has not seen yet."""
     return authenticate_bearer(f"Bearer {provider.token(kid=kid, jti=str(number))}").id
 
 
@@ -63,7 +63,7 @@ def test_a_remembered_token_keeps_the_keys_fresh_too(provider: Provider, store: 
     assert provider.fetches == 2
 
 
-def test_nobody_with_a_known_key_is_refused_while_the_provider_is_away(
+def test_no_call_with_a_known_key_is_refused_while_the_provider_is_away(
     provider: Provider, store: KeyStore, clock: ShiftedClock
 ) -> None:
     provider.stop()
@@ -86,13 +86,13 @@ def test_after_a_day_without_the_provider_its_keys_are_given_up(
     provider.start_again()
     settle(store)
     clock.seconds_ahead += SECONDS_BETWEEN_FETCHES
-    with pytest.raises(IdentityProviderUnavailable):  # nobody waits for a provider that was away
+    with pytest.raises(IdentityProviderUnavailable):  # no call waits for a provider that was away
         call(provider)
     settle(store)
     assert call(provider)
 
 
-def test_a_silent_provider_delays_nobody_with_a_known_key(
+def test_a_silent_provider_delays_no_call_with_a_known_key(
     provider: Provider, store: KeyStore, clock: ShiftedClock
 ) -> None:
     rounds = []
@@ -199,7 +199,7 @@ def test_a_new_key_under_an_old_name_ends_the_old_tokens(
         authenticate_bearer(old)
 
 
-def test_an_unknown_key_is_no_verdict_while_the_provider_is_away(
+def test_an_unknown_key_is_an_error_of_ours_while_the_provider_is_away(
     provider: Provider, store: KeyStore, clock: ShiftedClock
 ) -> None:
     provider.mood = "broken"

@@ -1,4 +1,4 @@
-"""Subscriptions are decided in dialogs that call the same services as the REST API."""
+"""Subscriptions are decided in the console's dialogs, which call the same services as the REST API."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -29,15 +29,15 @@ def active() -> Subscription:
     return SubscriptionFactory(application="web-shop", active=True)
 
 
-def is_available(console: Client, subscription: Subscription) -> set[str]:
-    """Return the steps that the subscription's page offers; its row in the list must offer the same."""
+def actions_offered(console: Client, subscription: Subscription) -> set[str]:
+    """Return the actions that the subscription's page offers; its row in the list must offer the same."""
     pages = [console.get(url).content.decode() for url in (page_of(subscription), list_of(Subscription))]
-    on_page, in_list = ({step for step in STEPS if dialog_of(subscription, step) in page} for page in pages)
+    on_page, in_list = ({action for action in ACTIONS if dialog_of(subscription, action) in page} for page in pages)
     assert on_page == in_list
     return on_page
 
 
-STEPS = ("approve", "reject", "suspend", "resume", "revoke")
+ACTIONS = ("approve", "reject", "suspend", "resume", "revoke")
 
 
 def test_the_dialog_begins_with_the_plans_terms(console: Client, pending: Subscription) -> None:
@@ -60,8 +60,8 @@ def test_the_dialog_keeps_what_was_agreed_while_the_subscription_waited(console:
 
 def test_opening_a_dialog_changes_nothing(console: Client, pending: Subscription, active: Subscription) -> None:
     for subscription in (pending, active):
-        for step in STEPS:
-            assert console.get(dialog_of(subscription, step)).status_code == 200
+        for action in ACTIONS:
+            assert console.get(dialog_of(subscription, action)).status_code == 200
         assert Subscription.objects.get(pk=subscription.pk).version == subscription.version
     assert not Event.objects.exists()
 
@@ -116,8 +116,8 @@ def test_a_rejection_keeps_its_reason(console: Client, pending: Subscription) ->
 
 def test_a_subscription_is_suspended_resumed_and_revoked(console: Client, active: Subscription) -> None:
     states = []
-    for step in ("suspend", "resume", "revoke"):
-        answer(console, dialog_of(active, step), reason="Because")
+    for action in ("suspend", "resume", "revoke"):
+        answer(console, dialog_of(active, action), reason="Because")
         states.append(Subscription.objects.get().status)
 
     assert states == [SubscriptionStatus.SUSPENDED, SubscriptionStatus.ACTIVE, SubscriptionStatus.REVOKED]
@@ -125,7 +125,7 @@ def test_a_subscription_is_suspended_resumed_and_revoked(console: Client, active
 
 
 @pytest.mark.parametrize(
-    ("status", "steps"),
+    ("status", "actions"),
     [
         (SubscriptionStatus.PENDING_APPROVAL, {"approve", "reject"}),
         (SubscriptionStatus.ACTIVE, {"suspend", "revoke"}),
@@ -133,11 +133,13 @@ def test_a_subscription_is_suspended_resumed_and_revoked(console: Client, active
         (SubscriptionStatus.REVOKED, set()),
     ],
 )
-def test_only_what_is_possible_is_offered(console: Client, active: Subscription, status: str, steps: set[str]) -> None:
+def test_only_what_is_possible_is_offered(
+    console: Client, active: Subscription, status: str, actions: set[str]
+) -> None:
     active.status = status
     active.save()
 
-    assert is_available(console, active) == steps
+    assert actions_offered(console, active) == actions
 
 
 def test_a_row_that_is_gone_is_a_warning(console: Client, pending: Subscription) -> None:
