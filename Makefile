@@ -7,14 +7,14 @@ PYTEST ?= --numprocesses auto
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-annotate
-# What a production machine would set, for the checks that look at it. None of it is secret.
+# The settings of a production machine, for `check --deploy`. No value of them is a real secret.
 PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
 	STOA_KEY_PEPPERS=only-for-the-check-of-the-production-settings \
 	STOA_ENCRYPTION_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= \
 	STOA_ALLOWED_HOSTS=api.example.com STOA_OIDC_ISSUER=https://auth.example.com/realms/stoa \
 	DATABASE_URL=postgres://stoa:secret@127.0.0.1:5432/stoa
 
-# Runs on Java 17 and newer.
+# The version that test-keycloak runs. Needs Java 17 or newer.
 KEYCLOAK_VERSION := 26.4.7
 KEYCLOAK := .data/keycloak-$(KEYCLOAK_VERSION)
 
@@ -30,8 +30,8 @@ run: install
 test: .venv/.dev-installed
 	$(BIN)/python -m pytest $(PYTEST)
 
-# Measure against the obvious way to do it, side by side, and write tests/benchmarks/RESULTS.md. Needs redis-server
-# for the deliveries. `make bench BENCH="storage queries"` measures some subjects; the other rows stay.
+# Measure the product beside a naive implementation, and write tests/benchmarks/RESULTS.md. Needs redis-server for the
+# deliveries. `make bench BENCH="storage queries"` measures some subjects; the other rows stay.
 bench: .venv/.dev-installed
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
@@ -45,12 +45,12 @@ $(KEYCLOAK):
 	$(BIN)/python -m zipfile --extract .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip .data
 	rm .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
 
-# Kill, freeze and cut off real processes, ~12 minutes; writes tests/faults/RESULTS.md. `make faults FAULTS="W1 B2"` runs
-# some; the other rows stay.
+# Kill, freeze and disconnect real processes, and write tests/faults/RESULTS.md. Takes about 12 minutes.
+# `make faults FAULTS="W1 B2"` runs some faults; the other rows stay.
 faults: .venv/.dev-installed
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-# Lint, types, layers, migrations, production settings, OpenAPI document.
+# Everything that needs no test: lint, types, layers, migrations, production settings, the OpenAPI document.
 check: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,16 +64,16 @@ format: .venv/.dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Write the OpenAPI document anew from the views.
+# Write the OpenAPI document from the views. Review the difference: it is the public API.
 openapi: .venv/.dev-installed
 	$(BIN)/python manage.py openapi
 
-# Gather what is to be translated, and compile what is; needs the gettext tools.
+# Collect the texts to be translated, and compile the translations. Needs the gettext tools.
 messages: .venv/.dev-installed
 	$(BIN)/python manage.py makemessages --locale fr --ignore .venv --ignore tests --no-obsolete --no-wrap --add-location file
 	$(BIN)/python manage.py compilemessages --ignore .venv
 
-# Compile the lock files from pyproject.toml; `make lock UPGRADE=--upgrade` takes newer versions.
+# Write the lock files from pyproject.toml. `make lock UPGRADE=--upgrade` takes newer versions.
 lock: .venv/.dev-installed
 	$(COMPILE) $(UPGRADE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock --output-file requirements-dev.lock

@@ -6,7 +6,7 @@ mozilla-django-oidc keeps the state, the nonce and the PKCE verifier of the flow
 - Users are found by subject. The package finds them by e-mail address, which people can change, and which may be
   given to another person later.
 - Roles come from the verified access token. Keycloak puts no roles into ID tokens, and the admin then has the same
-  rule as the REST API. The package asks ``/userinfo`` instead, which says nothing about roles either.
+  rule as the REST API. The package requests ``/userinfo`` instead, which has no roles either.
 - Each call to the provider has a deadline.
 """
 
