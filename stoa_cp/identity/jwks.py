@@ -198,7 +198,7 @@ class KeyStore:
                 update_fields=["document", "fetched_at"],
             )
         except DatabaseError:  # only the next restart needs the stored copy; this request has its key
-            logger.warning("signing keys not stored", exc_info=True)
+            logger.warning("signing_keys_not_stored", exc_info=True)
 
 
 _stores: dict[tuple[str, str], KeyStore] = {}

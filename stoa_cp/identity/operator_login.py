@@ -10,7 +10,6 @@ mozilla-django-oidc keeps the state, the nonce and the PKCE verifier of the flow
 - Each call to the provider has a deadline.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
