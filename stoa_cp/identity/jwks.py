@@ -23,8 +23,8 @@ from stoa_cp.identity.signing_keys import SigningKey, parse_keys
 
 logger = structlog.get_logger(__name__)
 
-# An older set is fetched again in the background. A key that the provider withdraws is refused after this time at the
-# latest (and the time of one fetch).
+# An older set is fetched again in the background. While calls come in, a key that the provider withdraws is refused
+# after about this time.
 FRESH_SECONDS = 5 * 60
 # How long known keys are trusted while the provider is away. An outage of a day must not refuse every caller; after
 # that, a key that the provider may have withdrawn long ago must not open anything.
