@@ -68,12 +68,14 @@ class Cluster:
 
         Without ``durable`` nothing waits for the disk: a power cut destroys the cluster.
         """
-        if (self.data / "PG_VERSION").exists():
+        if self.data.exists():
             return
-        # initdb refuses a folder with files in it. These are left from a first start that was interrupted.
-        shutil.rmtree(self.data, ignore_errors=True)
+        # Created beside its place and renamed: a first start that is killed leaves files, among them PG_VERSION, that
+        # look like a cluster. initdb refuses a folder with files in it.
+        draft = self.data.with_suffix(".new")
+        shutil.rmtree(draft, ignore_errors=True)
         arguments = [
-            f"--pgdata={self.data}",
+            f"--pgdata={draft}",
             f"--username={USER}",
             f"--pwfile={self.placement.folder / 'password'}",
             "--auth=scram-sha-256",
@@ -90,6 +92,7 @@ class Cluster:
         with self.log.open("wb") as log:
             if spawn(self.program("initdb", *arguments), log).wait() != 0:
                 raise PostgresDidNotStart(self.end_of_log)
+        draft.rename(self.data)
 
     def end_leftover(self) -> None:
         """Stop the server of a supervisor that was killed, or remove the lock file if that server is gone."""

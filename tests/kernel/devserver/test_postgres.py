@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import psutil
 import psycopg
@@ -15,6 +16,8 @@ import pytest
 from stoa_cp.devserver import placement
 from stoa_cp.devserver.cluster import PostgresDidNotStart
 from stoa_cp.devserver.postgres import PostgresServer, scratch_server
+from stoa_cp.devserver.processes import Program, spawn
+from tests.waiting import wait_until
 
 Processes = Callable[[], list[psutil.Process]]
 
@@ -89,6 +92,23 @@ def test_a_lock_with_a_strangers_process_number_is_forgotten(data_dir: Path) -> 
     server.start()
     server.stop()
     assert psutil.pid_exists(os.getppid())
+
+
+def test_a_first_start_that_was_killed_is_repeated(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spawn_and_kill(program: Program, output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        process = spawn(program, output)
+        wait_until(lambda: any(data_dir.rglob("PG_VERSION")), "initdb has begun")
+        os.killpg(process.pid, signal.SIGKILL)
+        return process
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stoa_cp.devserver.cluster.spawn", spawn_and_kill)
+        with pytest.raises(PostgresDidNotStart):
+            PostgresServer(data_dir / "server", durable=False).start()
+
+    server = PostgresServer(data_dir / "server", durable=False)
+    server.start()
+    server.stop()
 
 
 def test_a_broken_cluster_says_why(data_dir: Path) -> None:
