@@ -28,7 +28,7 @@ SECONDS_OF_A_TEST = 10  # of nearly all of them
 
 
 class Caller:
-    """A client of the REST API that speaks for one member of the cast; None speaks for nobody."""
+    """A client of the REST API with the token of one member of the cast, or with none."""
 
     def __init__(self, token: str | None) -> None:
         self._client = Client(raise_request_exception=False)
@@ -77,7 +77,7 @@ def realm() -> Iterator[Grants]:
 
 @pytest.fixture
 def call_as(realm: Grants) -> Callable[[str], Caller]:
-    """Return how to speak for somebody in the cast, with a token as the provider signs it."""
+    """Return a function that makes the caller of a member of the cast, with a token as the provider signs it."""
     return lambda name: Caller(realm.key.sign(access_claims(PEOPLE[name], realm.issuer)))
 
 
@@ -101,7 +101,7 @@ def victor(call_as: Callable[[str], Caller]) -> Caller:
 
 @pytest.fixture
 def bob(call_as: Callable[[str], Caller]) -> Caller:
-    """The administrator of globex, a stranger at acme."""
+    """The administrator of globex, without any right at acme."""
     return call_as("bob")
 
 
@@ -112,8 +112,8 @@ def olga(call_as: Callable[[str], Caller]) -> Caller:
 
 
 @pytest.fixture
-def nobody() -> Caller:
-    """Somebody without a token."""
+def anonymous() -> Caller:
+    """A caller without a token."""
     return Caller(None)
 
 
@@ -131,21 +131,21 @@ def globex(db: None) -> Tenant:
 
 @pytest.fixture
 def console(db: None) -> Client:
-    """The console as olga sees it, who may do everything."""
+    """The console of olga, who may do everything."""
     return signed_in(User.objects.create_superuser(OPERATOR, first_name="Olga", last_name="Perator"))
 
 
 @pytest.fixture
-def lookout(db: None) -> Client:
-    """The console as somebody sees it who may look at everything and change nothing."""
+def readonly_console(db: None) -> Client:
+    """The console of a user who may see everything and change nothing."""
     user = User.objects.create_user("luke", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     return signed_in(user)
 
 
 @pytest.fixture
-def passer_by(db: None) -> Client:
-    """A user of the identity provider's who is no operator."""
+def outsider_console(db: None) -> Client:
+    """The console as requested by a user who is no operator."""
     return signed_in(User.objects.create_user("pete"))
 
 

@@ -58,8 +58,8 @@ def mobile(payments: Api) -> Subscription:
 
 
 @pytest.fixture
-def restless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no key rest: a loaded machine may leave a test waiting for longer than it takes until one does."""
+def keys_never_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no key become idle: on a loaded machine, a test may wait for longer than IDLE_SECONDS."""
     monkeypatch.setattr(cache, "IDLE_SECONDS", 60)
 
 

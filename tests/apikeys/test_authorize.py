@@ -224,12 +224,12 @@ def test_it_takes_two_statements_one_for_the_gateway(edge: Edge, secret: str) ->
     assert len(captured) == 2
 
 
-def test_only_a_gateway_is_answered(edge: Edge, alice: Caller, nobody: Caller, secret: str) -> None:
+def test_only_a_gateway_is_answered(edge: Edge, alice: Caller, anonymous: Caller, secret: str) -> None:
     asked = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secret}
-    assert nobody.get(URL, **asked).status_code == 401
+    assert anonymous.get(URL, **asked).status_code == 401
     assert alice.get(URL, **asked).status_code == 403
-    stranger = Client().get(URL, headers=asked | {HEADER: "stoa_gtw_none"})
-    assert (stranger.status_code, "X-Stoa-Reason" in stranger.headers) == (401, False)
+    unauthenticated = Client().get(URL, headers=asked | {HEADER: "stoa_gtw_none"})
+    assert (unauthenticated.status_code, "X-Stoa-Reason" in unauthenticated.headers) == (401, False)
     delete_gateway(Gateway.objects.get(), by=SYSTEM)
     assert edge.ask(URL, asked).status_code == 401
 

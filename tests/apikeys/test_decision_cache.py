@@ -37,7 +37,7 @@ from tests.races import at_once
 from tests.stores import redis_server
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("restless")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("keys_never_idle")]
 
 
 @pytest.fixture(scope="module")

@@ -73,13 +73,13 @@ def test_what_is_no_key_or_no_path_ends_it(victor: Caller, secret: str) -> None:
 
 def test_of_another_tenant_nothing_is_explained(victor: Caller, bob: Caller, globex: Tenant, issue: Issue) -> None:
     ApiFactory(tenant=globex, path="/orders")
-    strangers = "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8"
-    strange = ApiKeyFactory(subscription__tenant=globex, current_secret=strangers)
+    foreign_secret = "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8"
+    foreign = ApiKeyFactory(subscription__tenant=globex, current_secret=foreign_secret)
     _key, secret = issue()
 
     assert explained(victor, key=secret, path="/globex/orders") == ("deny", "route_unknown", ["route"])
-    assert explained(victor, key=strangers) == ("deny", "key_unknown", ["key_known"])
-    assert refusal_of(victor.post(URL, PATH | {"key_id": strange.id})) == invalid("key_id")
+    assert explained(victor, key=foreign_secret) == ("deny", "key_unknown", ["key_known"])
+    assert refusal_of(victor.post(URL, PATH | {"key_id": foreign.id})) == invalid("key_id")
     assert refusal_of(bob.post(URL, PATH | {"key": secret})) == NOT_FOUND
 
 

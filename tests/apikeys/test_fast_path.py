@@ -23,7 +23,7 @@ from stoa_cp.observability.metrics import OWN
 from subscriptions.models import Subscription
 from tests.listening import listener
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("restless")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("keys_never_idle")]
 
 VERIFY = "/v1/gateway/keys/verify"
 AUTHORIZE = "/v1/gateway/authorize"

@@ -25,12 +25,12 @@ def subscription(acme: Tenant) -> Subscription:
 
 
 @pytest.fixture
-def wish(subscription: Subscription) -> dict[str, Any]:
+def body(subscription: Subscription) -> dict[str, Any]:
     return {"subscription_id": subscription.id, "name": "Clé Production"}
 
 
-def test_a_key_begins_active(dave: Caller, acme: Tenant, subscription: Subscription, wish: dict[str, Any]) -> None:
-    response = dave.post(KEYS, wish | {"expires_at": "2126-01-09T00:00:00Z"})
+def test_a_key_begins_active(dave: Caller, acme: Tenant, subscription: Subscription, body: dict[str, Any]) -> None:
+    response = dave.post(KEYS, body | {"expires_at": "2126-01-09T00:00:00Z"})
 
     assert response.status_code == 201
     key = response.json()
@@ -53,8 +53,8 @@ def test_a_key_begins_active(dave: Caller, acme: Tenant, subscription: Subscript
     assert dave.get(response["Location"]).json() == key
 
 
-def test_the_secret_is_shown_once_and_kept_as_a_digest(dave: Caller, wish: dict[str, Any]) -> None:
-    response = dave.post(KEYS, wish)
+def test_the_secret_is_shown_once_and_kept_as_a_digest(dave: Caller, body: dict[str, Any]) -> None:
+    response = dave.post(KEYS, body)
 
     secret = response.json()["key"]
     assert is_well_formed(secret, "stoa_live_")
@@ -64,8 +64,8 @@ def test_the_secret_is_shown_once_and_kept_as_a_digest(dave: Caller, wish: dict[
         assert secret[15:] not in dave.get(path).content.decode()
 
 
-def test_the_issue_is_in_the_log_without_the_secret(dave: Caller, wish: dict[str, Any]) -> None:
-    key = dave.post(KEYS, wish).json()
+def test_the_issue_is_in_the_log_without_the_secret(dave: Caller, body: dict[str, Any]) -> None:
+    key = dave.post(KEYS, body).json()
 
     event = log.last_event()
     assert log.types() == ["apikey.created"]
@@ -74,17 +74,17 @@ def test_the_issue_is_in_the_log_without_the_secret(dave: Caller, wish: dict[str
     assert key["key"][15:] not in log.whole_log()
 
 
-def test_a_test_key_says_so_in_its_first_letters(dave: Caller, wish: dict[str, Any]) -> None:
-    key = dave.post(KEYS, wish | {"mode": "test"}).json()
+def test_a_test_key_says_so_in_its_first_letters(dave: Caller, body: dict[str, Any]) -> None:
+    key = dave.post(KEYS, body | {"mode": "test"}).json()
 
     assert key["mode"] == "test"
     assert is_well_formed(key["key"], "stoa_test_")
 
 
 def test_a_subscription_may_have_many_keys_and_shows_the_newest(
-    dave: Caller, subscription: Subscription, wish: dict[str, Any]
+    dave: Caller, subscription: Subscription, body: dict[str, Any]
 ) -> None:
-    first, second = dave.post(KEYS, wish).json(), dave.post(KEYS, wish).json()
+    first, second = dave.post(KEYS, body).json(), dave.post(KEYS, body).json()
 
     def shown() -> str | None:
         start: str | None = dave.get(f"/v1/tenants/acme/subscriptions/{subscription.id}").json()["api_key"]
@@ -116,8 +116,8 @@ def test_a_subscription_may_have_many_keys_and_shows_the_newest(
         ("start", "stoa_live_mine", "unknown_field"),
     ],
 )
-def test_a_wrong_field_is_named(dave: Caller, wish: dict[str, Any], field: str, value: Any, code: str) -> None:
-    assert refusal_of(dave.post(KEYS, wish | {field: value})) == invalid(field, code)
+def test_a_wrong_field_is_named(dave: Caller, body: dict[str, Any], field: str, value: Any, code: str) -> None:
+    assert refusal_of(dave.post(KEYS, body | {field: value})) == invalid(field, code)
     assert not ApiKey.objects.exists()
 
 
@@ -125,8 +125,8 @@ def test_all_missing_fields_are_named_at_once(dave: Caller, acme: Tenant) -> Non
     assert refused_fields(dave.post(KEYS, {})) == dict.fromkeys(["subscription_id", "name"], "required")
 
 
-def test_no_expiry_may_be_said(dave: Caller, wish: dict[str, Any]) -> None:
-    assert dave.post(KEYS, wish | {"expires_at": None}).json()["expires_at"] is None
+def test_no_expiry_may_be_said(dave: Caller, body: dict[str, Any]) -> None:
+    assert dave.post(KEYS, body | {"expires_at": None}).json()["expires_at"] is None
 
 
 @pytest.mark.parametrize("status", ["pending_approval", "suspended", "rejected", "revoked", "expired"])
@@ -136,26 +136,26 @@ def test_only_an_active_subscription_gets_keys(dave: Caller, acme: Tenant, statu
     assert refusal_of(dave.post(KEYS, {"subscription_id": subscription.id, "name": "key"})) == WRONG_STATE
 
 
-def test_anothers_subscription_does_not_exist_here(dave: Caller, globex: Tenant, wish: dict[str, Any]) -> None:
-    strange = SubscriptionFactory(tenant=globex, active=True)
+def test_anothers_subscription_does_not_exist_here(dave: Caller, globex: Tenant, body: dict[str, Any]) -> None:
+    foreign = SubscriptionFactory(tenant=globex, active=True)
 
-    unknown = dave.post(KEYS, wish | {"subscription_id": "sub-0123456789abcdef"}).json()["error"]
-    refused = dave.post(KEYS, wish | {"subscription_id": strange.id}).json()["error"]
+    unknown = dave.post(KEYS, body | {"subscription_id": "sub-0123456789abcdef"}).json()["error"]
+    refused = dave.post(KEYS, body | {"subscription_id": foreign.id}).json()["error"]
 
     assert refused["details"] == unknown["details"]
 
 
 @pytest.mark.parametrize(("name", "status"), [("alice", 201), ("dave", 201), ("olga", 201), ("victor", 403)])
 def test_builders_issue_and_readers_do_not(
-    call_as: Callable[[str], Caller], wish: dict[str, Any], name: str, status: int
+    call_as: Callable[[str], Caller], body: dict[str, Any], name: str, status: int
 ) -> None:
-    response = call_as(name).post(KEYS, wish)
+    response = call_as(name).post(KEYS, body)
 
     assert response.status_code == status
     if status == 403:
         assert refusal_of(response) == MISSING_ROLE
 
 
-def test_a_stranger_finds_nothing(bob: Caller, globex: Tenant, wish: dict[str, Any]) -> None:
-    assert refusal_of(bob.post(KEYS, wish)) == NOT_FOUND
-    assert refusal_of(bob.post("/v1/tenants/globex/apikeys", wish)) == invalid("subscription_id")
+def test_a_stranger_finds_nothing(bob: Caller, globex: Tenant, body: dict[str, Any]) -> None:
+    assert refusal_of(bob.post(KEYS, body)) == NOT_FOUND
+    assert refusal_of(bob.post("/v1/tenants/globex/apikeys", body)) == invalid("subscription_id")

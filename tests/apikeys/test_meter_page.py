@@ -29,8 +29,8 @@ def test_a_meter_is_shown_with_its_counts(console: Client, meter: Meter) -> None
         assert "1,234" in shown
 
 
-def test_a_meter_is_reset_by_whoever_may_operate(console: Client, lookout: Client, meter: Meter) -> None:
-    assert answer(lookout, dialog_of(meter, "reset")).status_code == 403
+def test_a_meter_is_reset_by_whoever_may_operate(console: Client, readonly_console: Client, meter: Meter) -> None:
+    assert answer(readonly_console, dialog_of(meter, "reset")).status_code == 403
     answer(console, dialog_of(meter, "reset"))
     meter.refresh_from_db()
     assert (meter.hour_calls, meter.month_calls) == (0, 0)

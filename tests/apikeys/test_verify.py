@@ -230,8 +230,8 @@ def test_a_test_key_verifies_and_is_not_metered(edge: Edge, mobile: Subscription
     assert not Meter.objects.exists()
 
 
-def test_only_gateways_and_the_platform_verify(olga: Caller, alice: Caller, nobody: Caller) -> None:
+def test_only_gateways_and_the_platform_verify(olga: Caller, alice: Caller, anonymous: Caller) -> None:
     body, url = {"key": new_credential("stoa_live_")}, "/v1/gateway/keys/verify"
-    assert nobody.post(url, body).status_code == 401
+    assert anonymous.post(url, body).status_code == 401
     assert alice.post(url, body).status_code == 403
     assert olga.post(url, body).json()["code"] == "key_unknown"

@@ -42,13 +42,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """What the browser complained of on any page of the test; the test fails if there is anything."""
+def browser_errors() -> list[str]:
+    """Errors that the browser reported on any page of the test. The test fails if there is one."""
     return []
 
 
 @pytest.fixture
-def page(browser: Browser, live_server: LiveServer, complaints: list[str]) -> Iterator[Page]:
+def page(browser: Browser, live_server: LiveServer, browser_errors: list[str]) -> Iterator[Page]:
     """A window that notes every error, refused resource and request to a foreign host."""
     context = browser.new_context(base_url=live_server.url, locale="en-US", viewport={"width": 1360, "height": 820})
     context.set_default_timeout(10_000)
@@ -57,18 +57,18 @@ def page(browser: Browser, live_server: LiveServer, complaints: list[str]) -> It
 
     def look_at(url: str) -> None:
         if urlsplit(url).netloc not in ("", own_host):
-            complaints.append(f"foreign host: {url}")
+            browser_errors.append(f"foreign host: {url}")
 
     page.on("request", lambda request: look_at(request.url))
-    page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
-    page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: browser_errors.append(f"script: {error}"))
+    page.on("console", lambda line: browser_errors.append(line.text) if line.type in ("error", "warning") else None)
     yield page
     context.close()
-    assert complaints == []
+    assert browser_errors == []
 
 
 @pytest.fixture
-def desk(page: Page, live_server: LiveServer, transactional_db: None) -> Page:
+def admin_page(page: Page, live_server: LiveServer, transactional_db: None) -> Page:
     """The window after olga has signed in, at the dashboard."""
     client = Client()
     client.force_login(User.objects.create_superuser("olga"), backend=settings.AUTHENTICATION_BACKENDS[0])

@@ -16,32 +16,32 @@ from tests.metrics.traffic import record_of, report
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_every_main_page_loads_without_a_complaint(desk: Page) -> None:
+def test_every_main_page_loads_without_a_complaint(admin_page: Page) -> None:
     key = ApiKeyFactory()
     models = (Tenant, Api, Plan, Subscription, ApiKey, Gateway, Event)
     rows = (key, key.subscription, key.tenant, key.subscription.api)
 
     for path in ("/admin/", *map(list_of, models), *map(page_of, rows)):
-        response = desk.goto(path)
-        desk.wait_for_load_state("networkidle")
+        response = admin_page.goto(path)
+        admin_page.wait_for_load_state("networkidle")
         assert response is not None
         assert "default-src 'self'" in response.headers["content-security-policy"]
 
 
-def test_the_dashboard_draws_its_chart(desk: Page) -> None:
+def test_the_dashboard_draws_its_chart(admin_page: Page) -> None:
     report(record_of(ApiKeyFactory().subscription))
-    desk.goto("/admin/")
+    admin_page.goto("/admin/")
 
-    expect(desk.locator("canvas.chart")).to_be_visible()
-    drawn = desk.evaluate("Chart.getChart(document.querySelector('canvas.chart')).data.datasets[0].data")
+    expect(admin_page.locator("canvas.chart")).to_be_visible()
+    drawn = admin_page.evaluate("Chart.getChart(document.querySelector('canvas.chart')).data.datasets[0].data")
     assert drawn == [0] * 29 + [1]
 
 
-def test_the_theme_follows_the_system(desk: Page) -> None:
-    desk.emulate_media(color_scheme="dark")
-    desk.reload()
+def test_the_theme_follows_the_system(admin_page: Page) -> None:
+    admin_page.emulate_media(color_scheme="dark")
+    admin_page.reload()
 
-    expect(desk.locator("html")).to_have_class("dark")
+    expect(admin_page.locator("html")).to_have_class("dark")
 
 
 def test_an_operator_signs_in_with_a_password(page: Page) -> None:
@@ -54,35 +54,35 @@ def test_an_operator_signs_in_with_a_password(page: Page) -> None:
     page.wait_for_url("**/admin/tenants/tenant/")
 
 
-def test_a_tenant_is_created_from_its_list(desk: Page) -> None:
-    desk.goto(list_of(Tenant))
-    desk.get_by_role("link", name="New tenant").click()
-    desk.get_by_label("Name").fill("acme")
-    desk.get_by_label("Administrator’s address").fill("ann@acme.example")
-    desk.locator("#dialog").get_by_role("button", name="Create").click()
+def test_a_tenant_is_created_from_its_list(admin_page: Page) -> None:
+    admin_page.goto(list_of(Tenant))
+    admin_page.get_by_role("link", name="New tenant").click()
+    admin_page.get_by_label("Name").fill("acme")
+    admin_page.get_by_label("Administrator’s address").fill("ann@acme.example")
+    admin_page.locator("#dialog").get_by_role("button", name="Create").click()
 
-    expect(desk.get_by_text("acme is being set up.")).to_be_visible()
+    expect(admin_page.get_by_text("acme is being set up.")).to_be_visible()
     assert Tenant.objects.get().status == "provisioning"
 
 
-def test_a_gateways_token_is_shown_once(desk: Page) -> None:
-    desk.goto(list_of(Gateway))
-    desk.get_by_role("link", name="Register gateway").click()
-    desk.get_by_label("Name").fill("edge-1")
-    desk.locator("#dialog").get_by_role("button", name="Register").click()
-    token = desk.locator(".secret").inner_text()
-    desk.keyboard.press("Escape")
+def test_a_gateways_token_is_shown_once(admin_page: Page) -> None:
+    admin_page.goto(list_of(Gateway))
+    admin_page.get_by_role("link", name="Register gateway").click()
+    admin_page.get_by_label("Name").fill("edge-1")
+    admin_page.locator("#dialog").get_by_role("button", name="Register").click()
+    token = admin_page.locator(".secret").inner_text()
+    admin_page.keyboard.press("Escape")
 
-    expect(desk.get_by_text("edge-1")).to_be_visible()
-    assert token not in desk.content()
+    expect(admin_page.get_by_text("edge-1")).to_be_visible()
+    assert token not in admin_page.content()
 
 
-def test_the_menu_can_be_worked_by_keyboard(desk: Page) -> None:
+def test_the_menu_can_be_worked_by_keyboard(admin_page: Page) -> None:
     ApiKeyFactory()
-    desk.goto(list_of(ApiKey))
-    desk.get_by_role("button", name="Actions").focus()
-    desk.keyboard.press("Enter")
-    desk.get_by_role("button", name="Revoke").focus()
-    desk.keyboard.press("Enter")
+    admin_page.goto(list_of(ApiKey))
+    admin_page.get_by_role("button", name="Actions").focus()
+    admin_page.keyboard.press("Enter")
+    admin_page.get_by_role("button", name="Revoke").focus()
+    admin_page.keyboard.press("Enter")
 
-    expect(desk.get_by_text("It is refused at once and for good.")).to_be_visible()
+    expect(admin_page.get_by_text("It is refused at once and for good.")).to_be_visible()

@@ -99,10 +99,10 @@ def test_no_subscription_survives_an_api_that_is_being_deleted(alice: Caller, ca
     plan = PlanFactory(tenant=TenantFactory(name="acme"))
     for number in range(8):
         api = ApiFactory(tenant=plan.tenant)
-        wish = {"api_id": api.id, "plan": plan.slug, "application": f"app-{number}"}
+        body = {"api_id": api.id, "plan": plan.slug, "application": f"app-{number}"}
 
         subscribed, deleted = at_once(
-            lambda: alice.post("/v1/tenants/acme/subscriptions", wish),  # noqa: B023 - run before the next round
+            lambda: alice.post("/v1/tenants/acme/subscriptions", body),  # noqa: B023 - run before the next round
             lambda: alice.delete(f"{path_of(api)}?cascade={cascade}"),  # noqa: B023 - the same
         )
 

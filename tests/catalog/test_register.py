@@ -52,7 +52,7 @@ def test_it_is_found_where_the_answer_says(dave: Caller, acme: Tenant) -> None:
 
 
 def test_everything_can_be_said_at_once(dave: Caller, acme: Tenant) -> None:
-    wish = PAYMENTS | {
+    body = PAYMENTS | {
         "description": "Takes money.",
         "version": "2025-01",
         "auth_required": False,
@@ -60,9 +60,9 @@ def test_everything_can_be_said_at_once(dave: Caller, acme: Tenant) -> None:
         "openapi_url": "https://docs.example.com/openapi.json?v=2",
     }
 
-    api = dave.post(APIS, wish).json()
+    api = dave.post(APIS, body).json()
 
-    assert {name: api[name] for name in wish} == wish
+    assert {name: api[name] for name in body} == body
 
 
 def test_no_ceiling_is_said_in_two_ways(dave: Caller, acme: Tenant) -> None:

@@ -21,7 +21,7 @@ def token(realm: Grants) -> str:
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def typescript_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the locked npm packages and the TypeScript program. Skips where npm gets no packages."""
     folder = tmp_path_factory.mktemp("typescript")
     install_npm_packages(TYPESCRIPT, folder)
@@ -29,12 +29,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tool(workshop: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return how to run one of the installed programs in the workshop."""
+def tool(typescript_folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return how to run one of the installed programs in that folder."""
 
     def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [workshop / "node_modules" / ".bin" / name, *map(str, arguments)]
+        command = [typescript_folder / "node_modules" / ".bin" / name, *map(str, arguments)]
         quiet = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-        return subprocess.run(command, cwd=workshop, env=quiet, check=False, capture_output=True, text=True)
+        return subprocess.run(command, cwd=typescript_folder, env=quiet, check=False, capture_output=True, text=True)
 
     return run

@@ -62,10 +62,10 @@ def call(package: str, live_server: Any, token: str) -> Iterator[Call]:
 
 @pytest.fixture
 def tenant(call: Call, models: ModuleType) -> Any:
-    wish = models.NewTenantRequest(
+    body = models.NewTenantRequest(
         name="umbrella", tier=models.TenantTier.STARTER, admin_email="admin@umbrella.example", region="us-east-1"
     )
-    return call("tenants.tenants_create", body=wish)
+    return call("tenants.tenants_create", body=body)
 
 
 def test_the_main_flow(call: Call, models: ModuleType, tenant: Any) -> None:
@@ -76,8 +76,8 @@ def test_the_main_flow(call: Call, models: ModuleType, tenant: Any) -> None:
     hook = models.NewWebhookRequest(url="https://1.1.1.1/hook", events=[models.EventsEnum("subscription.*")])
     assert call("webhooks.tenants_webhooks_create", tenant.id, body=hook).secret.startswith("whsec_")
 
-    wish = models.NewSubscriptionRequest(api_id=api.id, plan="gold", application="mobile-app")
-    asked = call("subscriptions.tenants_subscriptions_create", tenant.id, body=wish)
+    body = models.NewSubscriptionRequest(api_id=api.id, plan="gold", application="mobile-app")
+    asked = call("subscriptions.tenants_subscriptions_create", tenant.id, body=body)
     assert asked.status is models.SubscriptionStatus.PENDING_APPROVAL
     approve, terms = "subscriptions.tenants_subscriptions_approve", models.TermsRequest(quota=50_000)
     approved = call(approve, tenant.id, asked.id, body=terms, expect=HTTPStatus.OK)
@@ -91,8 +91,8 @@ def test_the_main_flow(call: Call, models: ModuleType, tenant: Any) -> None:
 
 
 def test_a_refusal_is_parsed_too(call: Call, models: ModuleType, tenant: Any) -> None:
-    wish = models.NewApiRequest(name="payments", upstream_url="ftp://payments.example.com", path="/payments")
-    refusal = call("ap_is.tenants_apis_create", tenant.id, body=wish, expect=HTTPStatus.BAD_REQUEST)
+    body = models.NewApiRequest(name="payments", upstream_url="ftp://payments.example.com", path="/payments")
+    refusal = call("ap_is.tenants_apis_create", tenant.id, body=body, expect=HTTPStatus.BAD_REQUEST)
 
     assert refusal.error.code == "validation_error"
     assert [detail.field for detail in refusal.error.details] == ["upstream_url"]

@@ -17,11 +17,11 @@ TYPES = ("--types", "node")
 
 
 @pytest.fixture
-def types(workshop: Path, tool: Tool) -> Path:
+def types(typescript_folder: Path, tool: Tool) -> Path:
     """The folder, with the generated types in it."""
     generated = tool("openapi-typescript", OPENAPI_PATH, "--output", "schema.d.ts")
     assert generated.returncode == 0, generated.stderr
-    return workshop
+    return typescript_folder
 
 
 def test_the_main_flow_compiles_and_works(types: Path, tool: Tool, live_server: Any, token: str) -> None:
@@ -61,7 +61,7 @@ def test_a_mistake_is_a_compile_error(types: Path, tool: Tool) -> None:
         assert any(error.startswith(f"{name}.ts(") and complaint in error for error in errors), compiled.stdout
 
 
-def test_the_linter_has_nothing_to_say(workshop: Path, tool: Tool) -> None:
+def test_the_linter_has_nothing_to_say(typescript_folder: Path, tool: Tool) -> None:
     linted = tool("redocly", "lint", OPENAPI_PATH, "--format", "json")
 
     totals = json.loads(linted.stdout)["totals"]

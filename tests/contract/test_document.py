@@ -31,8 +31,8 @@ def test_it_is_openapi_3_1() -> None:
     assert DOCUMENT["openapi"] == "3.1.0"
 
 
-def test_it_is_served(nobody: Caller) -> None:
-    response = nobody.get("/openapi.json")
+def test_it_is_served(anonymous: Caller) -> None:
+    response = anonymous.get("/openapi.json")
 
     assert response["Content-Type"] == "application/json"
     assert response.json() == DOCUMENT

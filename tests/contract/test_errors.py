@@ -28,18 +28,18 @@ def assert_envelope(response: Any, status: int, code: str, detail: str | None = 
     return error
 
 
-def test_an_unknown_route(olga: Caller, nobody: Caller) -> None:
-    assert_envelope(nobody.get("/nowhere"), 404, "not_found")
+def test_an_unknown_route(olga: Caller, anonymous: Caller) -> None:
+    assert_envelope(anonymous.get("/nowhere"), 404, "not_found")
     assert_envelope(olga.get("/v1/nowhere"), 404, "not_found")
     assert_envelope(olga.get("/v1/tenants/"), 404, "not_found")
 
 
-def test_an_unknown_route_is_no_news_for_strangers(nobody: Caller) -> None:
-    assert_envelope(nobody.get("/v1/nowhere"), 401, "unauthorized", "token_missing")
+def test_an_unknown_route_is_no_news_for_strangers(anonymous: Caller) -> None:
+    assert_envelope(anonymous.get("/v1/nowhere"), 401, "unauthorized", "token_missing")
 
 
-def test_no_token(nobody: Caller) -> None:
-    response = nobody.get("/v1/tenants")
+def test_no_token(anonymous: Caller) -> None:
+    response = anonymous.get("/v1/tenants")
 
     assert_envelope(response, 401, "unauthorized", "token_missing")
     assert response["WWW-Authenticate"] == 'Bearer realm="stoa"'
@@ -58,9 +58,9 @@ def test_a_role_that_is_missing(victor: Caller, acme: Tenant) -> None:
 
 def test_what_is_anothers_is_not_there(bob: Caller, acme: Tenant) -> None:
     theirs = bob.get(f"/v1/tenants/{acme.id}").json()["error"]
-    nobodys = bob.get("/v1/tenants/ten-0000000000000000").json()["error"]
+    unknown = bob.get("/v1/tenants/ten-0000000000000000").json()["error"]
 
-    assert theirs | {"request_id": ""} == nobodys | {"request_id": ""}
+    assert theirs | {"request_id": ""} == unknown | {"request_id": ""}
 
 
 def test_a_method_that_the_route_has_not(olga: Caller, acme: Tenant) -> None:
@@ -110,8 +110,8 @@ def test_a_database_that_is_away(olga: Caller, acme: Tenant, monkeypatch: pytest
     assert b"unexpectedly" not in response.content
 
 
-def test_every_answer_has_the_headers(olga: Caller, nobody: Caller) -> None:
-    for response in (olga.get("/v1/tenants"), olga.get("/v1/nowhere"), nobody.get("/v1/tenants")):
+def test_every_answer_has_the_headers(olga: Caller, anonymous: Caller) -> None:
+    for response in (olga.get("/v1/tenants"), olga.get("/v1/nowhere"), anonymous.get("/v1/tenants")):
         assert int(response["X-RateLimit-Limit"]) > int(response["X-RateLimit-Remaining"]) > 0
         assert response["X-Content-Type-Options"] == "nosniff"
         assert response["Cache-Control"] == "no-store"
@@ -222,13 +222,13 @@ def test_a_hostile_query_is_no_crash(olga: Caller, acme: Tenant, query: str) -> 
     assert olga.get(f"/v1/tenants?{query}").status_code in (200, 400)
 
 
-def test_readyz_names_what_is_away(nobody: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readyz_names_what_is_away(anonymous: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> bool:
         raise OperationalError("gone")
 
     monkeypatch.setitem(health.CHECKS, "database", fail)
-    response = nobody.get("/readyz")
+    response = anonymous.get("/readyz")
 
     assert response.status_code == 503
     assert response.json()["components"]["database"] == "unavailable"
-    assert nobody.get("/healthz").json() == {"status": "ok"}
+    assert anonymous.get("/healthz").json() == {"status": "ok"}

@@ -56,8 +56,8 @@ def story(acme: Tenant, alice: Caller) -> Story:
     PlanFactory(tenant=acme, slug="standard")
     PlanFactory(tenant=acme, slug="automatic", approval="automatic")
     api = ApiFactory(tenant=acme).id
-    wish = {"api_id": api, "plan": "standard", "application": "mobile", "callback_url": "https://1.1.1.1/hook"}
-    subscription = told.post("/subscriptions", wish, secret="callback_secret")["id"]
+    body = {"api_id": api, "plan": "standard", "application": "mobile", "callback_url": "https://1.1.1.1/hook"}
+    subscription = told.post("/subscriptions", body, secret="callback_secret")["id"]
     told.post(f"/subscriptions/{subscription}/approve", {}, secret="api_key")
     told.post("/subscriptions", {"api_id": api, "plan": "automatic", "application": "web"}, secret="api_key")
     key = told.post("/apikeys", {"subscription_id": subscription, "name": "second"}, secret="key")["id"]

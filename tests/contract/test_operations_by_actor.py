@@ -170,8 +170,8 @@ def test_who_may(operation: tuple[str, str], world: dict[str, str], call_as: Any
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
-def test_nobody_may(operation: tuple[str, str], world: dict[str, str], nobody: Caller) -> None:
-    assert attempt(nobody, operation, world) == 401
+def test_nobody_may(operation: tuple[str, str], world: dict[str, str], anonymous: Caller) -> None:
+    assert attempt(anonymous, operation, world) == 401
 
 
 NESTED = [operation for operation in OPERATIONS if operation[1].count("{") > 1]

@@ -77,12 +77,12 @@ def test_an_exhausted_tenant_can_be_helped_by_the_platform(alice: Caller, olga: 
     assert alice.get("/v1/tenants/acme").status_code == 200
 
 
-def test_strangers_are_counted_by_address(nobody: Caller, settings: Settings) -> None:
+def test_strangers_are_counted_by_address(anonymous: Caller, settings: Settings) -> None:
     settings.STOA_ANONYMOUS_RATE_LIMIT = 2
     settings.STOA_TRUSTED_PROXIES = ["127.0.0.1/32", "10.0.0.0/8"]
 
     def statuses(forwarded: str) -> list[int]:
-        return [nobody.get("/v1/tenants", X_Forwarded_For=forwarded).status_code for _call in range(3)]
+        return [anonymous.get("/v1/tenants", X_Forwarded_For=forwarded).status_code for _call in range(3)]
 
     assert statuses("203.0.113.1, 10.0.0.1") == [401, 401, 429]
     assert statuses("203.0.113.2") == [401, 401, 429]
@@ -90,10 +90,10 @@ def test_strangers_are_counted_by_address(nobody: Caller, settings: Settings) ->
     assert statuses("198.51.100.7, 203.0.113.2, 10.9.9.9") == [429, 429, 429]
 
 
-def test_without_a_trusted_proxy_nothing_is_believed(nobody: Caller, settings: Settings) -> None:
+def test_without_a_trusted_proxy_nothing_is_believed(anonymous: Caller, settings: Settings) -> None:
     settings.STOA_ANONYMOUS_RATE_LIMIT = 1
-    first = nobody.get("/v1/tenants", X_Forwarded_For="203.0.113.1").status_code
-    second = nobody.get("/v1/tenants", X_Forwarded_For="203.0.113.2").status_code
+    first = anonymous.get("/v1/tenants", X_Forwarded_For="203.0.113.1").status_code
+    second = anonymous.get("/v1/tenants", X_Forwarded_For="203.0.113.2").status_code
 
     assert (first, second) == (401, 429)
 

@@ -137,9 +137,9 @@ def test_list_create_rotate_and_revoke_a_key(
 ) -> None:
     inside = f"/v1/tenants/{tenant['id']}"
     olga.post(f"{inside}/subscriptions/{subscription['id']}/approve", {"issue_key": False})
-    wish = {"subscription_id": subscription["id"], "name": "Clé Production", "expires_at": "2126-01-09T00:00:00Z"}
+    body = {"subscription_id": subscription["id"], "name": "Clé Production", "expires_at": "2126-01-09T00:00:00Z"}
 
-    created = olga.post(f"{inside}/apikeys", wish)
+    created = olga.post(f"{inside}/apikeys", body)
     assert created.status_code == 201
     key = created.json()
     assert key["name"] == "Clé Production"

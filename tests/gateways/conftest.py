@@ -1,4 +1,4 @@
-"""What configurations are made of; and a town behind real proxies: one API that a key opens, and one open to all."""
+"""Rows and sites for gateway configurations, and a deployment whose APIs real proxies serve."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ TOKEN = new_credential("stoa_gtw_")
 
 
 @dataclass(frozen=True, slots=True)
-class Town:
+class Deployment:
     """``payments``, which the key opens, is served below /base by ``paying``; all other APIs by ``others``."""
 
     payments: Api
@@ -43,7 +43,7 @@ class Town:
 
 
 @pytest.fixture
-def town(transactional_db: None) -> Iterator[Town]:
+def deployment(transactional_db: None) -> Iterator[Deployment]:
     acme = TenantFactory(name="acme")
     with upstream() as paying, upstream() as others:
         payments = ApiFactory(tenant=acme, name="payments", path="/payments", upstream_url=f"{paying.url}/base")
@@ -53,17 +53,19 @@ def town(transactional_db: None) -> Iterator[Town]:
         mobile = SubscriptionFactory(tenant=acme, api=payments, active=True, application="mobile é")
         issued = issue_key(mobile, NewKey(), by=SYSTEM)
         key, secret = issued.resource, issued.secret
-        yield Town(payments, mobile, key, secret, paying, others)
+        yield Deployment(payments, mobile, key, secret, paying, others)
 
 
 @pytest.fixture
-def edge_token(town: Town) -> str:
+def edge_token(deployment: Deployment) -> str:
     return register_gateway("edge-1", by=SYSTEM).secret
 
 
 @pytest.fixture(params=FILES)
-def edge(request: Any, town: Town, edge_token: str, live_server: Any, tmp_path: Path, settings: Any) -> Iterator[Proxy]:
-    """A real proxy in front of the town, which asks a real control plane."""
+def edge(
+    request: Any, deployment: Deployment, edge_token: str, live_server: Any, tmp_path: Path, settings: Any
+) -> Iterator[Proxy]:
+    """A real proxy in front of the deployment, which asks a real control plane."""
     settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
     site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
     with proxy(request.param, site, tmp_path) as running:

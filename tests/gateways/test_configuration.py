@@ -144,8 +144,8 @@ def test_a_strange_question_is_refused(ask: Ask, query: str, refusal: Any) -> No
 
 
 @pytest.mark.django_db
-def test_only_gateways_and_the_platform_may_know(alice: Caller, olga: Caller, nobody: Caller) -> None:
-    assert [caller.get(URL).status_code for caller in (nobody, alice, olga)] == [401, 403, 200]
+def test_only_gateways_and_the_platform_may_know(alice: Caller, olga: Caller, anonymous: Caller) -> None:
+    assert [caller.get(URL).status_code for caller in (anonymous, alice, olga)] == [401, 403, 200]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ Ship = Callable[..., str]
 
 
 @pytest.fixture
-def plane() -> Iterator[Ledger]:
+def control_plane() -> Iterator[Ledger]:
     with ledger() as kept:
         yield kept
 
@@ -38,11 +38,11 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ship(plane: Ledger, log: Path) -> Ship:
+def ship(control_plane: Ledger, log: Path) -> Ship:
     def run(**options: Any) -> str:
         out = StringIO()
-        given = {"gateway": "edge-1", "token": "stoa_gtw_x", "url": plane.url, "once": True, "stderr": out} | options
-        call_command("ship_access_log", log, stdout=out, **given)
+        given = {"gateway": "edge-1", "token": "stoa_gtw_x", "url": control_plane.url, "once": True} | options
+        call_command("ship_access_log", log, stdout=out, stderr=out, **given)
         return out.getvalue()
 
     return run
@@ -72,19 +72,19 @@ def write_until(log: Path, is_so: Callable[[], bool]) -> int:
     return written
 
 
-def test_what_is_new_is_reported_once(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_what_is_new_is_reported_once(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 3)
     assert "accepted 3" in ship()
     assert ship() == ""
     write(log, 2)
     ship()
-    assert sorted(plane.lines.values()) == [1] * 5
+    assert sorted(control_plane.lines.values()) == [1] * 5
 
 
-def test_a_line_is_a_record(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_a_line_is_a_record(control_plane: Ledger, log: Path, ship: Ship) -> None:
     log.write_bytes(nginx_line(timestamp="2026-01-09T10:30:00+01:00", bytes=7))
     ship()
-    ((record,),) = plane.batches.values()
+    ((record,),) = control_plane.batches.values()
     assert record == {
         "timestamp": "2026-01-09T10:30:00+01:00",
         "api_id": "api-0123456789abcdef",
@@ -95,10 +95,10 @@ def test_a_line_is_a_record(plane: Ledger, log: Path, ship: Ship) -> None:
     }
 
 
-def test_caddys_line_is_the_same_record(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_caddys_line_is_the_same_record(control_plane: Ledger, log: Path, ship: Ship) -> None:
     log.write_bytes(caddy_line(ts=1767951000.123456, size=7) + caddy_line(resp_headers={}, status=404))
     ship()
-    ((record,),) = plane.batches.values()
+    ((record,),) = control_plane.batches.values()
     assert record == {
         "timestamp": "2026-01-09T09:30:00.123+00:00",
         "api_id": "api-0123456789abcdef",
@@ -109,10 +109,10 @@ def test_caddys_line_is_the_same_record(plane: Ledger, log: Path, ship: Ship) ->
     }
 
 
-def test_a_client_that_left_has_a_status(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_a_client_that_left_has_a_status(control_plane: Ledger, log: Path, ship: Ship) -> None:
     log.write_bytes(nginx_line(status="000") + caddy_line(status=0))
     ship()
-    assert [record["status"] for records in plane.batches.values() for record in records] == [499, 499]
+    assert [record["status"] for records in control_plane.batches.values() for record in records] == [499, 499]
 
 
 @pytest.mark.parametrize(
@@ -133,34 +133,34 @@ def test_a_client_that_left_has_a_status(plane: Ledger, log: Path, ship: Ship) -
     ],
     ids=lambda line: line[:12].decode(errors="replace"),
 )
-def test_other_lines_count_nowhere_and_stop_nothing(plane: Ledger, log: Path, ship: Ship, line: bytes) -> None:
+def test_other_lines_count_nowhere_and_stop_nothing(control_plane: Ledger, log: Path, ship: Ship, line: bytes) -> None:
     log.write_bytes(line)
     write(log)
     ship()
-    assert sum(plane.lines.values()) == 1
+    assert sum(control_plane.lines.values()) == 1
 
 
-def test_a_line_is_read_when_it_is_whole(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_a_line_is_read_when_it_is_whole(control_plane: Ledger, log: Path, ship: Ship) -> None:
     line = nginx_line()
     log.write_bytes(line + line[:100])
     ship()
     with log.open("ab") as file:
         file.write(line[100:])
     ship()
-    assert sum(plane.lines.values()) == 2
+    assert sum(control_plane.lines.values()) == 2
 
 
 def test_a_log_longer_than_a_chunk_goes_in_several(
-    plane: Ledger, log: Path, ship: Ship, monkeypatch: pytest.MonkeyPatch
+    control_plane: Ledger, log: Path, ship: Ship, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tail, "CHUNK_BYTES", 1_000)
     write(log, 20)
     ship()
-    assert len(plane.batches) > 5
-    assert sorted(plane.lines.values()) == [1] * 20
+    assert len(control_plane.batches) > 5
+    assert sorted(control_plane.lines.values()) == [1] * 20
 
 
-def test_a_renamed_log_is_read_to_its_end_before_the_new_one(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_a_renamed_log_is_read_to_its_end_before_the_new_one(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 2)
     ship()
     write(log, 3)
@@ -169,10 +169,10 @@ def test_a_renamed_log_is_read_to_its_end_before_the_new_one(plane: Ledger, log:
     ship()
     write(rotated, 5)  # nginx writes there until it is told to open its log again
     ship()
-    assert sorted(plane.lines.values()) == [1] * 14
+    assert sorted(control_plane.lines.values()) == [1] * 14
 
 
-def test_several_rotations_while_no_process_ran(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_several_rotations_while_no_process_ran(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log)
     ship()
     for name in ("access.json.2", "access.json-20260109", "access-2026-01-09T10-30-00.000.json"):
@@ -180,10 +180,10 @@ def test_several_rotations_while_no_process_ran(plane: Ledger, log: Path, ship: 
         log.rename(log.with_name(name))
     write(log, 2)
     ship()
-    assert sorted(plane.lines.values()) == [1] * 9
+    assert sorted(control_plane.lines.values()) == [1] * 9
 
 
-def test_a_copied_and_truncated_log_is_neither_lost_nor_doubled(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_a_copied_and_truncated_log_is_neither_lost_nor_doubled(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 3)
     ship()
     write(log, 3)
@@ -192,19 +192,19 @@ def test_a_copied_and_truncated_log_is_neither_lost_nor_doubled(plane: Ledger, l
     os.truncate(log, 0)
     write(log, 9)
     ship()
-    assert sorted(plane.lines.values()) == [1] * 15
+    assert sorted(control_plane.lines.values()) == [1] * 15
 
 
-def test_what_was_rotated_before_the_first_start_is_left_alone(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_what_was_rotated_before_the_first_start_is_left_alone(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log.with_name("access.json.1"), 5)
     write(log.with_name("access.json.2.gz"), 5)
     write(log.with_name("access.jsonl"), 5)
     write(log, 2)
     ship()
-    assert sum(plane.lines.values()) == 2
+    assert sum(control_plane.lines.values()) == 2
 
 
-def test_the_same_chunk_is_sent_again_when_the_answer_was_lost(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_the_same_chunk_is_sent_again_when_the_answer_was_lost(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail.LogTailer, "commit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -212,24 +212,24 @@ def test_the_same_chunk_is_sent_again_when_the_answer_was_lost(plane: Ledger, lo
             ship()
     write(log, 2)  # the log goes on meanwhile
     assert "sent before" in ship()
-    assert sorted(plane.lines.values()) == [1] * 5
+    assert sorted(control_plane.lines.values()) == [1] * 5
 
 
-def test_what_the_control_plane_could_not_take_is_sent_later(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_what_the_control_plane_could_not_take_is_sent_later(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log, 2)
-    plane.statuses = iter([503])
+    control_plane.statuses = iter([503])
     with pytest.raises(CommandError, match="answered 503"):
         ship()
-    assert not plane.lines
+    assert not control_plane.lines
     with pytest.raises(CommandError, match="is away"):
         ship(url="http://127.0.0.1:9")
     ship()
-    assert sorted(plane.lines.values()) == [1, 1]
+    assert sorted(control_plane.lines.values()) == [1, 1]
 
 
-def test_a_refused_token_ends_it(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_a_refused_token_ends_it(control_plane: Ledger, log: Path, ship: Ship) -> None:
     write(log)
-    plane.statuses = iter([401])
+    control_plane.statuses = iter([401])
     with pytest.raises(CommandError, match="refuses the batch: 401"):
         ship()
     with pytest.raises(CommandError, match="token is missing"):
@@ -245,7 +245,7 @@ def test_a_second_process_does_not_follow_the_same_log(log: Path, ship: Ship) ->
 
 @pytest.mark.parametrize("option", ["state_file", "place"])
 def test_both_names_of_the_option_choose_the_state_file(
-    plane: Ledger, log: Path, ship: Ship, tmp_path: Path, option: str
+    control_plane: Ledger, log: Path, ship: Ship, tmp_path: Path, option: str
 ) -> None:
     state = tmp_path / "state" / "edge-1.json"
     state.parent.mkdir()
@@ -253,21 +253,30 @@ def test_both_names_of_the_option_choose_the_state_file(
     ship(**{option: state})
     assert state.exists()
     assert ship(**{option: state}) == ""
-    assert sorted(plane.lines.values()) == [1, 1]
+    assert sorted(control_plane.lines.values()) == [1, 1]
 
 
-def test_killed_again_and_again_while_the_log_grows_and_rotates(plane: Ledger, log: Path, ship: Ship) -> None:
+def test_killed_again_and_again_while_the_log_grows_and_rotates(control_plane: Ledger, log: Path, ship: Ship) -> None:
     """Kill -9 between the count and its answer, under rename and copytruncate: every line is counted exactly once."""
-    plane.pause_seconds = 0.2
-    command = [sys.executable, "manage.py", "ship_access_log", str(log), "--gateway", "edge-1", "--url", plane.url]
+    control_plane.pause_seconds = 0.2
+    command = [
+        sys.executable,
+        "manage.py",
+        "ship_access_log",
+        str(log),
+        "--gateway",
+        "edge-1",
+        "--url",
+        control_plane.url,
+    ]
     environment = os.environ | {"STOA_GATEWAY_TOKEN": "stoa_gtw_x"}
     write(log)
     ship()
     written = 1
     for life in range(6):
-        batches = len(plane.batches)
+        batches = len(control_plane.batches)
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        written += write_until(log, lambda batches=batches: len(plane.batches) > batches)
+        written += write_until(log, lambda batches=batches: len(control_plane.batches) > batches)
         time.sleep(life * 0.05)  # some are killed before the answer, some after it
         process.kill()
         process.wait()
@@ -277,8 +286,8 @@ def test_killed_again_and_again_while_the_log_grows_and_rotates(plane: Ledger, l
             shutil.copy(log, log.with_name(f"access.json.{life}"))
             os.truncate(log, 0)
     output = ship()
-    assert sum(plane.lines.values()) == written, output
-    assert set(plane.lines.values()) == {1}
+    assert sum(control_plane.lines.values()) == written, output
+    assert set(control_plane.lines.values()) == {1}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -164,8 +164,8 @@ def test_another_tenants_things_are_not_found(
 
 
 def test_a_reader_may_ask_and_a_stranger_finds_nothing(
-    victor: Caller, bob: Caller, nobody: Caller, acme: Tenant
+    victor: Caller, bob: Caller, anonymous: Caller, acme: Tenant
 ) -> None:
     assert victor.get("/v1/tenants/acme/metrics").status_code == 200
     assert bob.get("/v1/tenants/acme/metrics").status_code == 404
-    assert nobody.get("/v1/tenants/acme/metrics").status_code == 401
+    assert anonymous.get("/v1/tenants/acme/metrics").status_code == 401

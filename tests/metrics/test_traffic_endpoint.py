@@ -119,10 +119,10 @@ def test_an_idempotency_key_does_not_hinder_a_large_batch(edge: Post, mobile: Su
 
 
 def test_only_gateways_and_the_platform_report(
-    alice: Caller, olga: Caller, nobody: Caller, mobile: Subscription
+    alice: Caller, olga: Caller, anonymous: Caller, mobile: Subscription
 ) -> None:
     body = {"batch_id": "b-1", "records": [record_of(mobile)]}
-    assert nobody.post(URL, body).status_code == 401
+    assert anonymous.post(URL, body).status_code == 401
     assert alice.post(URL, body).status_code == 403
     assert olga.post(URL, body).json()["accepted"] == 1
 

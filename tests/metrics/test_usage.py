@@ -117,38 +117,42 @@ def test_the_last_month_ends_with_the_year(alice: Caller, mobile: Subscription) 
 
 
 @pytest.fixture
-def crowd(payments: Api) -> list[Subscription]:
+def three_callers(payments: Api) -> list[Subscription]:
     """Three subscriptions that made 1, 2 and 3 calls; the quietest is nearest its quota."""
-    crowd = []
+    three_callers = []
     for calls, quota in ((1, 2), (2, None), (3, 1_000)):
         subscription = SubscriptionFactory(
             tenant=payments.tenant, api=payments, application=f"calls-{calls}", active=True, quota=quota
         )
         report(*[record_of(subscription)] * calls)
-        crowd.append(subscription)
+        three_callers.append(subscription)
     fold_all()
-    return crowd
+    return three_callers
 
 
 def names(response: object) -> list[str]:
     return [item["application"] for item in response.json()["items"]]  # type: ignore[attr-defined]
 
 
-def test_the_tenants_list_says_whose_usage_it_is(alice: Caller, crowd: list[Subscription]) -> None:
+def test_the_tenants_list_says_whose_usage_it_is(alice: Caller, three_callers: list[Subscription]) -> None:
     (item,) = alice.get("/v1/tenants/acme/usage?application=calls-3").json()["items"]
 
-    assert item["subscription_id"] == crowd[2].id
-    assert (item["api_id"], item["plan"], item["status"]) == (crowd[2].api_id, crowd[2].plan.slug, "active")
+    assert item["subscription_id"] == three_callers[2].id
+    assert (item["api_id"], item["plan"], item["status"]) == (
+        three_callers[2].api_id,
+        three_callers[2].plan.slug,
+        "active",
+    )
     assert item["requests"] == 3
     assert item["quota"]["remaining"] == 997
 
 
-def test_the_list_can_be_sorted_by_consumption(alice: Caller, crowd: list[Subscription]) -> None:
+def test_the_list_can_be_sorted_by_consumption(alice: Caller, three_callers: list[Subscription]) -> None:
     assert names(alice.get("/v1/tenants/acme/usage?sort=-requests")) == ["calls-3", "calls-2", "calls-1"]
     assert names(alice.get("/v1/tenants/acme/usage?sort=requests&limit=1")) == ["calls-1"]
 
 
-def test_the_list_can_be_sorted_by_how_near_the_quota_is(alice: Caller, crowd: list[Subscription]) -> None:
+def test_the_list_can_be_sorted_by_how_near_the_quota_is(alice: Caller, three_callers: list[Subscription]) -> None:
     assert names(alice.get("/v1/tenants/acme/usage?sort=-quota_share")) == ["calls-1", "calls-3", "calls-2"]
 
 
@@ -157,13 +161,15 @@ def test_a_quota_of_nothing_divides_nothing(alice: Caller, mobile: Subscription)
     assert names(alice.get("/v1/tenants/acme/usage?sort=-quota_share")) == ["mobile"]
 
 
-def test_the_list_has_only_the_tenants_own(alice: Caller, crowd: list[Subscription], foreign: Subscription) -> None:
+def test_the_list_has_only_the_tenants_own(
+    alice: Caller, three_callers: list[Subscription], foreign: Subscription
+) -> None:
     assert alice.get("/v1/tenants/acme/usage").json()["total"] == 3
     assert alice.get("/v1/tenants/globex/usage").status_code == 404
     assert alice.get(f"/v1/tenants/acme/subscriptions/{foreign.id}/usage").status_code == 404
 
 
-def test_a_longer_list_takes_no_more_queries(alice: Caller, crowd: list[Subscription]) -> None:
+def test_a_longer_list_takes_no_more_queries(alice: Caller, three_callers: list[Subscription]) -> None:
     alice.get("/v1/tenants/acme/usage")  # the first call of a token takes more
 
     def queries(limit: int) -> int:

@@ -28,7 +28,7 @@ ELSEWHERE = {"REMOTE_ADDR": "192.0.2.7"}
 
 
 @pytest.fixture
-def stranger() -> Client:
+def remote_client() -> Client:
     """A client on another machine."""
     return Client(**ELSEWHERE)
 
@@ -65,13 +65,13 @@ def test_requests_are_counted_by_route_and_status(alice: Caller, acme: Tenant) -
     assert after["stoa_http_request_duration_seconds_sum", "GET", route] > 0
 
 
-def test_what_strangers_invent_makes_no_new_series(nobody: Caller) -> None:
-    nobody.send("BREW", "/v1/me", None, {})
+def test_what_strangers_invent_makes_no_new_series(anonymous: Caller) -> None:
+    anonymous.send("BREW", "/v1/me", None, {})
     before = scrape()
     for number in range(3):
-        nobody.get(f"/v1/{number}")
-        nobody.get(f"/{number}")
-        nobody.send(f"BREW{number}", "/v1/me", None, {})
+        anonymous.get(f"/v1/{number}")
+        anonymous.get(f"/{number}")
+        anonymous.send(f"BREW{number}", "/v1/me", None, {})
 
     series = {name[1:3] for name in scrape().keys() - before.keys() if name[0] == "stoa_http_requests_total"}
     assert series <= {("GET", "")}
@@ -104,8 +104,8 @@ def test_an_empty_database_is_all_zeros() -> None:
     assert samples["stoa_delivery_delay_seconds",] == 0
 
 
-def test_a_stranger_is_asked_for_a_credential(stranger: Client) -> None:
-    response = stranger.get("/metrics")
+def test_a_stranger_is_asked_for_a_credential(remote_client: Client) -> None:
+    response = remote_client.get("/metrics")
 
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == 'Bearer realm="stoa"'
@@ -116,11 +116,13 @@ def test_a_proxy_on_the_same_machine_is_not_the_caller() -> None:
         assert Client().get("/metrics", headers={header: "127.0.0.1"}).status_code == 401
 
 
-def test_a_gateways_token_opens_it(stranger: Client) -> None:
+def test_a_gateways_token_opens_it(remote_client: Client) -> None:
     token = register_gateway("edge-1", by=SYSTEM).secret
 
-    assert stranger.get("/metrics", headers={"X-Stoa-Gateway-Token": token}).status_code == 200
-    assert stranger.get("/metrics", headers={"X-Stoa-Gateway-Token": new_credential("stoa_gtw_")}).status_code == 401
+    assert remote_client.get("/metrics", headers={"X-Stoa-Gateway-Token": token}).status_code == 200
+    assert (
+        remote_client.get("/metrics", headers={"X-Stoa-Gateway-Token": new_credential("stoa_gtw_")}).status_code == 401
+    )
 
 
 def test_the_platform_may_and_a_tenants_administrator_may_not(alice: Caller, olga: Caller, acme: Tenant) -> None:

@@ -40,12 +40,12 @@ def test_a_plan_is_manual_and_unlimited_unless_it_says_otherwise(dave: Caller, a
 
 
 def test_the_creation_is_in_the_log(dave: Caller, acme: Tenant) -> None:
-    wish = GOLD | {"rate_limit": 10, "quota": 10**15, "approval": "automatic"}
-    dave.post(PLANS, wish)
+    body = GOLD | {"rate_limit": 10, "quota": 10**15, "approval": "automatic"}
+    dave.post(PLANS, body)
 
     event = log.last_event()
     assert (event.type, event.actor, event.tenant_id) == ("plan.created", log.subject("dave"), acme.id)
-    assert {name: event.data[name] for name in wish} == wish
+    assert {name: event.data[name] for name in body} == body
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,10 @@ def test_nobody_subscribes_under_a_plan_that_is_being_withdrawn(alice: Caller) -
     api = ApiFactory(tenant=TenantFactory(name="acme"))
     for number in range(8):
         plan = PlanFactory(tenant=api.tenant)
-        wish = {"api_id": api.id, "plan": plan.slug, "application": f"app-{number}"}
+        body = {"api_id": api.id, "plan": plan.slug, "application": f"app-{number}"}
 
         subscribed, deleted = at_once(
-            lambda: alice.post("/v1/tenants/acme/subscriptions", wish),  # noqa: B023 - run before the next round
+            lambda: alice.post("/v1/tenants/acme/subscriptions", body),  # noqa: B023 - run before the next round
             lambda: alice.delete(path_of(plan)),  # noqa: B023 - the same
         )
 

@@ -37,12 +37,12 @@ def plan(acme: Tenant) -> Plan:
 
 
 @pytest.fixture
-def wish(api: Api, plan: Plan) -> dict[str, Any]:
+def body(api: Api, plan: Plan) -> dict[str, Any]:
     return {"api_id": api.id, "plan": "standard", "application": "mobile-app"}
 
 
-def test_a_subscription_waits_for_its_approval(dave: Caller, acme: Tenant, api: Api, wish: dict[str, Any]) -> None:
-    response = dave.post(SUBSCRIPTIONS, wish)
+def test_a_subscription_waits_for_its_approval(dave: Caller, acme: Tenant, api: Api, body: dict[str, Any]) -> None:
+    response = dave.post(SUBSCRIPTIONS, body)
 
     assert response.status_code == 201
     subscription = response.json()
@@ -68,8 +68,8 @@ def test_a_subscription_waits_for_its_approval(dave: Caller, acme: Tenant, api: 
     assert dave.get(response["Location"]).json() == subscription
 
 
-def test_the_request_is_in_the_log(dave: Caller, acme: Tenant, wish: dict[str, Any]) -> None:
-    subscription = dave.post(SUBSCRIPTIONS, wish).json()
+def test_the_request_is_in_the_log(dave: Caller, acme: Tenant, body: dict[str, Any]) -> None:
+    subscription = dave.post(SUBSCRIPTIONS, body).json()
 
     event = log.last_event()
     assert log.types() == ["subscription.created"]
@@ -77,8 +77,8 @@ def test_the_request_is_in_the_log(dave: Caller, acme: Tenant, wish: dict[str, A
     assert event.request_id
 
 
-def test_the_callbacks_secret_is_shown_once(dave: Caller, wish: dict[str, Any]) -> None:
-    created = dave.post(SUBSCRIPTIONS, wish | {"callback_url": CALLBACK})
+def test_the_callbacks_secret_is_shown_once(dave: Caller, body: dict[str, Any]) -> None:
+    created = dave.post(SUBSCRIPTIONS, body | {"callback_url": CALLBACK})
 
     subscription = created.json()
     secret = subscription.pop("callback_secret")
@@ -106,9 +106,9 @@ def test_the_callbacks_secret_is_shown_once(dave: Caller, wish: dict[str, Any]) 
     ],
 )
 def test_a_callback_that_we_would_never_send_to_is_refused(
-    dave: Caller, wish: dict[str, Any], url: Any, code: str
+    dave: Caller, body: dict[str, Any], url: Any, code: str
 ) -> None:
-    assert refusal_of(dave.post(SUBSCRIPTIONS, wish | {"callback_url": url})) == invalid("callback_url", code)
+    assert refusal_of(dave.post(SUBSCRIPTIONS, body | {"callback_url": url})) == invalid("callback_url", code)
     assert not Subscription.objects.exists()
 
 
@@ -128,8 +128,8 @@ def test_a_callback_that_we_would_never_send_to_is_refused(
         ("rate_limit", 1_000_000, "unknown_field"),
     ],
 )
-def test_a_wrong_field_is_named(dave: Caller, wish: dict[str, Any], field: str, value: Any, code: str) -> None:
-    assert refusal_of(dave.post(SUBSCRIPTIONS, wish | {field: value})) == invalid(field, code)
+def test_a_wrong_field_is_named(dave: Caller, body: dict[str, Any], field: str, value: Any, code: str) -> None:
+    assert refusal_of(dave.post(SUBSCRIPTIONS, body | {field: value})) == invalid(field, code)
     assert not log.events().exists()
 
 
@@ -137,54 +137,54 @@ def test_all_missing_fields_are_named_at_once(dave: Caller, acme: Tenant) -> Non
     assert refused_fields(dave.post(SUBSCRIPTIONS, {})) == dict.fromkeys(["api_id", "plan", "application"], "required")
 
 
-def test_an_unknown_plan_names_the_known_ones(dave: Caller, acme: Tenant, wish: dict[str, Any]) -> None:
+def test_an_unknown_plan_names_the_known_ones(dave: Caller, acme: Tenant, body: dict[str, Any]) -> None:
     PlanFactory(tenant=acme, slug="gold")
 
-    response = dave.post(SUBSCRIPTIONS, wish | {"plan": "platinum"})
+    response = dave.post(SUBSCRIPTIONS, body | {"plan": "platinum"})
 
     assert "standard, gold" in response.json()["error"]["details"][0]["message"]
 
 
-def test_anothers_api_or_plan_does_not_exist_here(dave: Caller, globex: Tenant, wish: dict[str, Any]) -> None:
-    strange = ApiFactory(tenant=globex)
+def test_anothers_api_or_plan_does_not_exist_here(dave: Caller, globex: Tenant, body: dict[str, Any]) -> None:
+    foreign = ApiFactory(tenant=globex)
     PlanFactory(tenant=globex, slug="secret")
 
-    unknown = dave.post(SUBSCRIPTIONS, wish | {"api_id": "api-0123456789abcdef"}).json()["error"]
-    refused = dave.post(SUBSCRIPTIONS, wish | {"api_id": strange.id}).json()["error"]
+    unknown = dave.post(SUBSCRIPTIONS, body | {"api_id": "api-0123456789abcdef"}).json()["error"]
+    refused = dave.post(SUBSCRIPTIONS, body | {"api_id": foreign.id}).json()["error"]
 
     assert refused["details"] == unknown["details"]
-    answer = dave.post(SUBSCRIPTIONS, wish | {"plan": "secret"})
+    answer = dave.post(SUBSCRIPTIONS, body | {"plan": "secret"})
     assert refusal_of(answer) == invalid("plan")
     assert "there are: standard." in answer.json()["error"]["details"][0]["message"]
 
 
-def test_a_deleted_api_takes_no_subscription(alice: Caller, api: Api, wish: dict[str, Any]) -> None:
+def test_a_deleted_api_takes_no_subscription(alice: Caller, api: Api, body: dict[str, Any]) -> None:
     alice.delete(f"/v1/tenants/acme/apis/{api.id}")
 
-    assert refusal_of(alice.post(SUBSCRIPTIONS, wish)) == invalid("api_id")
+    assert refusal_of(alice.post(SUBSCRIPTIONS, body)) == invalid("api_id")
 
 
-def test_a_second_live_subscription_of_an_application_is_a_conflict(dave: Caller, wish: dict[str, Any]) -> None:
-    dave.post(SUBSCRIPTIONS, wish)
+def test_a_second_live_subscription_of_an_application_is_a_conflict(dave: Caller, body: dict[str, Any]) -> None:
+    dave.post(SUBSCRIPTIONS, body)
 
-    assert refusal_of(dave.post(SUBSCRIPTIONS, wish)) == duplicate("application")
-    assert dave.post(SUBSCRIPTIONS, wish | {"application": "web-app"}).status_code == 201
+    assert refusal_of(dave.post(SUBSCRIPTIONS, body)) == duplicate("application")
+    assert dave.post(SUBSCRIPTIONS, body | {"application": "web-app"}).status_code == 201
 
 
-def test_an_application_may_ask_again_when_the_first_is_over(alice: Caller, wish: dict[str, Any]) -> None:
-    first = alice.post(SUBSCRIPTIONS, wish)
+def test_an_application_may_ask_again_when_the_first_is_over(alice: Caller, body: dict[str, Any]) -> None:
+    first = alice.post(SUBSCRIPTIONS, body)
     alice.post(f"{first['Location']}/reject")
 
-    second = alice.post(SUBSCRIPTIONS, wish)
+    second = alice.post(SUBSCRIPTIONS, body)
     assert second.status_code == 201
     alice.delete(second["Location"])
-    assert alice.post(SUBSCRIPTIONS, wish).status_code == 201
+    assert alice.post(SUBSCRIPTIONS, body).status_code == 201
 
 
-def test_an_automatic_plan_answers_with_the_key(dave: Caller, plan: Plan, wish: dict[str, Any]) -> None:
+def test_an_automatic_plan_answers_with_the_key(dave: Caller, plan: Plan, body: dict[str, Any]) -> None:
     Plan.objects.filter(pk=plan.pk).update(approval="automatic")
 
-    created = dave.post(SUBSCRIPTIONS, wish)
+    created = dave.post(SUBSCRIPTIONS, body)
 
     subscription = created.json()
     assert (created.status_code, subscription["status"]) == (201, "active")
@@ -198,45 +198,45 @@ def test_an_automatic_plan_answers_with_the_key(dave: Caller, plan: Plan, wish: 
 
 
 def test_a_second_approver_is_nobodys_concern_under_an_automatic_plan(
-    dave: Caller, plan: Plan, wish: dict[str, Any], settings: Settings
+    dave: Caller, plan: Plan, body: dict[str, Any], settings: Settings
 ) -> None:
     settings.STOA_REQUIRE_SECOND_APPROVER = True
     Plan.objects.filter(pk=plan.pk).update(approval="automatic")
 
-    assert dave.post(SUBSCRIPTIONS, wish).json()["status"] == "active"
+    assert dave.post(SUBSCRIPTIONS, body).json()["status"] == "active"
 
 
 def test_a_tenant_that_is_not_set_up_yet_is_set_up_now(olga: Caller) -> None:
     api = ApiFactory(tenant=TenantFactory(name="acme", status="provisioning"))
-    wish = {"api_id": api.id, "plan": "free", "application": "app"}
+    body = {"api_id": api.id, "plan": "free", "application": "app"}
 
-    assert olga.post(SUBSCRIPTIONS, wish).json()["status"] == "active"
+    assert olga.post(SUBSCRIPTIONS, body).json()["status"] == "active"
     assert olga.get("/v1/tenants/acme").json()["status"] == "active"
 
 
 @pytest.mark.parametrize(("name", "status"), [("alice", 201), ("dave", 201), ("olga", 201), ("victor", 403)])
 def test_builders_subscribe_and_readers_do_not(
-    call_as: Callable[[str], Caller], wish: dict[str, Any], name: str, status: int
+    call_as: Callable[[str], Caller], body: dict[str, Any], name: str, status: int
 ) -> None:
-    response = call_as(name).post(SUBSCRIPTIONS, wish)
+    response = call_as(name).post(SUBSCRIPTIONS, body)
 
     assert response.status_code == status
     if status == 403:
         assert refusal_of(response) == MISSING_ROLE
 
 
-def test_a_stranger_finds_nothing(bob: Caller, globex: Tenant, wish: dict[str, Any]) -> None:
-    assert refusal_of(bob.post(SUBSCRIPTIONS, wish)) == NOT_FOUND
-    assert refusal_of(bob.post("/v1/tenants/globex/subscriptions", wish)) == invalid("api_id")
+def test_a_stranger_finds_nothing(bob: Caller, globex: Tenant, body: dict[str, Any]) -> None:
+    assert refusal_of(bob.post(SUBSCRIPTIONS, body)) == NOT_FOUND
+    assert refusal_of(bob.post("/v1/tenants/globex/subscriptions", body)) == invalid("api_id")
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("approval", ["manual", "automatic"])
 def test_of_twenty_identical_requests_at_once_one_succeeds(dave: Caller, approval: str) -> None:
     plan = PlanFactory(tenant=TenantFactory(name="acme"), approval=approval)
-    wish = {"api_id": ApiFactory(tenant=plan.tenant).id, "plan": plan.slug, "application": "app"}
+    body = {"api_id": ApiFactory(tenant=plan.tenant).id, "plan": plan.slug, "application": "app"}
 
-    responses = at_once(*[lambda: dave.post(SUBSCRIPTIONS, wish)] * 20)
+    responses = at_once(*[lambda: dave.post(SUBSCRIPTIONS, body)] * 20)
 
     assert sorted(response.status_code for response in responses) == [201] + [409] * 19
     assert Subscription.objects.count() == 1
@@ -247,10 +247,10 @@ def test_of_twenty_identical_requests_at_once_one_succeeds(dave: Caller, approva
 def test_a_request_that_sets_the_tenant_up_and_an_update_do_not_wait_for_each_other() -> None:
     for _round in range(8):
         api = ApiFactory(tenant=TenantFactory(status="provisioning"))
-        wish = NewSubscription(api_id=api.id, plan="free", application="app")
+        body = NewSubscription(api_id=api.id, plan="free", application="app")
 
         at_once(
-            lambda: request_subscription(api.tenant, wish, by=SYSTEM),  # noqa: B023 - run before the next round
+            lambda: request_subscription(api.tenant, body, by=SYSTEM),  # noqa: B023 - run before the next round
             lambda: update_api(api, {"description": "x"}, by=SYSTEM),  # noqa: B023 - the same
         )
 

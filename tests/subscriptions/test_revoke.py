@@ -55,8 +55,8 @@ def test_every_key_stops_at_once(alice: Caller, subscription: Subscription) -> N
         path = f"/v1/tenants/acme/apikeys/{key.id}"
         assert alice.get(path).json()["status"] == "revoked"
         assert refusal_of(alice.post(f"{path}/rotate")) == WRONG_STATE
-    wish = {"subscription_id": subscription.id, "name": "new"}
-    assert refusal_of(alice.post("/v1/tenants/acme/apikeys", wish)) == WRONG_STATE
+    body = {"subscription_id": subscription.id, "name": "new"}
+    assert refusal_of(alice.post("/v1/tenants/acme/apikeys", body)) == WRONG_STATE
 
 
 @pytest.mark.parametrize("status", ["pending_approval", "active", "suspended"])
@@ -104,10 +104,10 @@ def test_no_key_is_issued_to_a_subscription_that_is_being_revoked(alice: Caller)
     tenant = TenantFactory(name="acme")
     for _round in range(8):
         subscription = SubscriptionFactory(tenant=tenant, active=True)
-        wish = {"subscription_id": subscription.id, "name": "key"}
+        body = {"subscription_id": subscription.id, "name": "key"}
 
         issued, revoked = at_once(
-            lambda: alice.post("/v1/tenants/acme/apikeys", wish),  # noqa: B023 - run before the next round
+            lambda: alice.post("/v1/tenants/acme/apikeys", body),  # noqa: B023 - run before the next round
             lambda: alice.delete(path_of(subscription)),  # noqa: B023 - the same
         )
 

@@ -122,8 +122,8 @@ def test_a_reader_changes_nothing(victor: Caller, subscription: Subscription) ->
 
 def test_a_stranger_finds_nothing(bob: Caller, globex: Tenant, subscription: Subscription) -> None:
     assert refusal_of(bob.patch(path_of(subscription), {"rate_limit": 5})) == NOT_FOUND
-    strange = f"/v1/tenants/globex/subscriptions/{subscription.id}"
-    assert refusal_of(bob.patch(strange, {"rate_limit": 5})) == NOT_FOUND
+    foreign = f"/v1/tenants/globex/subscriptions/{subscription.id}"
+    assert refusal_of(bob.patch(foreign, {"rate_limit": 5})) == NOT_FOUND
 
 
 def test_everybody_reads_within_the_tenant(

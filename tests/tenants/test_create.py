@@ -165,8 +165,8 @@ def test_only_the_platform_creates_tenants(call_as: Any, name: str) -> None:
     assert not log.events().exists()
 
 
-def test_nobody_is_asked_for_a_token(nobody: Caller) -> None:
-    assert refusal_of(nobody.post("/v1/tenants", ACME)) == (401, "unauthorized", "", "token_missing")
+def test_nobody_is_asked_for_a_token(anonymous: Caller) -> None:
+    assert refusal_of(anonymous.post("/v1/tenants", ACME)) == (401, "unauthorized", "", "token_missing")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -21,10 +21,10 @@ def test_an_unknown_tenant_is_not_found(olga: Caller, acme: Tenant, unknown: str
 
 def test_a_stranger_finds_nothing(bob: Caller, acme: Tenant, globex: Tenant) -> None:
     unknown = bob.get("/v1/tenants/ten-0123456789abcdef").json()
-    strange = bob.get(f"/v1/tenants/{acme.id}")
+    foreign = bob.get(f"/v1/tenants/{acme.id}")
 
-    assert refusal_of(strange) == NOT_FOUND
-    assert strange.json()["error"] | {"request_id": ""} == unknown["error"] | {"request_id": ""}
+    assert refusal_of(foreign) == NOT_FOUND
+    assert foreign.json()["error"] | {"request_id": ""} == unknown["error"] | {"request_id": ""}
     assert refusal_of(bob.get("/v1/tenants/acme")) == NOT_FOUND
 
 

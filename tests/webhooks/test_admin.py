@@ -90,8 +90,8 @@ def test_send_a_test(console: Client, webhook: Webhook, receiver: Receiver, drai
     assert len(receiver.received) == 1
 
 
-def test_who_may_only_look_changes_nothing(lookout: Client, webhook: Webhook) -> None:
-    assert lookout.get(list_of(Webhook)).status_code == 200
-    assert answer(lookout, dialog_of(webhook, "disable")).status_code == 403
+def test_who_may_only_look_changes_nothing(readonly_console: Client, webhook: Webhook) -> None:
+    assert readonly_console.get(list_of(Webhook)).status_code == 200
+    assert answer(readonly_console, dialog_of(webhook, "disable")).status_code == 403
     webhook.refresh_from_db()
     assert webhook.status == WebhookStatus.ENABLED

@@ -86,5 +86,5 @@ def test_descriptions_come_in_french_names_do_not(victor: Caller, acme: object) 
 
 
 @pytest.mark.django_db
-def test_strangers_see_nothing(nobody: Caller) -> None:
-    assert nobody.get("/v1/event-types").status_code == 401
+def test_strangers_see_nothing(anonymous: Caller) -> None:
+    assert anonymous.get("/v1/event-types").status_code == 401

@@ -175,11 +175,11 @@ def test_a_dry_run_leaves_nothing(alice: Caller) -> None:
     assert not Webhook.objects.exists()
 
 
-def test_who_may(dave: Caller, victor: Caller, bob: Caller, nobody: Caller) -> None:
+def test_who_may(dave: Caller, victor: Caller, bob: Caller, anonymous: Caller) -> None:
     assert dave.post(PATH, WEBHOOK).status_code == 201
     assert refusal_of(victor.post(PATH, WEBHOOK)) == MISSING_ROLE
     assert refusal_of(bob.post(PATH, WEBHOOK)) == NOT_FOUND
-    assert nobody.post(PATH, WEBHOOK).status_code == 401
+    assert anonymous.post(PATH, WEBHOOK).status_code == 401
     assert Webhook.objects.count() == 1
 
 

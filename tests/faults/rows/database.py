@@ -47,14 +47,14 @@ def crash(world: World) -> Measured:
         delays = [_first_success(load, moment) for moment in back_at]
         created = load.created()
         comes_true(lambda: are_heard(created, receiver), seconds=PATIENCE_SECONDS)
-    strange = [call for call in load.calls if call.status != HTTPStatus.CREATED and not is_our_503(call)]
+    unexpected = [call for call in load.calls if call.status != HTTPStatus.CREATED and not is_our_503(call)]
     lost = len(created) - Api.objects.filter(pk__in=created).count()
     unheard = count_lost(created, receiver)
     return Measured(
-        f"statuses {load.statuses()}, others than our 503: {_described(strange)}; first success after "
+        f"statuses {load.statuses()}, others than our 503: {_described(unexpected)}; first success after "
         f"{' and '.join(f'{delay:.1f} s' for delay in delays)}; "
         f"of {len(created)} rows lost {lost}, events lost {unheard}",
-        held=not strange and max(delays) <= BACK_SECONDS and lost == 0 and unheard == 0,
+        held=not unexpected and max(delays) <= BACK_SECONDS and lost == 0 and unheard == 0,
     )
 
 
@@ -88,11 +88,11 @@ def _first_success(load: Load, moment: float) -> float:
     return min(ends, default=float("inf")) - moment
 
 
-def _described(strange: list[Call]) -> str:
+def _described(unexpected: list[Call]) -> str:
     """Return how many answers were none of ours, and what the first of them was."""
-    if not strange:
+    if not unexpected:
         return "0"
-    return f"{len(strange)} ({strange[0].body[:80].decode(errors='replace')} after {strange[0].seconds:.1f} s)"
+    return f"{len(unexpected)} ({unexpected[0].body[:80].decode(errors='replace')} after {unexpected[0].seconds:.1f} s)"
 
 
 def is_our_503(call: Call) -> bool:
@@ -125,12 +125,12 @@ def hang_up(world: World) -> Measured:
         created = load.created()
         comes_true(lambda: are_heard(created, receiver), seconds=PATIENCE_SECONDS)
     errors = [call for call in load.calls if call.status != HTTPStatus.CREATED]
-    strange = [call for call in errors if not is_our_503(call)]
+    unexpected = [call for call in errors if not is_our_503(call)]
     lost = len(created) - Api.objects.filter(pk__in=created).count()
     without_event = len(created) - Event.objects.filter(tenant_id=tenant.id, data__id__in=created).count()
     unheard = count_lost(created, receiver)
     return Measured(
-        f"statuses {load.statuses()}, others than our 503: {_described(strange)}; errors {len(errors)} ≤ "
+        f"statuses {load.statuses()}, others than our 503: {_described(unexpected)}; errors {len(errors)} ≤ "
         f"{TERMINATIONS} × {CALLERS}; of {len(created)} rows lost {lost}, events lost {without_event + unheard}",
-        held=len(errors) <= TERMINATIONS * CALLERS and not strange and lost + without_event + unheard == 0,
+        held=len(errors) <= TERMINATIONS * CALLERS and not unexpected and lost + without_event + unheard == 0,
     )

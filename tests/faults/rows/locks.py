@@ -105,12 +105,12 @@ def lock_for_long(world: World) -> Measured:
             each.create_api(bystander.id)
         seen = {row.name: _ask_while_locked(session, row, caller, other, bystander) for row in wanted}
     slowest = max(refused.seconds for refused, _others in seen.values())
-    strange = [name for name, (refused, _others) in seen.items() if not is_our_503(refused)]
+    unexpected = [name for name, (refused, _others) in seen.items() if not is_our_503(refused)]
     held_up = [name for name, (_refused, others) in seen.items() if not all(call.status in DONE for call in others)]
     return Measured(
-        f"{len(seen)} rows, slowest answer {slowest:.1f} s; answered otherwise {strange or 0}, did not pass "
+        f"{len(seen)} rows, slowest answer {slowest:.1f} s; answered otherwise {unexpected or 0}, did not pass "
         f"{held_up or 0}",
-        held=slowest <= ANSWER_SECONDS and not strange and not held_up,
+        held=slowest <= ANSWER_SECONDS and not unexpected and not held_up,
     )
 
 

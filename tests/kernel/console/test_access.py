@@ -18,24 +18,24 @@ def test_nobody_gets_in_without_signing_in() -> None:
     assert response["Location"].startswith(reverse("admin:login"))
 
 
-def test_a_user_who_is_no_operator_is_refused(passer_by: Client) -> None:
+def test_a_user_who_is_no_operator_is_refused(outsider_console: Client) -> None:
     subscription = SubscriptionFactory()
 
     for response in (
-        passer_by.get("/admin/"),
-        passer_by.get(list_of(Subscription)),
-        answer(passer_by, dialog_of(subscription, "approve")),
+        outsider_console.get("/admin/"),
+        outsider_console.get(list_of(Subscription)),
+        answer(outsider_console, dialog_of(subscription, "approve")),
     ):
         assert response.status_code == 302
         assert response["Location"].startswith(reverse("admin:login"))
     assert Subscription.objects.get().status == "pending_approval"
 
 
-def test_who_may_only_look_is_offered_nothing_and_refused(lookout: Client) -> None:
+def test_who_may_only_look_is_offered_nothing_and_refused(readonly_console: Client) -> None:
     subscription = SubscriptionFactory()
 
-    page = lookout.get(list_of(Subscription))
-    response = answer(lookout, dialog_of(subscription, "approve"))
+    page = readonly_console.get(list_of(Subscription))
+    response = answer(readonly_console, dialog_of(subscription, "approve"))
 
     assert page.status_code == 200
     assert dialog_of(subscription, "approve") not in page.content.decode()
