@@ -10,7 +10,7 @@ from stoa_cp.eventlog.models import Event
 from stoa_cp.openapi.views import OPENAPI_PATH
 from tests.answers import refused_fields
 from tests.conftest import Caller
-from tests.contract.test_operations_by_actor import PREPARED, TABLE, filled
+from tests.contract.operations import PREPARED, TABLE, filled
 from tests.contract.world import build_world
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 DOCUMENT = json.loads(OPENAPI_PATH.read_text())
 # Columns and inventions that a careless serializer would take, besides whatever the answer shows.
 ALWAYS = {"id", "pk", "tenant", "tenant_id", "version_", "created_at", "updated_at", "deleted_at", "created_by", "key"}
-# Bodies that are documents of somebody else's, or records whose strictness `tests/metrics` shows.
+# Bodies that are documents of another format, or records whose strictness `tests/metrics` shows.
 FOREIGN = {"/v1/gateway/traffic", "/v1/tenants/{tenant_id}/apis/import"}
 
 
