@@ -35,3 +35,5 @@ SUBSCRIPTION = {
     "created_at": "2025-01-09T10:30:00Z",
     "updated_at": "2025-01-09T10:30:00Z",
 }
+# Shown once, by the answer that gives the subscription its first callback.
+SIGNED_SUBSCRIPTION = SUBSCRIPTION | {"callback_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}

@@ -71,6 +71,7 @@ class SubscriptionSerializer(StrictSerializer):
     updated_at = MomentField(read_only=True)
 
 
+@examples(response=sample.SIGNED_SUBSCRIPTION)
 class SignedSubscriptionSerializer(SubscriptionSerializer):
     """The one answer after which deliveries to the callback can be verified."""
 
