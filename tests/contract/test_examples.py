@@ -1,0 +1,119 @@
+"""The response examples of the OpenAPI document are true: real answers have the same shape."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from apikeys.models import ApiKey, KeySecret
+from catalog.models import Api, Gateway
+from stoa_cp.openapi.views import OPENAPI_PATH
+from subscriptions.models import Subscription
+from tests.conftest import Caller
+from tests.contract.operations import KEY, ORIGINAL, PREPARED, TABLE, TENANT, WEBHOOK, filled
+from tests.contract.shapes import Shapes, format_of, unseen
+from tests.contract.world import build_world
+from tests.factories import ApiKeyFactory
+from tests.metrics.traffic import fold_all, record_of, report
+from webhooks.models import Attempt
+
+pytestmark = pytest.mark.django_db
+
+DOCUMENT: dict[str, Any] = json.loads(OPENAPI_PATH.read_text())
+SHAPES = Shapes(DOCUMENT)
+SECRET = "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8"
+CALLBACK = "https://1.1.1.1/callback"
+NEXT_YEAR = (timezone.now() + timedelta(days=365)).isoformat()
+
+Operation = tuple[str, str]
+
+# What an answer needs to show as much as its example, besides the body of the table.
+MORE: dict[Operation, dict[str, Any]] = {
+    ("post", f"{TENANT}/apis"): {"rate_limit": {"requests_per_hour": 1_000}},
+    ("post", f"{TENANT}/plans"): {"rate_limit": 1_000, "quota": 50_000},
+    ("post", f"{TENANT}/subscriptions"): {"callback_url": CALLBACK},
+    ("post", f"{TENANT}/apikeys"): {"expires_at": NEXT_YEAR},
+    ("post", f"{TENANT}/explain"): {"path": "/acme/status", "key_id": "{key_id}"},  # another API's path: denied
+    ("post", "/v1/gateway/keys/verify"): {"key": SECRET, "path": "/acme/payments/1"},
+    ("post", "/v1/gateway/traffic"): {"records": [{"timestamp": "2020-01-01T00:00:00Z"}]},
+}
+# What is done before, so that there is something to do.
+BEFORE: dict[Operation, Operation] = {
+    ("post", f"{TENANT}/resume"): ("post", f"{TENANT}/suspend"),
+    ("post", f"{KEY}/rotate/finish"): ("post", f"{KEY}/rotate"),
+}
+# Values that an answer of the operation itself never shows.
+NEVER_SHOWN = {
+    f"{WEBHOOK}/test": [".attempts"],  # it answers before the first attempt
+    f"{TENANT}/apis/import": [".rate_limit.requests_per_hour"],  # an OpenAPI document has no limit
+}
+
+
+def response_examples() -> Iterator[tuple[str, tuple[Operation, dict[str, Any], Any]]]:
+    """Yield the name of each example of an answer in JSON, and its operation, its schema and its value."""
+    for path, operations in DOCUMENT["paths"].items():
+        for method, operation in operations.items():
+            answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            for content in (answer.get("content", {}).get("application/json", {}) for answer in answers):
+                for name, example in content.get("examples", {}).items():
+                    yield f"{method} {path} {name}", ((method, path), content["schema"], example["value"])
+
+
+EXAMPLES = dict(response_examples())
+
+
+@pytest.fixture
+def world(db: None) -> dict[str, str]:
+    """The world, with values in all fields that may be null, and with traffic."""
+    world = build_world()
+    active = Subscription.objects.get(pk=world["active_subscription_id"])
+    key = ApiKeyFactory(subscription=active, current_secret=SECRET)
+    now = timezone.now()
+    ApiKey.objects.update(expires_at=NEXT_YEAR)
+    KeySecret.objects.update(last_used_at=now)
+    Api.objects.update(requests_per_hour=1_000)
+    Gateway.objects.update(last_seen_at=now)
+    Subscription.objects.update(callback_url=CALLBACK, rate_limit=1_000, quota=50_000)
+    sent = {"attempted_at": now, "duration_ms": 87, "response_status": 503, "error": "http_error"}
+    Attempt.objects.create(delivery_id=world["delivery_id"], number=1, **sent)
+    report(*map(record_of, Subscription.objects.all()))
+    fold_all()
+    return world | {"key_id": key.id}
+
+
+def answer_of(caller: Caller, operation: Operation, world: dict[str, str]) -> Any:
+    """Return what the operation answers with 2xx."""
+    method, path = operation
+    if operation in BEFORE:
+        answer_of(caller, BEFORE[operation], world)
+    if path in PREPARED:
+        world = world | {"subscription_id": world[PREPARED[path]]}
+    body = TABLE[operation][1]
+    if operation in MORE:
+        body = body | MORE[operation]
+    response = caller.send(method.upper(), path.format(**world), filled(body, world), ORIGINAL)
+    assert 200 <= response.status_code < 300, response.content
+    return response.json()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_has_the_shape_of_the_answer(name: str, world: dict[str, str], alice: Caller, olga: Caller) -> None:
+    operation, schema, value = EXAMPLES[name]
+    caller = alice if "alice" in TABLE[operation][0] else olga
+
+    real = answer_of(caller, operation, world)
+
+    assert list(SHAPES.differences(value, real, schema)) == []
+    assert list(unseen(value, real)) == NEVER_SHOWN.get(operation[1], [])
+
+
+def test_the_example_of_an_explanation_has_the_real_checks(world: dict[str, str], alice: Caller) -> None:
+    operation, _schema, value = EXAMPLES[f"post {TENANT}/explain Response"]
+
+    real = answer_of(alice, operation, world)
+
+    assert [check["check"] for check in value["checks"]] == [check["check"] for check in real["checks"]]
+    assert format_of(value["checks"][0]["detail"]) == format_of(real["checks"][0]["detail"])
