@@ -175,12 +175,13 @@ def test_a_huge_document_is_refused_before_it_is_read(dave: Caller, acme: Tenant
     assert refusal_of(post_yaml(dave, "a: " + "b" * 300_000))[0] == 413
 
 
+@pytest.mark.deadline
 def test_the_largest_document_that_is_read_is_read_in_seconds(dave: Caller, acme: Tenant) -> None:
     text = YAML + "x-numbers: [" + "1, " * 80_000 + "1]"
     started = perf_counter()
 
     assert post_yaml(dave, text).status_code == 201
-    assert perf_counter() - started < 3  # measured: 0.2 s
+    assert perf_counter() - started < 20  # measured: 0.2 s
 
 
 def test_another_media_type_is_refused(dave: Caller, acme: Tenant) -> None:

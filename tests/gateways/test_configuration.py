@@ -176,27 +176,27 @@ def test_a_waiting_gateway_hears_of_a_change(
     ask: Ask, key: ApiKey, elsewhere: Callable[[Callable[[], Any]], Any]
 ) -> None:
     tag = ask()["ETag"]
-    started = monotonic()
     waiting = elsewhere(lambda: ask("?wait=30", If_None_Match=tag))
     revoke_key(key, by=SYSTEM)
 
-    response = waiting.result(timeout=20)
+    response = waiting.result(timeout=20)  # it would have waited for 30 s
 
     assert response.status_code == 200
     assert response.json()["keys"] == []
-    assert monotonic() - started < 10
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("quick_polls")
+@pytest.mark.deadline
 def test_the_wait_ends_when_nothing_happens(ask: Ask) -> None:
     tag = ask()["ETag"]
     started = monotonic()
     assert ask("?wait=1", If_None_Match=tag).status_code == 304
-    assert 1 <= monotonic() - started < 5
+    assert 1 <= monotonic() - started < 20
 
 
 @pytest.mark.django_db
+@pytest.mark.deadline
 def test_too_many_gateways_do_not_wait(ask: Ask) -> None:
     """The others' threads stay free; who is turned away is told when to ask again."""
     tag = ask()["ETag"]
@@ -207,4 +207,4 @@ def test_too_many_gateways_do_not_wait(ask: Ask) -> None:
         response = ask("?wait=30", If_None_Match=tag)
     assert response.status_code == 304
     assert int(response["Retry-After"]) > 0
-    assert monotonic() - started < 5
+    assert monotonic() - started < 20  # it would have waited for 30 s
