@@ -93,7 +93,7 @@ def test_what_is_stored_has_the_hash_of_what_was_written(data: dict[str, Any]) -
 def test_an_address_has_one_spelling(olga: Caller, settings: Settings, peer: str, forwarded: str, stored: str) -> None:
     settings.STOA_TRUSTED_PROXIES = ["10.0.0.0/8"]
     body = {"name": "acme", "tier": "free", "admin_email": "admin@acme.com", "region": "us-east-1"}
-    olga._client.defaults["REMOTE_ADDR"] = peer
+    olga.move_to(peer)
 
     tenant = olga.post("/v1/tenants", body, X_Forwarded_For=forwarded).json()
 
