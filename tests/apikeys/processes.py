@@ -4,21 +4,20 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 from tempfile import TemporaryFile
-from typing import Any
-from urllib.parse import quote
 
 import psutil
-from django.db import connection
 
 from catalog.authentication import HEADER
+from stoa_cp.devserver.cluster import free_port
 from stoa_cp.devserver.programs import is_answering
-from tests.kernel.identity.ports import free_port
+from tests.databases import database_url
+from tests.waiting import wait_until
 
 START_SECONDS = 120
 STOP_SECONDS = 20  # told to end while they start, workers forget it
@@ -107,16 +106,15 @@ def web_processes(*applications: Application) -> Iterator[list[WebProcess]]:
     """Start servers on free ports, and stop them."""
     with ExitStack() as stack:
         servers = [stack.enter_context(_serving(application)) for application in applications]
-        deadline = time.monotonic() + START_SECONDS
-        while not all(is_answering("127.0.0.1", server.port, "/healthz") for server in servers):
-            assert time.monotonic() < deadline, "the web processes did not start"
-            time.sleep(0.1)
+        for server in servers:
+            is_up = partial(is_answering, "127.0.0.1", server.port, "/healthz")
+            wait_until(is_up, "the web process starts", seconds=START_SECONDS)
         yield servers
 
 
 @contextmanager
 def _serving(application: Application) -> Iterator[WebProcess]:
-    port = free_port()
+    port = free_port(0)
     command = [sys.executable, "-m", "granian", application.wsgi, "--interface", "wsgi", "--no-ws"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(application.workers), "--blocking-threads", "4"]
@@ -133,11 +131,3 @@ def _serving(application: Application) -> Iterator[WebProcess]:
             process.wait()
             log.seek(0)
             sys.stderr.write("".join(line for line in map(bytes.decode, log) if "[info" not in line.lower()))
-
-
-def database_url() -> str:
-    """Return the address of the database that this test runs on."""
-    named: dict[str, Any] = connection.settings_dict
-    user = quote(named["USER"], safe="") + (f":{quote(named['PASSWORD'], safe='')}" if named["PASSWORD"] else "")
-    host = quote(named["HOST"], safe="")
-    return f"postgres://{user}@{host}:{named['PORT']}/{named['NAME']}" if host else f"postgres:///{named['NAME']}"

@@ -16,7 +16,7 @@ from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests.apikeys.conftest import Edge
-from tests.catalog.test_routing import HOSTILE
+from tests.catalog.hostile_paths import HOSTILE_PATHS
 from tests.conftest import Caller
 from tests.factories import ApiFactory
 
@@ -101,7 +101,7 @@ def test_two_keys_are_none(edge: Edge, secret: str, headers: dict[str, str]) -> 
     assert (response.status_code, response["X-Stoa-Reason"]) == (401, "key_malformed")
 
 
-@pytest.mark.parametrize("uri", HOSTILE, ids=repr)
+@pytest.mark.parametrize("uri", HOSTILE_PATHS, ids=repr)
 def test_a_hostile_path_is_refused_in_every_profile(edge: Edge, acme: Tenant, secret: str, uri: str) -> None:
     ApiFactory(tenant=acme, name="root", path="/", auth_required=False)
     ApiFactory(tenant=acme, name="admin", path="/admin", auth_required=False)

@@ -10,6 +10,7 @@ from stoa_cp.observability import health
 from tenants import queries
 from tenants.models import Tenant
 from tests.conftest import Caller
+from tests.contract.hostile import HOSTILE_BODIES, HOSTILE_PATHS, HOSTILE_QUERIES
 
 pytestmark = pytest.mark.django_db
 
@@ -129,47 +130,6 @@ def test_the_language_that_the_client_prefers(olga: Caller, language: str, messa
     assert response["Content-Language"] == ("fr" if language.startswith("fr") else "en")
 
 
-HOSTILE_BODIES = {
-    "nothing": b"",
-    "no JSON": b"{",
-    "no object": b"[]",
-    "a number": b"1",
-    "null": b"null",
-    "a deep document": b"[" * 100_000,
-    "a deep object": b'{"a":' * 20_000,
-    "depth 33": b'{"name":' + b"[" * 33 + b"]" * 33 + b"}",
-    "a key twice": b'{"name":"a","name":"b"}',
-    "NUL": b'{"name":"a\\u0000b"}',
-    "NUL in a key": b'{"a\\u0000":1}',
-    "half a surrogate": b'{"name":"\\ud800"}',
-    "bad UTF-8": b'{"name":"\xff"}',
-    "UTF-16": '{"name":"a"}'.encode("utf-16"),
-    "a BOM": b"\xef\xbb\xbf{}",
-    "NaN": b'{"rate_limit_multiplier":NaN}',
-    "Infinity": b'{"settings":{"rate_limit_multiplier":Infinity}}',
-    "1e999": b'{"settings":{"rate_limit_multiplier":1e999}}',
-    "5,000 digits": b'{"settings":{"rate_limit_per_hour":' + b"9" * 5000 + b"}}",
-    "a bigint": b'{"settings":{"rate_limit_per_hour":9223372036854775808}}',
-    "a string for a number": b'{"settings":{"rate_limit_per_hour":"1000"}}',
-    "a boolean for a number": b'{"settings":{"rate_limit_per_hour":true}}',
-    "a list for an object": b'{"settings":[]}',
-    "null for an object": b'{"settings":null}',
-    "an object for a string": b'{"name":{}}',
-    "a number for a string": b'{"name":1000}',
-    "an unknown field": b'{"color":"red"}',
-    "a read-only field": b'{"id":"ten-0000000000000000"}',
-    "a long name": b'{"name":"' + b"a" * 100_000 + b'"}',
-    "a name with a newline": b'{"name":"acme\\n"}',
-    "a script": b'{"name":"<script>alert(1)</script>"}',
-    "an injection": b'{"name":"a\'; DROP TABLE tenants_tenant; --"}',
-    "a right-to-left override": b'{"name":"a\\u202eb"}',
-    "a reserved name": b'{"name":"admin"}',
-    "an id for a name": b'{"name":"ten-0000000000000000"}',
-    "backslashes without an end": b'{"name":"' + b"\\" * 99_999,
-    "quotes without an end": b'"\\"' * 80_000,
-}
-
-
 @pytest.mark.parametrize("name", HOSTILE_BODIES)
 def test_a_hostile_body_is_a_400(olga: Caller, name: str) -> None:
     error = assert_envelope(olga.post("/v1/tenants", HOSTILE_BODIES[name]), 400, "validation_error")
@@ -178,43 +138,9 @@ def test_a_hostile_body_is_a_400(olga: Caller, name: str) -> None:
     assert not Tenant.objects.exists()
 
 
-HOSTILE_PATHS = [
-    "/v1/tenants/%00",
-    "/v1/tenants/acme%00",
-    "/v1/tenants/%ff%fe",
-    "/v1/tenants/..%2f..%2fadmin",
-    "/v1/tenants/%2e%2e",
-    "/v1/tenants/ACME",
-    "/v1/tenants/acme%20",
-    "/v1/tenants/ten-iiiiiiiiiiiiiiii",
-    "/v1/tenants/ten-00000000000000000000000000000000000000",
-    "/v1/tenants/%F0%9F%92%A9",
-    "/v1/tenants/acme'--",
-    "/v1/tenants/acme/apis/api-%00",
-    "/v1/tenants/acme/apis/1",
-    "/v1/tenants/acme/apis/" + "a" * 4000,
-    "/v1//tenants",
-    "/v1/tenants/acme/../globex",
-    "/%00",
-    "/v1/%00",
-]
-
-
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 def test_a_hostile_path_is_a_404(olga: Caller, acme: Tenant, path: str) -> None:
     assert_envelope(olga.get(path), 404, "not_found")
-
-
-HOSTILE_QUERIES = [
-    "page=%00",
-    "limit=" + "9" * 5000,
-    "q=%ff",
-    "status=%ed%a0%80",
-    "sort=%00",
-    "cursor=%ff",
-    "%00=1",
-    "[]=1",
-]
 
 
 @pytest.mark.parametrize("query", HOSTILE_QUERIES)

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
 
 import pytest
 from django.db import connection, transaction
@@ -15,6 +14,7 @@ from stoa_cp.rest.models import IdempotencyRecord
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.factories import SubscriptionFactory
+from tests.races import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -111,23 +111,12 @@ def test_a_crash_after_the_commit_is_no_second_effect(
 
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_at_once_one_happens_and_the_others_are_told(alice: Caller, acme: Tenant) -> None:
-    barrier = Barrier(20)
-
-    def post() -> tuple[int, bytes]:
-        barrier.wait()
-        try:
-            response = alice.post(APIS, BODY, Idempotency_Key="k-9")
-            return response.status_code, response.content
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _number: post(), range(20)))
+    answers = at_once(*[lambda: alice.post(APIS, BODY, Idempotency_Key="k-9")] * 20)
 
     assert Api.objects.count() == 1
-    successes = {content for status, content in answers if status == 201}
+    successes = {answer.content for answer in answers if answer.status_code == 201}
     assert len(successes) == 1
-    refusals = [content for status, content in answers if status != 201]
+    refusals = [answer.content for answer in answers if answer.status_code != 201]
     assert all(b"idempotency_in_progress" in content for content in refusals)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.faults.load import Call, Caller
 from tests.faults.world import World
-from tests.kernel.identity.crowd import at_once
+from tests.races import at_once
 
 
 @contextmanager
@@ -22,4 +22,4 @@ def crowd(world: World, size: int) -> Iterator[list[Caller]]:
 
 def post_at_once(callers: list[Caller], path: str, body: Any, **headers: str) -> list[Call]:
     """Let all callers send the same."""
-    return at_once([partial(caller.post, path, body, **headers) for caller in callers])
+    return at_once(*[partial(caller.post, path, body, **headers) for caller in callers], connects=False)

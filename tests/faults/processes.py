@@ -14,7 +14,7 @@ from typing import IO
 import psutil
 
 from stoa_cp.devserver import programs
-from tests.kernel.identity.ports import free_port
+from stoa_cp.devserver.cluster import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ class Server:
 @contextmanager
 def web(environment: Environment, log: IO[bytes], application: str = "stoa_cp.wsgi:application") -> Iterator[Server]:
     """Run the web server of `make run` on a free port, from when it answers on."""
-    port = free_port()
+    port = free_port(0)
     chosen = dict(environment) | {"STOA_PORT": str(port), "STOA_HOST": "127.0.0.1"}
     command = [application if part == "stoa_cp.wsgi:application" else part for part in programs.web(chosen).command]
     with running(command, chosen, log) as process:

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,13 +14,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import pytest
 from django.conf import settings
 
 from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
-from tests.kernel.identity.ports import free_port
+from stoa_cp.devserver.cluster import free_port
 from tests.programs import require_program
+from tests.waiting import wait_until
 
 START_SECONDS = 15
 ANSWER_SECONDS = 15
@@ -145,7 +144,7 @@ def proxy(program: str, site: Site, folder: Path) -> Iterator[Proxy]:
 
 
 def listen() -> str:
-    return f"127.0.0.1:{free_port()}"
+    return f"127.0.0.1:{free_port(0)}"
 
 
 def command_of(program: str, path: str, listen: str) -> list[str]:
@@ -166,18 +165,13 @@ def command_of(program: str, path: str, listen: str) -> list[str]:
 
 
 def await_port(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    def is_open_or_over() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    pytest.fail("The proxy did not start.")
+            return probe.connect_ex(("127.0.0.1", port)) == 0 or process.poll() is not None
+
+    wait_until(is_open_or_over, "the proxy starts", seconds=START_SECONDS)
+    assert process.poll() is None, "the proxy ended"
 
 
 def _await_routes(traefik: Proxy) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while traefik.call("/").content == NO_ROUTE:
-        if time.monotonic() > deadline:
-            pytest.fail("Traefik did not take the file.")
-        time.sleep(0.02)
+    wait_until(lambda: traefik.call("/").content != NO_ROUTE, "Traefik takes the file", seconds=START_SECONDS)

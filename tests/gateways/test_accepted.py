@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
+from stoa_cp.devserver.cluster import free_port
 from tests.gateways.conftest import TOKEN
 from tests.gateways.proxies import (
     FILES,
@@ -23,8 +23,8 @@ from tests.gateways.proxies import (
     command_of,
     upstream,
 )
-from tests.kernel.identity.ports import free_port
 from tests.programs import require_program
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -118,14 +118,16 @@ def complaint_of_traefik(text: str, folder: Path) -> str:
     path = require_program("traefik")
     (folder / FILES["traefik"]).write_text(text)
     log = folder / "traefik.log"
-    traefik = Proxy("traefik", free_port(), folder)
+    traefik = Proxy("traefik", free_port(0), folder)
     command = [*command_of("traefik", path, f"127.0.0.1:{traefik.port}"), f"--log.filePath={log}", "--log.level=ERROR"]
     process = subprocess.Popen(command, cwd=folder, env=os.environ | {"STOA_GATEWAY_TOKEN": TOKEN})
     try:
         await_port(process, traefik.port)
-        deadline = time.monotonic() + START_SECONDS
-        while not log.read_text() and traefik.call("/").content == NO_ROUTE and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(
+            lambda: bool(log.read_text()) or traefik.call("/").content != NO_ROUTE,
+            "Traefik takes the file or complains",
+            seconds=START_SECONDS,
+        )
         return log.read_text()
     finally:
         process.kill()

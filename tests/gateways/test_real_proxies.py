@@ -11,12 +11,12 @@ from django.utils import timezone
 from apikeys.gateway.exporters.site import describe_site
 from apikeys.services import NewKey, issue_key, revoke_key
 from catalog.models import Api
+from stoa_cp.devserver.cluster import free_port
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
 from tests.gateways.conftest import Deployment
 from tests.gateways.proxies import FILES, Proxy, listen, proxy
-from tests.kernel.identity.ports import free_port
 from tests.metrics.traffic import counted
 
 PAYMENTS = "/acme/payments"
@@ -224,7 +224,7 @@ def test_a_strange_header_is_a_clear_refusal(edge: Proxy, deployment: Deployment
 def test_without_the_control_plane_nobody_gets_through(
     program: str, deployment: Deployment, edge_token: str, tmp_path: Path, settings: Any
 ) -> None:
-    settings.STOA_URL = f"http://127.0.0.1:{free_port()}"
+    settings.STOA_URL = f"http://127.0.0.1:{free_port(0)}"
     site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
     with proxy(program, site, tmp_path) as lonely:
         for target in (PAYMENTS, "/acme/open", "/"):

@@ -15,13 +15,13 @@ import pytest
 from django.conf import settings as django_settings
 from pytest_django import Settings
 
+from stoa_cp.devserver.cluster import free_port
 from stoa_cp.identity.claims import tenants_of
 from stoa_cp.identity.tokens import read_token
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller
 from tests.kernel.identity.conftest import restart_process
-from tests.kernel.identity.ports import free_port
 
 HOME = os.environ.get("STOA_KEYCLOAK_HOME", "")
 pytestmark = [
@@ -37,7 +37,7 @@ READY_SECONDS = 300.0  # its first start compiles itself
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """The issuer of a Keycloak that has imported the realm."""
-    port = free_port()
+    port = free_port(0)
     imported = Path(HOME) / "data" / "import"
     shutil.rmtree(imported, ignore_errors=True)
     imported.mkdir(parents=True)

@@ -4,14 +4,13 @@ import os
 import subprocess
 import sys
 from random import Random
-from urllib.parse import quote
 
 import pytest
-from django.db import connection
 
 from metrics.models import TrafficBatch
 from metrics.rollups.fold import fold_deltas
 from subscriptions.models import Subscription
+from tests.databases import database_url
 from tests.metrics.traffic import counted, counted_everywhere
 from tests.metrics.worker import BATCHES, RECORDS
 from tests.waiting import wait_until
@@ -23,13 +22,9 @@ RELEASE_SECONDS = 10
 
 
 def start_worker(*arguments: str) -> subprocess.Popen[str]:
-    database = connection.settings_dict
-    user, password, host, port, name = (
-        quote(str(database[key]), safe="") for key in ("USER", "PASSWORD", "HOST", "PORT", "NAME")
-    )
     return subprocess.Popen(
         [sys.executable, "-m", "tests.metrics.worker", *arguments],
-        env=os.environ | {"DATABASE_URL": f"postgres://{user}:{password}@{host}{port and ':'}{port}/{name}"},
+        env=os.environ | {"DATABASE_URL": database_url()},
         stdout=subprocess.PIPE,
         text=True,
     )

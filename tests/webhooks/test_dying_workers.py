@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 from tenants.models import Tenant
+from tests.databases import database_url
 from tests.waiting import wait_until
 from tests.webhooks.conftest import Drain, StartReceiver
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
@@ -27,14 +26,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 20
 SLOTS = 4
-
-
-def database_url() -> str:
-    """Return the address of this test's database, for another process."""
-    options = connection.settings_dict
-    user, password = (quote(str(options[name] or ""), safe="") for name in ("USER", "PASSWORD"))
-    host = quote(str(options["HOST"] or ""), safe="")
-    return f"postgres://{user}:{password}@{host}:{options['PORT'] or 5432}/{options['NAME']}"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from tests.faults.crowd import crowd, post_at_once
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.world import World
-from tests.kernel.identity.crowd import at_once
+from tests.races import at_once
 from webhooks.models import Webhook
 
 CROWD, ROUNDS = 20, 30
@@ -171,7 +171,7 @@ def _create_and_delete(callers: list[Caller], tenant: Tenant) -> tuple[list[Call
         partial(caller.post, f"{path}{where}", body)
         for caller, (_model, where, body) in zip(callers[:-1], wanted, strict=True)
     ]
-    *created, deletion = at_once([*creations, partial(callers[-1].send, "DELETE", path)])
+    *created, deletion = at_once(*creations, partial(callers[-1].send, "DELETE", path), connects=False)
     successes = sum(call.status in (HTTPStatus.OK, HTTPStatus.CREATED) for call in created)
     return created, deletion, abs(_count(models, tenant) - before - successes)
 

@@ -13,14 +13,14 @@ from threading import Event, Thread
 from time import monotonic, sleep
 
 from stoa_cp.devserver import programs
-from tests.contract.test_errors import HOSTILE_BODIES, HOSTILE_PATHS, HOSTILE_QUERIES
+from stoa_cp.devserver.cluster import free_port
+from tests.contract.hostile import HOSTILE_BODIES, HOSTILE_PATHS, HOSTILE_QUERIES
 from tests.faults import processes
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.processes import watching
 from tests.faults.sockets import RawRequest, bearer_bytes, request_bytes
 from tests.faults.world import World
-from tests.kernel.identity.ports import free_port
 from tests.waiting import wait_until
 
 GIGABYTE, MEGABYTE = 1_000_000_000, 1_000_000
@@ -193,7 +193,7 @@ def probe(port: int) -> float:
 @contextmanager
 def nginx(world: World, port: int) -> Iterator[int]:
     """Run an nginx as it is by default, which takes requests in whole before it passes them on."""
-    front, folder = free_port(), Path(tempfile.mkdtemp(prefix="nginx-", dir=world.folder))
+    front, folder = free_port(0), Path(tempfile.mkdtemp(prefix="nginx-", dir=world.folder))
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, front=front, port=port))
     with processes.running(["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"], os.environ, world.log):
         wait_until(lambda: programs.is_answering("127.0.0.1", front, "/healthz"), "nginx answers", seconds=20)

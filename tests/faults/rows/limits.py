@@ -13,8 +13,8 @@ from tests.faults.load import Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.rows.provider import settings_for
 from tests.faults.world import World
-from tests.kernel.identity.crowd import at_once
 from tests.kernel.identity.provider import Provider
+from tests.races import at_once
 
 CROWD, LEFT, ROUNDS = 64, 10, 5
 # Each caller has made one call when the race begins, over the connection that it races on.
@@ -91,4 +91,4 @@ def _verifies(gateway: WebProcess, secret: str) -> bool:
 def _race(calls: list[Callable[[], bool]]) -> int:
     """Make each call once, then all at the same instant; return how many of these passed."""
     before = sum(call() for call in calls)
-    return before + sum(at_once(calls)) - CROWD
+    return before + sum(at_once(*calls, connects=False)) - CROWD

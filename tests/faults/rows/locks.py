@@ -19,7 +19,7 @@ from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import EventChain
 from subscriptions.models import Subscription
 from tenants.models import Tenant
-from tests.contract.test_database import CHAIN, WAITING
+from tests.databases import COUNT_WAITING_SESSIONS, LOCK_EVENT_CHAIN
 from tests.factories import ApiFactory, SubscriptionFactory
 from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
@@ -176,7 +176,7 @@ def _collide(session: Session, caller: Caller, row: Contested, tenant: Tenant, t
     call: Future[Call] | None = None
     with ThreadPoolExecutor(1) as pool:
         for _time in range(times):
-            session.execute(CHAIN, [tenant.id])
+            session.execute(LOCK_EVENT_CHAIN, [tenant.id])
             call = call or pool.submit(row.change, caller)
             wait_until(partial(_is_waited_for, session), "the call waits for the chain")
             row.lock(session)
@@ -187,7 +187,7 @@ def _collide(session: Session, caller: Caller, row: Contested, tenant: Tenant, t
 
 def _is_waited_for(session: Session) -> bool:
     session.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the sessions that it first saw
-    return session.execute(WAITING).fetchone() != (0,)
+    return session.execute(COUNT_WAITING_SESSIONS).fetchone() != (0,)
 
 
 def _count_deadlocks() -> int:

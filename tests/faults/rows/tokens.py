@@ -14,9 +14,9 @@ from tests.faults.load import Call, Caller
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.rows.provider import ROLES, ask, settings_for
 from tests.faults.world import World
-from tests.kernel.identity.crowd import at_once
+from tests.kernel.identity.crafted_tokens import CRAFTED
 from tests.kernel.identity.provider import Provider, ec_jwk, rsa_jwk, rsa_key, sign
-from tests.kernel.identity.test_crafted_tokens import CRAFTED
+from tests.races import at_once
 
 TOKENS, CALLERS = 500, 8
 HOURS = 23  # of the 24 that are promised
@@ -102,7 +102,7 @@ def _watch(port: int, tokens: list[str], until: float) -> list[Call]:
             sleep(POLL_SECONDS)
         return calls
 
-    answers = at_once([partial(poll, Caller(port, token)) for token in tokens])
+    answers = at_once(*[partial(poll, Caller(port, token)) for token in tokens], connects=False)
     return [call for calls in answers for call in calls]
 
 

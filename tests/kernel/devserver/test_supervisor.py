@@ -3,13 +3,13 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from stoa_cp.devserver.processes import Program
 from stoa_cp.devserver.supervisor import STOP_SIGNALS, ProgramEnded, StopRequested, Supervisor
+from tests.waiting import wait_until
 
 WAITING = "import signal, sys; print('up', flush=True); signal.pause()"
 
@@ -87,9 +87,8 @@ def test_the_last_to_start_is_the_first_to_end() -> None:
         for name in ("database", "web"):
             supervisor.start(python(name, f"import signal, sys, time; {goodbye}; {WAITING}", ready_text="up"))
         supervisor.wait_until_ready(lambda: True, seconds=10)
-    deadline = time.monotonic() + 10
-    while sum("ended" in line for line in lines) < 2 and time.monotonic() < deadline:  # their readers may be behind
-        time.sleep(0.01)
+    # The threads that read the programs' output may be behind.
+    wait_until(lambda: sum("ended" in line for line in lines) == 2, "both programs say that they end")
     ended_at = {line.split()[0]: int(line.split()[-1]) for line in lines if "ended" in line}
     assert ended_at["web"] < ended_at["database"]
 

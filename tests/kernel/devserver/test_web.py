@@ -7,15 +7,15 @@ import psutil
 import pytest
 
 from stoa_cp.devserver import environment, programs
+from stoa_cp.devserver.cluster import free_port
 from tests.apikeys.processes import database_url
-from tests.kernel.identity.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_web_process_that_is_killed_is_replaced_and_takes_nobody_with_it() -> None:
-    port = free_port()
+    port = free_port(0)
     chosen = {"STOA_PORT": str(port), "STOA_HOST": "127.0.0.1", "DATABASE_URL": database_url()}
     program = programs.web(environment.defaults_for(chosen, {}) | chosen)
     with subprocess.Popen(program.command, env=os.environ | program.environment, stdout=subprocess.DEVNULL) as server:

@@ -10,11 +10,11 @@ from urllib.request import urlopen
 import pytest
 from pytest_django import Settings
 
+from stoa_cp.devserver.cluster import free_port
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller
 from tests.kernel.identity.conftest import restart_process
-from tests.kernel.identity.ports import free_port
 from tests.programs import install_npm_packages, require_program
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The issuer of a running provider."""
     folder = tmp_path_factory.mktemp("oidc-provider")
     install_npm_packages(PROGRAM, folder)
-    port = free_port()
+    port = free_port(0)
     command = [require_program("node"), "provider.mjs", str(port)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None

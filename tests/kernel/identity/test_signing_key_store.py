@@ -18,8 +18,8 @@ from stoa_cp.identity.jwks import (
 )
 from stoa_cp.identity.models import SigningKeySet
 from tests.kernel.identity.conftest import ShiftedClock, restart_process, settle
-from tests.kernel.identity.crowd import at_once
 from tests.kernel.identity.provider import Provider, rsa_jwk, rsa_key, sign
+from tests.races import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -117,7 +117,7 @@ def slowest_of_32(provider: Provider, prefix: str) -> float:
         authenticate_bearer(header)
         return time.perf_counter() - start
 
-    return max(at_once([partial(seconds, header) for header in headers]))
+    return max(at_once(*[partial(seconds, header) for header in headers], connects=False))
 
 
 def test_a_thousand_unknown_keys_cost_the_provider_one_fetch(
@@ -139,7 +139,7 @@ def forged(provider: Provider, kid: str) -> str:
 @pytest.mark.django_db(transaction=True)
 def test_a_crowd_at_a_cold_process_makes_one_fetch(provider: Provider) -> None:
     headers = [f"Bearer {provider.token(jti=str(number))}" for number in range(16)]
-    actors = at_once([partial(authenticate_bearer, header) for header in headers])
+    actors = at_once(*[partial(authenticate_bearer, header) for header in headers], connects=False)
     assert {actor.id for actor in actors} == {"5f0c1d3e-alice"}
     assert provider.fetches == 1
 

@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from stoa_cp.ratelimit.counters import PostgresCounters, delete_expired_counters
 from stoa_cp.ratelimit.models import Counter
-from tests.kernel.identity.crowd import at_once
+from tests.races import at_once
 from tests.stores import redis_server
 
 pytestmark = pytest.mark.django_db
@@ -104,7 +104,7 @@ def test_of_many_counting_at_once_no_two_see_the_same_number(counters: BaseCache
     def count_25_times() -> list[int]:
         return [counters.incr("calls") for _call in range(25)]
 
-    seen = [number for numbers in at_once([count_25_times] * 16) for number in numbers]
+    seen = [number for numbers in at_once(*[count_25_times] * 16) for number in numbers]
     assert sorted(seen) == list(range(1, 16 * 25 + 1))
 
 
@@ -121,7 +121,7 @@ def test_of_many_opening_a_window_at_once_one_does(
     def add_or_count() -> int:
         return 1 if counters.add("calls", 1, HOUR_SECONDS) else counters.incr("calls")
 
-    assert sorted(at_once([add_or_count] * 16)) == list(range(1, 17))
+    assert sorted(at_once(*[add_or_count] * 16)) == list(range(1, 17))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -141,7 +141,7 @@ def test_of_64_calls_with_ten_left_ten_pass(
         )
         return not usage["should_limit"]
 
-    assert at_once([call] * 64).count(True) == 10
+    assert at_once(*[call] * 64).count(True) == 10
 
 
 def test_every_operation_is_one_statement(django_assert_num_queries: DjangoAssertNumQueries) -> None:
