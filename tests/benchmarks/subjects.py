@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tests.benchmarks.databases import own_database
 from tests.benchmarks.deliveries import delivery_rows
+from tests.benchmarks.delivery_delay import delivery_delay_rows
 from tests.benchmarks.depth import depth_rows
-from tests.benchmarks.doorbell import doorbell_rows
 from tests.benchmarks.footprint import footprint_rows
 from tests.benchmarks.ingestion import ingestion_rows
 from tests.benchmarks.lists import list_rows
@@ -25,7 +25,7 @@ SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
     "queries": query_rows,
     "deliveries": delivery_rows,
     "slow_receivers": slow_receiver_rows,
-    "doorbell": doorbell_rows,
+    "delivery_delay": delivery_delay_rows,
     "tokens": token_rows,
     "footprint": footprint_rows,
     "depth": depth_rows,  # last: it leaves a million APIs behind

@@ -122,7 +122,7 @@ def test_a_document_that_registers_nothing_is_refused(
     assert types() == []
 
 
-def test_a_wish_is_refused_by_its_own_name(dave: Caller, acme: Tenant) -> None:
+def test_an_override_is_refused_by_its_own_name(dave: Caller, acme: Tenant) -> None:
     assert refusal_of(dave.post(f"{URL}?path=/a/../b", DOCUMENT)) == invalid("path")
     assert refusal_of(dave.post(f"{URL}?path=%00", DOCUMENT)) == invalid("path", "null_characters_not_allowed")
     assert refusal_of(dave.post(f"{URL}?upstream_url=ftp://a", DOCUMENT)) == invalid("upstream_url")

@@ -34,7 +34,7 @@ def write_and_die(world: World, point: str, tenant_id: str) -> int:
 @injects(
     Fault(
         "W4",
-        "web process killed between COMMIT and doorbell",
+        "web process killed between COMMIT and the task",
         "fail-point in the web process; Celery with its clock runs",
         f"lost 0, delay ≤ {DELAY_SECONDS} s",
     )
