@@ -1,5 +1,6 @@
 """Deleting an API, and revoking the subscriptions to it."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -102,8 +103,8 @@ def test_no_subscription_survives_an_api_that_is_being_deleted(alice: Caller, ca
         body = {"api_id": api.id, "plan": plan.slug, "application": f"app-{number}"}
 
         subscribed, deleted = at_once(
-            lambda: alice.post("/v1/tenants/acme/subscriptions", body),  # noqa: B023 - run before the next round
-            lambda: alice.delete(f"{path_of(api)}?cascade={cascade}"),  # noqa: B023 - the same
+            partial(alice.post, "/v1/tenants/acme/subscriptions", body),
+            partial(alice.delete, f"{path_of(api)}?cascade={cascade}"),
         )
 
         assert (subscribed.status_code, deleted.status_code) in ((201, 204), (201, 409), (400, 204))
@@ -120,8 +121,8 @@ def test_a_cascade_and_a_decision_at_once_do_not_wait_for_each_other() -> None:
         last = max(subscriptions, key=lambda subscription: subscription.id)
 
         at_once(
-            outcome_of(lambda: delete_api_and_subscriptions(api, cascade=True, by=SYSTEM)),  # noqa: B023 - run before the next round
-            outcome_of(lambda: suspend_subscription(last, "", by=SYSTEM)),  # noqa: B023 - the same
+            outcome_of(partial(delete_api_and_subscriptions, api, cascade=True, by=SYSTEM)),
+            outcome_of(partial(suspend_subscription, last, "", by=SYSTEM)),
         )
 
         assert set(Subscription.objects.filter(api=api).values_list("status", flat=True)) == {"revoked"}

@@ -1,6 +1,7 @@
 """Approving a subscription."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -167,7 +168,7 @@ def test_of_twenty_approvals_at_once_one_succeeds_with_one_key(alice: Caller) ->
         subscription = SubscriptionFactory(tenant=tenant)
         approve = f"{path_of(subscription)}/approve"
 
-        responses = at_once(*[lambda: alice.post(approve)] * 20)  # noqa: B023 - run before the next round
+        responses = at_once(*[partial(alice.post, approve)] * 20)
 
         assert sorted(response.status_code for response in responses) == [200] + [409] * 19
         assert ApiKey.objects.filter(subscription=subscription).count() == 1
@@ -181,8 +182,8 @@ def test_of_an_approval_and_a_rejection_at_once_one_succeeds() -> None:
         subscription = SubscriptionFactory(tenant=tenant)
 
         at_once(
-            outcome_of(lambda: approve_subscription(subscription, Terms(1, 1), by=SYSTEM)),  # noqa: B023 - as above
-            outcome_of(lambda: reject_subscription(subscription, "", by=SYSTEM)),  # noqa: B023 - as above
+            outcome_of(partial(approve_subscription, subscription, Terms(1, 1), by=SYSTEM)),
+            outcome_of(partial(reject_subscription, subscription, "", by=SYSTEM)),
         )
 
     assert len(log.types()) == 8
@@ -196,8 +197,8 @@ def test_an_approval_and_a_revocation_at_once_leave_no_live_key(alice: Caller) -
         path = path_of(subscription)
 
         approved, revoked = at_once(
-            lambda: alice.post(f"{path}/approve"),  # noqa: B023 - as above
-            lambda: alice.delete(path),  # noqa: B023 - as above
+            partial(alice.post, f"{path}/approve"),
+            partial(alice.delete, path),
         )
 
         assert (approved.status_code, revoked.status_code) in ((200, 204), (409, 204))
@@ -214,8 +215,8 @@ def test_an_approval_and_the_deletion_of_its_tenant_do_not_wait_for_each_other()
         terms = Terms.of(subscription)
 
         at_once(
-            outcome_of(lambda: grant_access(subscription, terms, by=SYSTEM)),  # noqa: B023 - as above
-            lambda: delete_tenant(subscription.tenant, by=SYSTEM),  # noqa: B023 - as above
+            outcome_of(partial(grant_access, subscription, terms, by=SYSTEM)),
+            partial(delete_tenant, subscription.tenant, by=SYSTEM),
         )
 
         assert log.last_event().type == "tenant.deleted"

@@ -1,5 +1,6 @@
 """Plans: created, changed, withdrawn."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -191,8 +192,8 @@ def test_nobody_subscribes_under_a_plan_that_is_being_withdrawn(alice: Caller) -
         body = {"api_id": api.id, "plan": plan.slug, "application": f"app-{number}"}
 
         subscribed, deleted = at_once(
-            lambda: alice.post("/v1/tenants/acme/subscriptions", body),  # noqa: B023 - run before the next round
-            lambda: alice.delete(path_of(plan)),  # noqa: B023 - the same
+            partial(alice.post, "/v1/tenants/acme/subscriptions", body),
+            partial(alice.delete, path_of(plan)),
         )
 
         assert (subscribed.status_code, deleted.status_code) in ((201, 409), (400, 204))

@@ -1,6 +1,7 @@
 """Asking for access to an API."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -250,8 +251,8 @@ def test_a_request_that_sets_the_tenant_up_and_an_update_do_not_wait_for_each_ot
         body = NewSubscription(api_id=api.id, plan="free", application="app")
 
         at_once(
-            lambda: request_subscription(api.tenant, body, by=SYSTEM),  # noqa: B023 - run before the next round
-            lambda: update_api(api, {"description": "x"}, by=SYSTEM),  # noqa: B023 - the same
+            partial(request_subscription, api.tenant, body, by=SYSTEM),
+            partial(update_api, api, {"description": "x"}, by=SYSTEM),
         )
 
     assert log.types().count("api.updated") == log.types().count("subscription.created") == 8
