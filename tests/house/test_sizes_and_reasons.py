@@ -13,6 +13,7 @@ def test_a_function_may_fill_a_screen_and_no_more() -> None:
     function = "def f():\n" + "    x = 1\n" * (FUNCTION_LINES - 1)
     assert sentences(function) == []
     assert sentences(f"{function}    x = 1\n") == ["f() has 41 lines; at most 40."]
+    assert sentences(function.replace("x = 1", '"""1. Lock.\n    2. Check.\n    """', 1)) == []
 
 
 def test_a_file_may_have_so_many_lines_and_no_more() -> None:
