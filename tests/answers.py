@@ -1,4 +1,4 @@
-"""Reads answers of the REST API the way the tests compare them."""
+"""Reads from answers of the REST API what tests compare."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Reads the event log the way the tests ask for it."""
+"""Reads from the event log what tests compare."""
 
 import json
 
@@ -9,7 +9,7 @@ from stoa_cp.eventlog.models import Event
 
 
 def subject(name: str) -> str:
-    """Return how the log names somebody of the cast."""
+    """Return the id under which the log names a member of the cast."""
     return PEOPLE[name].subject
 
 

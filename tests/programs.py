@@ -1,4 +1,4 @@
-"""Finds the programs that some tests drive; whether one may be missing is the environment's decision."""
+"""Finds the programs that some tests drive. STOA_TEST_REQUIRE decides which of them must not be missing."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def do_without(name: str, reason: str) -> NoReturn:
 
 
 def install_npm_packages(source: Path, target: Path) -> None:
-    """Copy a folder with a package.json, and install what its lock file names. Does without where npm gets nothing."""
+    """Copy a folder with a package.json and install what its lock file names. Skips the test if npm gets none."""
     npm = require_program("npm")
     shutil.copytree(source, target, dirs_exist_ok=True)
     command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]

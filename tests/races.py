@@ -37,7 +37,7 @@ def at_once(*calls: Callable[[], Result], connects: bool = True) -> list[Result]
 
 
 def outcome_of(service: Callable[[], Result]) -> Callable[[], Result | DomainError]:
-    """Return a call that hands a refusal back instead of raising it: who loses a race is refused, by design."""
+    """Return a call that returns a refusal instead of raising it: the loser of a race is refused by design."""
 
     def call() -> Result | DomainError:
         try:

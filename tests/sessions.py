@@ -1,4 +1,4 @@
-"""Ends what others have open with the database of the test."""
+"""Ends other sessions with the database of the test, as a failover would."""
 
 from django.db import connection
 
@@ -12,7 +12,7 @@ ARE_GONE = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY(%s))
 
 
 def end_other_sessions(last_query: str = "%") -> int:
-    """End the sessions of others whose last statement looks like this; return how many there were."""
+    """End the other sessions whose last statement is LIKE ``last_query``; return how many there were."""
     with connection.cursor() as cursor:
         cursor.execute(END, [last_query])
         ended = [pid for pid, _is_told in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""A Redis of the test's own."""
+"""A Redis server that a test starts for itself."""
 
 import subprocess
 import tempfile
@@ -16,7 +16,7 @@ START_SECONDS = 10
 
 @contextmanager
 def redis_server(port: int | None = None) -> Iterator[str]:
-    """Run a Redis that keeps nothing, on a free port or this one; yield its URL."""
+    """Run a Redis that stores nothing on the disk, on ``port`` or a free one; yield its URL."""
     program, port = require_program("redis-server"), port or free_port(0)
     with tempfile.TemporaryDirectory(prefix="stoa-test-") as folder:
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]

@@ -1,17 +1,17 @@
-"""Waits for what other processes bring about."""
+"""Waits until a condition holds that another thread or process brings about."""
 
 from collections.abc import Callable
 from time import monotonic, sleep
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.02  # short beside what the tests wait for: a lease, a notification, the start of a program
 
 
 class NeverHappened(Exception):
-    """What was waited for did not come about in time; the message says what."""
+    """The condition did not hold in time; the message names it."""
 
 
-def wait_until(is_so: Callable[[], bool], what: str = "it comes to that", *, seconds: float = 30) -> float:
-    """Return after how many seconds ``is_so`` came to hold. Raises NeverHappened."""
+def wait_until(is_so: Callable[[], bool], what: str = "the condition holds", *, seconds: float = 30) -> float:
+    """Return after how many seconds ``is_so`` held. Raises NeverHappened after ``seconds``."""
     began_at = monotonic()
     while not is_so():
         if monotonic() - began_at > seconds:
@@ -21,7 +21,7 @@ def wait_until(is_so: Callable[[], bool], what: str = "it comes to that", *, sec
 
 
 def comes_true(is_so: Callable[[], bool], *, seconds: float) -> bool:
-    """Tell whether ``is_so`` comes to hold in time."""
+    """Tell whether ``is_so`` holds within ``seconds``."""
     try:
         wait_until(is_so, "", seconds=seconds)
     except NeverHappened:
