@@ -211,13 +211,14 @@ def test_a_provider_that_is_away_is_named_on_the_login_page(client: Client, prov
     provider.start_again()
 
 
+@pytest.mark.deadline
 def test_a_provider_that_hangs_is_given_up(client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operator_login, "PROVIDER_SECONDS", 0.3)
     asked = begin(client)
     provider.mood = "silent"
     start = time.monotonic()
     assert "identity provider" in refusal(finish(client, provider, asked))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10  # it would hang until the end of the test
 
 
 def test_a_password_login_does_not_speak_to_the_provider(client: Client, provider: Provider) -> None:

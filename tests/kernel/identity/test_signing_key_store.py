@@ -92,6 +92,7 @@ def test_after_a_day_without_the_provider_its_keys_are_given_up(
     assert call(provider)
 
 
+@pytest.mark.deadline
 def test_a_silent_provider_delays_no_call_with_a_known_key(
     provider: Provider, store: KeyStore, clock: ShiftedClock
 ) -> None:
@@ -209,6 +210,7 @@ def test_an_unknown_key_is_an_error_of_ours_while_the_provider_is_away(
     assert (refusal.value.code, refusal.value.detail_code) == ("internal_error", "unavailable")
 
 
+@pytest.mark.deadline
 def test_only_the_first_caller_waits_for_a_silent_provider(provider: Provider) -> None:
     provider.mood = "silent"
     start = time.monotonic()
