@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
@@ -22,6 +21,7 @@ from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller
 from tests.kernel.identity.conftest import restart_process
+from tests.waiting import wait_until
 
 HOME = os.environ.get("STOA_KEYCLOAK_HOME", "")
 pytestmark = [
@@ -57,15 +57,15 @@ def served() -> Iterator[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
+    def answers() -> bool:
+        assert process.poll() is None, "Keycloak ended"
         try:
             with urlopen(url, timeout=5):  # noqa: S310 - our own loopback address
-                return
+                return True
         except URLError:
-            assert process.poll() is None, "Keycloak ended"
-            assert time.monotonic() < deadline, "Keycloak did not get ready"
-            time.sleep(0.5)
+            return False
+
+    wait_until(answers, "Keycloak is ready", seconds=READY_SECONDS)
 
 
 @pytest.fixture
