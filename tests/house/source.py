@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# What readers of the product see, next to its packages. The lock files hold only names of other projects.
-LOOSE_FILES = ("manage.py", "README.md", "CHANGELOG.md", "Makefile", "Dockerfile", "compose.yaml", "pyproject.toml")
+# What readers of the product see, next to its packages. CHANGELOG.md is left out: it has to say the old names.
+LOOSE_FILES = ("manage.py", "README.md", "Makefile", "Dockerfile", "compose.yaml", "pyproject.toml")
 TEXT_SUFFIXES = frozenset(
     {".py", ".html", ".md", ".po", ".js", ".css", ".json", ".conf", ".cfg", ".lua", ".toml", ".yaml", ".txt", ""}
 )
