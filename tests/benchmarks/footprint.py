@@ -12,11 +12,12 @@ from apikeys.services import NewKey, issue_key
 from catalog.gateways import register_gateway
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.rest.pagination import DEFAULT_LIMIT
-from tests.apikeys.processes import WebProcess, database_url, web_processes
+from tests.apikeys.processes import WebProcess, web_processes
 from tests.benchmarks.lists import CALLERS, UNLIMITED, get, make_tenant, naive, ours, token_for
 from tests.benchmarks.load import measure
 from tests.benchmarks.results import ROUNDS, SECONDS, Row
 from tests.benchmarks.verification import verify_request
+from tests.databases import database_url
 from tests.factories import ApiFactory, SubscriptionFactory
 from tests.kernel.identity.provider import Provider
 

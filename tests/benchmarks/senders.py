@@ -9,9 +9,9 @@ from time import perf_counter, sleep
 
 from stoa_cp.devserver.processes import Program, end, spawn
 from tenants.models import Tenant
-from tests.apikeys.processes import database_url
 from tests.benchmarks.databases import execute
 from tests.benchmarks.receiver import Receiver
+from tests.databases import database_url
 from tests.webhooks.factories import WebhookFactory, an_old_event
 from webhooks.delivery.payloads import build_body
 from webhooks.models import Delivery

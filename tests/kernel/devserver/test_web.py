@@ -8,7 +8,7 @@ import pytest
 
 from stoa_cp.devserver import environment, programs
 from stoa_cp.devserver.cluster import free_port
-from tests.apikeys.processes import database_url
+from tests.databases import database_url
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
