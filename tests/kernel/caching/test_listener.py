@@ -54,6 +54,7 @@ def test_others_rows_stay(cache: Cache[str, int]) -> None:
     assert cache.get("tier") == 1
 
 
+@pytest.mark.deadline
 def test_an_author_waits_for_a_process_that_does_not_listen_until_its_lease_is_over() -> None:
     with connection.cursor() as cursor:
         cursor.execute(

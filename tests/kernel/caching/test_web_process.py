@@ -7,7 +7,7 @@ from os import environ
 import pytest
 
 from stoa_cp.caching.models import CacheLease
-from tests.apikeys.processes import database_url
+from tests.databases import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

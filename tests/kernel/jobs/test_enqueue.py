@@ -62,6 +62,7 @@ def stall_seconds(url: str, monkeypatch: pytest.MonkeyPatch) -> float:
     return median(durations[1:])
 
 
+@pytest.mark.deadline
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("broker", BROKERS)
 def test_a_broker_that_refuses_is_soon_given_up(
@@ -70,12 +71,14 @@ def test_a_broker_that_refuses_is_soon_given_up(
     assert stall_seconds(broker.format(port=refusing_port), monkeypatch) < SOON_SECONDS
 
 
+@pytest.mark.deadline
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("broker", BROKERS)
 def test_a_silent_broker_is_soon_given_up(broker: str, silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stall_seconds(broker.format(port=silent_port), monkeypatch) < SOON_SECONDS
 
 
+@pytest.mark.deadline
 @pytest.mark.django_db(transaction=True)
 def test_a_change_with_ten_events_waits_for_a_silent_broker_once(
     silent_port: int, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +103,7 @@ def await_publishing() -> None:
             assert not thread.is_alive()
 
 
+@pytest.mark.deadline
 @pytest.mark.django_db(transaction=True)
 def test_a_broker_that_falls_silent_while_a_task_is_sent_is_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, sent = Event(), list[str]()

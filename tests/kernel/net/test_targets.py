@@ -135,6 +135,7 @@ def test_a_name_without_address_is_accepted_at_creation_only(resolve_to: Callabl
         vetted_addresses(parse_target("https://not-yet.example/"))
 
 
+@pytest.mark.deadline
 def test_a_resolver_that_hangs_is_waited_for_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(*_args: object, **_kwargs: object) -> Iterator[object]:
         sleep(3)
