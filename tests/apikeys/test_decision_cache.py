@@ -302,10 +302,10 @@ def test_what_is_left_of_an_hour_that_is_over_goes_back(secret: str) -> None:
     limit(quota=1_000)
     calls(secret, 2)
     (warm,) = decision_cache._decisions.values()
-    decision_cache.pool.put("the hour before", decision_cache.pool.empty(warm.pool or ""))
+    decision_cache.pool.add("the hour before", decision_cache.pool.drain(warm.pool or ""))
     warm.pool, warm.ends_at = "the hour before", 0.0
     calls(secret, 1)
-    assert decision_cache.pool.empty("the hour before") == 0
+    assert decision_cache.pool.drain("the hour before") == 0
     forget()
     assert Meter.objects.get().month_calls == 3
 
