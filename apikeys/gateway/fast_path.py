@@ -103,8 +103,8 @@ def _read_call(body: bytes) -> Call | None:
     except InvalidField:
         return None
     match asked:
-        case {"key": str(key), **rest} if not rest:
+        case {"key": str(key), **rest} if key and not rest:
             return Call(key)
-        case {"key": str(key), "path": str(path), **rest} if not rest and (target := read_target(path)):
+        case {"key": str(key), "path": str(path), **rest} if key and not rest and (target := read_target(path)):
             return Call(key, target)
     return None

@@ -16,7 +16,8 @@ from apikeys.gateway.fast_path import CachedDecisionMiddleware
 from apikeys.models import ApiKey
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
-from catalog.models import Gateway
+from catalog.models import Api, Gateway
+from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.barrier import wait_for_invalidation
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.observability.metrics import OWN
@@ -175,6 +176,16 @@ def test_whatever_is_not_ordinary_django_answers(service: Service, secret: str, 
     named = {name.replace("-", "_"): value for name, value in asked["headers"].items()}
     assert service.ask(asked["method"], asked["path"], body, **named)[0] == status
     assert service.django.calls == before + 1
+
+
+def test_a_verification_without_a_key_is_no_anonymous_call(service: Service, secret: str) -> None:
+    Api.objects.update(auth_required=False)
+    wait_for_invalidation()
+    for _call in range(3):
+        service.ask("GET", AUTHORIZE, X_Forwarded_Uri="/acme/payments")
+    assert service.django.calls == 1  # no meter counts anonymous calls of an API without a limit
+    _status, _headers, content = service.ask("POST", VERIFY, json.dumps({"key": "", "path": "/acme/payments"}).encode())
+    assert json.loads(content)["code"] == "key_missing"
 
 
 @pytest.mark.parametrize("kind", ["verify", "authorize"])
