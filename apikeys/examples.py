@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, after the specification's own."""
+"""Examples for the OpenAPI document, after the specification's own; all of one subscription and its key."""
 
 NEW_KEY = {"subscription_id": "sub-4m9q2tfd8s6j3yga", "name": "Production", "expires_at": "2027-01-09T00:00:00Z"}
 ROTATION = {"overlap_seconds": 86400}
@@ -35,12 +35,33 @@ VERIFIED = {
     "rotating": False,
 }
 EXPLANATION = {"key_id": KEY["id"], "method": "GET", "path": "/acme/payments/42"}
+# The names and their order are those of apikeys.decisions.checks; a test compares all of it with a real answer.
+PASSED = (
+    "key_sent",
+    "key_known",
+    "key_unrevoked",
+    "key_current",
+    "key_unexpired",
+    "tenant_open",
+    "api_subscribed",
+    "subscription_unrevoked",
+    "subscription_unexpired",
+    "subscription_open",
+    "api_active",
+    "quota_left",
+)
 EXPLAINED = {
     "decision": "deny",
     "reason": "rate_limited",
     "checks": [
-        {"check": "route", "passed": True, "detail": "payment-api"},
-        {"check": "rate_limit", "passed": False, "detail": "1000 of 1000 calls of this hour are used."},
+        {"check": "route", "passed": True, "detail": "/payments"},
+        *({"check": name, "passed": True, "detail": ""} for name in PASSED),
+        {
+            "check": "hour_left",
+            "passed": False,
+            "detail": "The calls of this hour are used up; wait as long as Retry-After says.",
+        },
+        {"check": "api_hour_left", "passed": True, "detail": ""},
     ],
 }
 
@@ -73,7 +94,7 @@ CONFIGURATION = {
             "api_id": "api-0c8h1vbn5r2k7wxz",
             "tenant_id": KEY["tenant_id"],
             "tenant": "acme",
-            "path": "/payments",
+            "path": "/acme/payments",
             "upstream_url": "https://api.payments.example.com",
             "auth_required": True,
             "rate_limit": {"requests_per_hour": 1000},
