@@ -1,4 +1,7 @@
-"""What a call must meet to pass, in SQL: the parts of ``apikeys.decisions.statement``."""
+"""The checks and limits that a call must pass, in SQL: the parts of ``apikeys.decisions.statement``.
+
+Decisions, their reasons and their explanations all come from these tables, so they cannot differ.
+"""
 
 from typing import NamedTuple
 
@@ -11,14 +14,18 @@ from tenants.models import TenantStatus
 
 
 class Check(NamedTuple):
-    """A condition in SQL, and why a call is refused that does not meet it. Nulls are what there is no key for."""
+    """A condition in SQL, and the reason for refusing a call that does not meet it.
+
+    Without a key, or with an unknown one, the columns of key, subscription and plan are NULL: then their checks pass,
+    and ``key_sent`` or ``key_known`` decides.
+    """
 
     name: str
     reason: Reason
     condition: str
 
 
-# In this order: the first that fails is the reason.
+# The first check that fails is the reason, so the order is: what the caller can mend first comes first.
 CHECKS = (
     Check("key_sent", Reason.KEY_MISSING, "cardinality(%(digests)s::bytea[]) > 0 OR NOT api.auth_required"),
     Check("key_known", Reason.KEY_UNKNOWN, "cardinality(%(digests)s::bytea[]) = 0 OR secret.id IS NOT NULL"),
@@ -49,16 +56,19 @@ CHECKS = (
     ),
     Check("api_active", Reason.API_INACTIVE, f"api.status <> '{ApiStatus.INACTIVE}' AND api.deleted_at IS NULL"),
 )
-# What can be asked of the meters: waiting for the next hour helps nobody whose month is used up.
+# Compared with the meters. The month comes first: a caller whose month is used up must not be told to wait for the next
+# hour. GREATEST(cost, 1): a call of cost 0 passes where one of cost 1 would.
 LIMITS = (
     Check("quota_left", Reason.QUOTA_EXCEEDED, "COALESCE(month_calls + GREATEST(%(cost)s, 1) <= quota, true)"),
     Check("hour_left", Reason.RATE_LIMITED, "COALESCE(hour_calls + GREATEST(%(cost)s, 1) <= rate_limit, true)"),
     Check("api_hour_left", Reason.RATE_LIMITED, "COALESCE(api_calls + GREATEST(%(cost)s, 1) <= ceiling, true)"),
 )
 
-# Percent of a month's quota, and the event that says once in each month that they are used.
-ANNOUNCEMENTS = ((80, QuotaEvent.WARNING), (100, QuotaEvent.EXCEEDED))
-# How many calls are left before something happens: a limit is reached, or an announcement is due.
+# Percent of a month's quota, and the event that is emitted once a month when they are used.
+ANNOUNCEMENTS = ((80, "quota.warning"), (100, "quota.exceeded"))
+# How many calls are left until a limit is reached, or an announcement is due. A block of tokens ends before each of
+# these: so the call that reaches it goes to PostgreSQL, which refuses or announces. NULL: no limit, or announced
+# already.
 CALLS_UNTIL_THRESHOLDS = (
     "rate_limit - hour_calls",
     "ceiling - api_calls",
@@ -68,5 +78,6 @@ CALLS_UNTIL_THRESHOLDS = (
     ),
 )
 
-# A test key has no limits, and counts on none; a call without a key counts on the API's ceiling.
+# A call with a test key has no limits and counts nowhere: it must pass whatever the application has used. A call
+# without a key counts on the API's meter.
 METERED = f"COALESCE(key.mode <> '{Mode.TEST}', true)"

@@ -1,6 +1,6 @@
-"""Decides whether a call may pass: the one function behind forward-auth, verify and explain."""
+"""Decides on a call and counts it: the one function behind forward-auth and keys/verify."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
@@ -8,6 +8,7 @@ import structlog
 from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.functional import cached_property
 
 from apikeys.decisions import meters
 from apikeys.decisions.cache import CacheKey, decision_cache
@@ -23,30 +24,35 @@ from stoa_cp.crypto.credentials import digests, is_well_formed
 
 logger = structlog.get_logger(__name__)
 
-OUR_PREFIX = "stoa_"
-MODES = tuple(PREFIXES.values())
+KEY_PREFIX = "stoa_"
+MODE_PREFIXES = tuple(PREFIXES.values())
 LIMIT_REASONS = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
-    """What is asked: who (a key, or nobody), and where to (a target, an API's id, or wherever the key leads).
+    """A call to decide on: whose key it sends (None: anonymous), and where it goes.
 
-    ``cost`` is how many calls it counts as; 0 only looks, and passes where one call would.
+    It goes to a target, to the API of an id, or, with neither, to the API that the key was issued for. ``cost`` is how
+    many calls it counts as; 0 counts nothing, and passes where a call of cost 1 would.
     """
 
-    key: str | None
+    key: str | None = field(repr=False)  # a secret
     target: RequestTarget | None = None
     api_id: str | None = None
     cost: int = 1
 
+    @cached_property
+    def key_digests(self) -> list[bytes]:
+        """The key's digest under each pepper; empty without a key. Computed once, for the fast path and the view."""
+        return digests(self.key) if self.key else []
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether the call may pass (``reason`` None), and what is known of it: nothing, if it was not looked up.
+    """Whether the call may pass (``reason`` is None), with the facts if it was looked up.
 
-    ``used`` is what was used of the limits since the facts were read, by this call and others of its block; 0 if it
-    was refused.
+    ``used`` is how many calls passed on these facts, with this one; 0 if it was refused, or is not metered.
     """
 
     reason: Reason | None
@@ -67,52 +73,54 @@ class Decision:
 
     @property
     def retry_at(self) -> datetime | None:
-        """When a call that was one too many may be tried again."""
+        """When a call that is over a limit may be tried again; None for other decisions."""
         if self.facts is None or self.reason not in LIMIT_REASONS:
             return None
         return self.facts.hour_ends_at if self.reason == Reason.RATE_LIMITED else self.facts.month_ends_at
 
 
 def decide(call: Call) -> Decision:
-    """Decide on a call, and count it if it passes. A malformed key costs no query, any other one statement at most.
+    """Decide on a call, and count it if it passes.
 
-    Twice a minute at most there is more to do: the first call of a meter opens it, the first of a minute is noted at
-    the secret, and one that reaches 80 or 100 % of the quota announces that.
+    1. A malformed key is refused. That takes no query: random strings must not load the database.
+    2. The cache lets the call pass if it has a token for it. No query either.
+    3. Else one statement checks the call, counts it, and may lease tokens for the next calls.
+    4. If it found no meter, which happens once for each subscription and each API with a limit, the meter is created
+       and the statement runs again.
+    5. If it found a limit used up, but other processes may have unused tokens, they return them and it runs again.
+    6. What the call leaves behind is recorded: the use of the key, once a minute, and a quota that it used to 80 or 100
+       %.
     """
-    if call.key is not None and not is_well_formed(call.key, *MODES):
+    if call.key is not None and not is_well_formed(call.key, *MODE_PREFIXES):
         return Decision(Reason.KEY_MALFORMED)
-    known = digests(call.key) if call.key else []
-    return _decide_from_cache(call, known) or _decide_from_database(call, known)
+    return cached_decision(call) or _decide_from_database(call)
 
 
 def cached_decision(call: Call) -> Decision | None:
-    """Let a call pass that is counted already, without asking the database; None if that must be asked."""
-    return _decide_from_cache(call, digests(call.key) if call.key else [])
-
-
-def _decide_from_cache(call: Call, known: list[bytes]) -> Decision | None:
+    """Let a call pass with a token of this process, without a query. Return None if the database has to decide."""
     path = cached_path(call.target) if call.target else None
     if not call.cost or (call.target and path is None):
         return None
-    repeated = decision_cache.get(_cache_key(call, known, path), call.cost)
-    if repeated is None:
+    cached = decision_cache.get(_cache_key(call, path), call.cost)
+    if cached is None:
         return None
-    facts, made = repeated
-    return Decision(None, facts, made if facts.is_metered else 0)
+    facts, calls = cached
+    return Decision(None, facts, calls if facts.is_metered else 0)
 
 
-def _cache_key(call: Call, known: list[bytes], path: str | None) -> CacheKey:
-    return tuple(known), call.target.tenant if call.target else None, path, call.api_id
+def _cache_key(call: Call, path: str | None) -> CacheKey:
+    return tuple(call.key_digests), call.target.tenant if call.target else None, path, call.api_id
 
 
-def _decide_from_database(call: Call, known: list[bytes]) -> Decision:
-    facts = _look_up(call, known)
+def _decide_from_database(call: Call) -> Decision:
+    facts = _load(call)
     if facts is not None and facts.has_leases and reason_of(facts) in LIMIT_REASONS:
         recall_tokens(facts.subjects)
-        facts = _look_up(call, known)
+        facts = _load(call)
     if facts is None:
         return Decision(Reason.ROUTE_UNKNOWN if call.target else Reason.KEY_UNKNOWN)
-    if facts.digest is not None and not any(compare_digest(facts.digest, digest) for digest in known):
+    # Defence in depth: the index has found the digest, byte by byte; this comparison takes constant time.
+    if facts.digest is not None and not any(compare_digest(facts.digest, digest) for digest in call.key_digests):
         return Decision(Reason.KEY_UNKNOWN)
     reason = reason_of(facts)
     used = call.cost if reason is None and facts.is_metered else 0
@@ -122,18 +130,19 @@ def _decide_from_database(call: Call, known: list[bytes]) -> Decision:
     return decision
 
 
-def _look_up(call: Call, known: list[bytes]) -> Facts | None:
-    """Ask, and remember what lets the call pass, with as many more as are granted."""
-    parameters = DecisionParameters(known, call.cost, call.cost, api_id=call.api_id)
+def _load(call: Call) -> Facts | None:
+    """Run the statement; cache the facts and the leased tokens if the call passes."""
+    parameters = DecisionParameters(call.key_digests, call.cost, call.cost, api_id=call.api_id)
     if call.target:
         parameters = parameters._replace(tenant=call.target.tenant, prefixes=call.target.prefixes)
     if not call.cost:
         return run(parameters)
     path = load_path(call.target) if call.target else None
-    with decision_cache.loading(_cache_key(call, known, path), call.cost) as lookup:
+    with decision_cache.loading(_cache_key(call, path), call.cost) as lookup:
         facts = _run_with_meters(
             parameters._replace(tokens_wanted=lookup.tokens_wanted, token_share=lookup.token_share)
         )
+        # The paths may have changed after ``load_path``: then the facts are of another API than the cache key says.
         if facts is not None and reason_of(facts) is None and (not call.target or facts.api_path == path):
             lookup.facts = facts
     return facts
@@ -148,7 +157,7 @@ def _run_with_meters(parameters: DecisionParameters) -> Facts | None:
 
 
 def reason_of(facts: Facts) -> Reason | None:
-    """Return why the first check that failed refuses the call. Limits are asked where the checks have passed."""
+    """Return the reason of the first check or limit that failed; None if the call passes."""
     for check, is_passed in zip(CHECKS + LIMITS, facts.checks + facts.limits, strict=True):
         if not is_passed:
             return check.reason
@@ -156,22 +165,27 @@ def reason_of(facts: Facts) -> Reason | None:
 
 
 def _record_usage(decision: Decision) -> None:
-    """Write down what a call brings along; a database that has no time for it does not change the decision."""
+    """Record the use of the key, and announce a quota that is used to 80 or 100 %.
+
+    Also after a refusal: a crash may have come between an earlier call and its announcement.
+    """
     try:
         facts = decision.facts
         if decision.is_allowed and facts and facts.secret_id and facts.is_use_unrecorded:
             record_use(facts.secret_id)
-        if facts and facts.quota is not None and facts.is_metered and _has_news(decision, facts, facts.quota):
+        if facts and facts.quota is not None and facts.is_metered and _is_news(decision, facts, facts.quota):
             meters.announce_quota(str(facts.subscription_id))
     except OperationalError:
+        # A lock that was waited for too long, for one. The call is decided and counted; a later one records this.
         logger.warning("key_use_not_recorded", exc_info=True)
 
 
-def _has_news(decision: Decision, facts: Facts, quota: int) -> bool:
+def _is_news(decision: Decision, facts: Facts, quota: int) -> bool:
     return meters.percent_to_announce(decision.calls_this_month, quota) > facts.announced_percent
 
 
 def record_use(secret_id: int) -> None:
-    """Set ``last_used_at``; of many calls in the same instant the first writes, and the others find it done."""
+    """Set ``last_used_at``, if it is due."""
+    # Asked once more: of many calls at the same moment, which all found it due, only the first writes.
     is_due = Q(last_used_at=None) | Q(last_used_at__lte=Now() - timedelta(seconds=LAST_USED_RESOLUTION_SECONDS))
     KeySecret.objects.filter(is_due, pk=secret_id).update(last_used_at=Now())

@@ -1,4 +1,4 @@
-"""Explains a decision to people: every check on the way to it, one by one; counts nothing."""
+"""Explains a decision to people, check by check. Counts nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +17,13 @@ from stoa_cp.crypto.credentials import digests, is_well_formed
 from stoa_cp.domain.errors import InvalidField
 from tenants.models import Tenant
 
-WITHOUT_KEY = [b""]  # the digest of no key
+# For a key that the tenant does not have: a digest that no key has. An empty list would mean a call without a key.
+UNKNOWN_DIGESTS = [b""]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check; ``detail`` says what to do about a failed one."""
+    """The result of one check; ``detail`` says what to do if it failed."""
 
     check: str
     passed: bool
@@ -31,7 +32,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What would be decided, and why."""
+    """The decision that a call would get, and the result of every check."""
 
     reason: Reason | None
     checks: list[CheckResult]
@@ -42,9 +43,9 @@ class Explanation:
 
 
 def explain(tenant: Tenant, path: str, *, key: str | None = None, key_id: str | None = None) -> Explanation:
-    """Explain what a call to ``path`` would be answered, with a key, with the newest secret of a key, or with none.
+    """Explain the decision on a call to ``path``: with a key, with the current secret of a key's id, or without a key.
 
-    Speaks of the tenant's own keys and paths only: what is another's is unknown here. Raises InvalidField for an
+    A key or a path of another tenant is unknown here, as it must not be found out to exist. Raises InvalidField for an
     unknown ``key_id``.
     """
     target = read_target(path)
@@ -52,14 +53,14 @@ def explain(tenant: Tenant, path: str, *, key: str | None = None, key_id: str | 
         return _stopped("route", Reason.ROUTE_UNKNOWN)
     if key and not is_well_formed(key, *PREFIXES.values()):
         return _stopped("key_well_formed", Reason.KEY_MALFORMED)
-    facts = _look(target, _digests_of(tenant, key, key_id))
+    facts = _load(target, _digests_of(tenant, key, key_id))
     if facts is None:
         return _stopped("route", Reason.ROUTE_UNKNOWN)
     return Explanation(reason_of(facts), list(_results(facts)))
 
 
 def _stopped(check: str, reason: Reason) -> Explanation:
-    """Return an explanation that ends before anything is known."""
+    """Return an explanation that ends at a failed check, before any row was read."""
     return Explanation(reason, [CheckResult(check, passed=False, detail=sentence_of(reason))])
 
 
@@ -72,18 +73,19 @@ def _digests_of(tenant: Tenant, key: str | None, key_id: str | None) -> list[byt
         return [bytes(current)]
     if key:
         own = secrets.filter(digest__in=digests(key)).first()
-        return WITHOUT_KEY if own is None else [bytes(own)]
+        return UNKNOWN_DIGESTS if own is None else [bytes(own)]
     return []
 
 
-def _look(target: RequestTarget, known: list[bytes]) -> Facts | None:
+def _load(target: RequestTarget, known: list[bytes]) -> Facts | None:
     return run(DecisionParameters(known, cost=0, tenant=target.tenant, prefixes=target.prefixes))
 
 
 def _results(facts: Facts) -> Iterator[CheckResult]:
     yield CheckResult("route", passed=True, detail=facts.api_path)
     checked = list(zip(CHECKS, facts.checks, strict=True))
-    if all(facts.checks):  # else the meters were not read
+    # After a failed check the statement does not read the meters, so the limits are unknown.
+    if all(facts.checks):
         checked += zip(LIMITS, facts.limits, strict=True)
     for check, is_passed in checked:
         yield CheckResult(check.name, passed=is_passed, detail="" if is_passed else sentence_of(check.reason))

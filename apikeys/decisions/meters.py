@@ -1,4 +1,7 @@
-"""Opens the meters of subscriptions and APIs, announces a used quota, and resets them; ``statement`` counts on them."""
+"""The meters of subscriptions and APIs: creates and resets them, and announces a quota that is used up or nearly so.
+
+``apikeys.decisions.statement`` counts on them.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,8 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Now, TruncHour, TruncMonth
 
 from apikeys.decisions.checks import ANNOUNCEMENTS
-from apikeys.decisions.statement import month_after
-from apikeys.event_types import QuotaEvent
+from apikeys.decisions.windows import month_after
 from apikeys.models import LeaseState, Meter
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import NotFound
@@ -18,20 +20,21 @@ from subscriptions.models import Subscription
 
 
 def open_meters(tenant_id: str, subjects: Sequence[str | None]) -> None:
-    """Make the meters that are missing, at zero; of two that do it at once, both find them."""
+    """Create the meters that are missing, at zero. Of two calls that do so at once, both find them afterwards."""
     hour, month = TruncHour(Now()), TruncMonth(Now())
     rows = [Meter(subject=subject, tenant_id=tenant_id, hour=hour, month=month) for subject in subjects if subject]
     Meter.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def percent_to_announce(used: int, quota: int) -> int:
-    """Return the largest announced share that is reached: 0, 80 or 100."""
+    """Return the largest percentage of ANNOUNCEMENTS that is reached: 0, 80 or 100."""
     return max((percent for percent, _event in ANNOUNCEMENTS if used * 100 >= quota * percent), default=0)
 
 
 @transaction.atomic
 def announce_quota(subscription_id: str) -> None:
-    """Tell that 80 or 100 % of this month's quota are used, unless it was told already."""
+    """Emit the events for 80 and 100 % of this month's quota that are due and were not emitted yet."""
+    # Many calls may find an announcement due at once: the first emits it, the others wait here and find it done.
     meter = lock_meter(subscription_id)
     subscription = Subscription.objects.get(pk=subscription_id)
     quota = subscription.quota
@@ -47,7 +50,10 @@ def announce_quota(subscription_id: str) -> None:
 
 @transaction.atomic
 def reset_meter(meter: Meter, *, by: Actor) -> Meter:
-    """Set an hour's and a month's count to zero, and be ready to announce the quota again. Raises NotFound."""
+    """Set the hour's and the month's count to zero, and let the quota be announced again. Raises NotFound.
+
+    Tokens that were leased before are not returned to the meter afterwards: see ``return_tokens``.
+    """
     meter = lock_meter(meter.subject)
     data = snapshot(meter)
     meter.hour_calls = meter.month_calls = meter.announced_percent = 0
@@ -58,7 +64,7 @@ def reset_meter(meter: Meter, *, by: Actor) -> Meter:
 
 
 def lock_meter(subject: str) -> Meter:
-    """Lock a meter until the end of the transaction: nobody's call passes meanwhile. Raises NotFound."""
+    """Lock a meter until the end of the transaction: calls that count on it wait until then. Raises NotFound."""
     meter = Meter.objects.select_for_update(no_key=True).filter(pk=subject).first()
     if meter is None:
         raise NotFound
@@ -68,9 +74,9 @@ def lock_meter(subject: str) -> Meter:
 def snapshot(meter: Meter) -> dict[str, Any]:
     """Return the month's count as events show it."""
     last_day = month_after(meter.month) - timedelta(days=1)
-    of_whom = "subscription_id" if meter.subject.startswith("sub-") else "api_id"
+    field = "subscription_id" if meter.subject.startswith("sub-") else "api_id"
     return {
-        of_whom: meter.subject,
+        field: meter.subject,
         "period": {"start": meter.month.date().isoformat(), "end": last_day.date().isoformat()},
         "used": meter.month_calls,
     }

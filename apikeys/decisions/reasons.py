@@ -1,4 +1,4 @@
-"""Why a call may not pass, as gateways, callers and operators are told."""
+"""The reasons for refusing a call: their codes, HTTP statuses and messages."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Reason(models.TextChoices):
-    """The refusals; the label is a sentence that says what to do about it."""
+    """The reason for a refusal; its label is a message to the caller that says what to do."""
 
     KEY_MISSING = "key_missing", _("Send your API key in the header X-API-Key.")
     KEY_MALFORMED = "key_malformed", _("This is no API key: copy the whole key, and send one only.")
@@ -27,8 +27,8 @@ class Reason(models.TextChoices):
     QUOTA_EXCEEDED = "quota_exceeded", _("The calls of this month are used up; ask for a larger quota, or wait.")
 
 
-# The HTTP status that a denial is sent with; 403 for those that are missing here.
-STATUSES: Mapping[str, HTTPStatus] = {
+# The HTTP status of a refusal in forward-auth; 403 for the reasons that are not here.
+STATUS_BY_REASON: Mapping[str, HTTPStatus] = {
     Reason.KEY_MISSING: HTTPStatus.UNAUTHORIZED,
     Reason.KEY_MALFORMED: HTTPStatus.UNAUTHORIZED,
     Reason.KEY_UNKNOWN: HTTPStatus.UNAUTHORIZED,
@@ -41,10 +41,10 @@ STATUSES: Mapping[str, HTTPStatus] = {
 
 
 def status_of(reason: Reason) -> HTTPStatus:
-    """Return the HTTP status of a denial."""
-    return STATUSES.get(reason, HTTPStatus.FORBIDDEN)
+    """Return the HTTP status of a refusal."""
+    return STATUS_BY_REASON.get(reason, HTTPStatus.FORBIDDEN)
 
 
 def sentence_of(reason: Reason) -> str | Promise:
-    """Return what the caller can do about it, in the language of the request."""
+    """Return the message to the caller, in the language of the request."""
     return reason.label

@@ -1,26 +1,32 @@
-"""The one statement that decides and counts a call, and as many more as may be made without asking again.
+"""The one statement that decides on a call and counts it, and may lease tokens for the next calls.
 
 ::
 
-    asked    who asks for what, and which of CHECKS it passes
+    checked  the rows of the call: key, subscription, API, tenant; and which of CHECKS it passes
       │
-    locked   the meters that the call would count on, locked until the statement ends
+    metered  which meters it counts on: none, the subscription's, the API's
       │
-    judged   which of LIMITS it passes, and how many calls are granted
+    locked   these meters, locked until the statement ends
       │
-    counted  all of its meters, or none
+    spent    the calls of this hour and this month on them
+      │
+    judged   which of LIMITS the call passes, and how many calls are granted: its own, and leased tokens
+      │
+    counted  the granted calls are added to all of its meters, or to none
 
-All on the database's clock. Nothing is cached here: what begins after the commit of a revocation sees it.
+All times are the database's. The statement reads the tables themselves: once a revocation is committed, it refuses.
 """
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from apikeys.decisions.checks import CALLS_UNTIL_THRESHOLDS, CHECKS, LIMITS, METERED
+from apikeys.decisions.windows import month_after
 from apikeys.models import LeaseState
 from stoa_cp.db.prepared import fetch_one
 
-# With the ten that a decision may be repeated without asking, `last_used_at` is exact to the minute.
+# ``last_used_at`` is written at most once in 50 s. A cached decision is used for 10 s more without looking, so the time
+# is exact to the minute.
 LAST_USED_RESOLUTION_SECONDS = 50
 
 HOLDER = """
@@ -29,7 +35,8 @@ HOLDER = """
     JOIN subscriptions_subscription subscription ON subscription.id = key.subscription_id
     JOIN subscriptions_plan plan ON plan.id = subscription.plan_id
 """
-# The API at the path, with whatever the key is.
+# The API at the path, whatever the key is: a key of another API is refused for that reason. Without a key, or with an
+# unknown one, the key's columns are NULL.
 FROM_PATH = f"""
     tenants_tenant tenant
     JOIN catalog_api api ON api.tenant_id = tenant.id AND api.deleted_at IS NULL
@@ -47,15 +54,24 @@ FROM_KEY = f"""
     WHERE secret.digest = ANY(%(digests)s::bytea[])
 """
 
-# A window never goes back: a call that waited for the lock while the hour changed counts in the new one.
-# Locks are taken in the order of the subjects, so that two calls never hold what the other waits for.
-# A commit that waits for the disk would keep the lock meanwhile: a busy subscription could make no more calls than the
-# disk makes commits. PostgreSQL writes within 0.6 s; what a crash forgets, the caller may call again. A block is worth
-# the wait: its calls are on the disk before they are made.
-# Of what is left before the next edge a block takes the share of one among several askers, so that blocks shrink to
-# single calls on the way there.
+# One statement, because it is one round trip for each call, and because a subscription's and an API's meter must both
+# count a call, or neither. With PostgreSQL alone, verification runs 5.7 times as often per second as an ordinary view
+# of Django REST framework with the same exact limits. Why it is as it is:
+#
+# - The meters are locked in the order of their subjects, here and everywhere: two calls that need the same two meters
+#   cannot deadlock.
+# - GREATEST(meter.hour, judged.hour): a window never goes back. A call may wait for the lock while the hour changes;
+#   others have then begun the new hour, and it counts there.
+# - synchronous_commit: a commit that waits for the disk would hold the lock for that time, and a subscription could
+#   make no more calls than the disk makes commits. So a single call commits asynchronously. PostgreSQL writes it within
+#   0.6 s; a crash before that forgets it, in the caller's favour. A block commits synchronously: its tokens are used
+#   without PostgreSQL, so their count must survive any crash.
+# - LEAST({thresholds}) / token_share: one process takes only a share of the calls that are left, so that blocks shrink
+#   to single calls near a limit. LEAST ignores NULL, which is an unlimited one.
+# - PostgreSQL runs it by a generic plan (DATABASES in the settings). Left to itself, it would plan again at each call,
+#   for the arrays in it: 1.2 ms instead of 0.25 ms.
 STATEMENT = """
-WITH asked AS (
+WITH checked AS (
     SELECT tenant.id AS tenant_id, api.id AS api_id, api.path AS api_path, api.upstream_url,
         api.deprecated_at, api.sunset_at,
         subscription.id AS subscription_id, subscription.application, plan.slug AS plan,
@@ -66,19 +82,19 @@ WITH asked AS (
         EXISTS (SELECT FROM apikeys_keysecret old
                 WHERE old.key_id = key.id AND old.valid_until > statement_timestamp()) AS is_rotating,
         secret.id AS secret_id, secret.digest,
-        COALESCE(secret.last_used_at <= statement_timestamp() - interval '{noted_seconds} s', true)
+        COALESCE(secret.last_used_at <= statement_timestamp() - interval '{resolution} s', true)
             AS is_use_unrecorded,
         date_trunc('hour', statement_timestamp(), 'UTC') AS hour,
         date_trunc('month', statement_timestamp(), 'UTC') AS month,
         LEAST(secret.valid_until, key.expires_at, subscription.expires_at,
             date_trunc('hour', statement_timestamp(), 'UTC') + interval '1 hour') AS holds_until,
-        statement_timestamp() AS asked_at, ARRAY[{checks}] AS checks
+        statement_timestamp() AS decided_at, ARRAY[{checks}] AS checks
     FROM {source}
 ), metered AS (
     SELECT *, CASE WHEN is_metered AND true = ALL(checks) THEN
         array_remove(ARRAY[subscription_id, CASE WHEN ceiling IS NOT NULL THEN api_id END], NULL) ELSE '{{}}'
         END AS subjects
-    FROM asked
+    FROM checked
 ), locked AS (
     SELECT meter.*, metered.hour AS this_hour, metered.month AS this_month, metered.api_id
     FROM apikeys_meter meter JOIN metered ON meter.subject = ANY(metered.subjects)
@@ -94,7 +110,7 @@ WITH asked AS (
     FROM locked
 ), judged AS (
     SELECT metered.*, spent.*, ARRAY[{limits}] AS limits, meters < cardinality(subjects) AS is_meter_missing,
-        GREATEST(%(cost)s, LEAST(%(tokens_wanted)s, LEAST({edges}) / %(token_share)s)) AS granted
+        GREATEST(%(cost)s, LEAST(%(tokens_wanted)s, LEAST({thresholds}) / %(token_share)s)) AS granted
     FROM metered CROSS JOIN spent
 ), counted AS (
     UPDATE apikeys_meter meter SET
@@ -110,16 +126,14 @@ WITH asked AS (
     RETURNING set_config('synchronous_commit',
         CASE WHEN granted > %(cost)s THEN current_setting('synchronous_commit') ELSE 'off' END, true)
 )
-SELECT * FROM judged
+SELECT {columns} FROM judged
 """
 
 
 class Facts(NamedTuple):
-    """What the statement says, column by column. Of an anonymous call, all that belongs to a key is None.
+    """One row of the statement; each field is a column of ``judged``, selected by its name.
 
-    ``hour_calls``, ``month_calls`` and ``api_calls`` are those before this one; ``quota``, ``rate_limit`` and
-    ``ceiling`` None are unlimited. ``granted`` calls are counted, this one among them, if it passes. Until
-    ``holds_until`` nothing of this changes by itself. ``has_leases`` tells that somebody may hold calls of the meters.
+    Without a key, all fields of the key, the subscription and the plan are None.
     """
 
     tenant_id: str
@@ -131,6 +145,7 @@ class Facts(NamedTuple):
     subscription_id: str | None
     application: str | None
     plan: str | None
+    # None is unlimited. ``ceiling`` is the limit of the API, for all of its callers together.
     rate_limit: int | None
     quota: int | None
     ceiling: int | None
@@ -141,20 +156,28 @@ class Facts(NamedTuple):
     secret_id: int | None
     digest: bytes | None
     is_use_unrecorded: bool
+    # When this hour and this month began.
     hour: datetime
     month: datetime
+    # Until then, no check changes its result just because time passes.
     holds_until: datetime
-    asked_at: datetime
+    decided_at: datetime
+    # Whether the call passes each of CHECKS, in their order.
     checks: list[bool]
+    # The meters that the call counts on, by the id of a subscription or an API, and how many of them exist.
     subjects: list[str]
     meters: int
+    # Without this call.
     hour_calls: int
     month_calls: int
     api_calls: int
     announced_percent: int
+    # Processes may hold unused tokens of these meters.
     has_leases: bool
+    # Whether the call passes each of LIMITS, in their order.
     limits: list[bool]
     is_meter_missing: bool
+    # How many calls were counted if this one passes: its own cost, and leased tokens.
     granted: int
 
     @property
@@ -166,32 +189,31 @@ class Facts(NamedTuple):
         return month_after(self.month)
 
 
-def month_after(month: datetime) -> datetime:
-    """Return when the calendar month ends that begins at ``month``."""
-    return (month + timedelta(days=31)).replace(day=1)
-
-
 def _compose(source: str) -> str:
     statement = STATEMENT.format(
         source=source,
+        columns=", ".join(Facts._fields),
         metered=METERED,
         checks=", ".join(check.condition for check in CHECKS),
         limits=", ".join(limit.condition for limit in LIMITS),
-        edges=", ".join(CALLS_UNTIL_THRESHOLDS),
-        noted_seconds=LAST_USED_RESOLUTION_SECONDS,
+        thresholds=", ".join(CALLS_UNTIL_THRESHOLDS),
+        resolution=LAST_USED_RESOLUTION_SECONDS,
         none=LeaseState.NONE,
         out=LeaseState.LEASED,
     )
+    # Without line breaks and indentation, because psycopg caches what it has parsed of a statement only up to 4,096
+    # characters. With 5,000 these two are longer, so each execution parses them again, in about 0.03 ms.
     return " ".join(statement.split())
 
 
+# Two statements instead of one with OR: the joins of one begin at the tenant, those of the other at the key.
 BY_PATH, BY_KEY = _compose(FROM_PATH), _compose(FROM_KEY)
 
 
 class DecisionParameters(NamedTuple):
-    """The statement's parameters. ``tenant`` and ``prefixes`` name a path; without them the key tells the API.
+    """The statement's parameters. ``tenant`` and ``prefixes`` name a path; without them the key selects the API.
 
-    ``wanted`` calls are granted at most, and of what is left one ``share``-th; ``cost`` calls at least.
+    At least ``cost`` calls are granted. At most ``tokens_wanted``, and at most 1/``token_share`` of what is left.
     """
 
     digests: list[bytes]
@@ -204,7 +226,7 @@ class DecisionParameters(NamedTuple):
 
 
 def run(parameters: DecisionParameters) -> Facts | None:
-    """Decide and count; None if there is no API at the path, or without a path no such key."""
+    """Decide on a call and count it. Return None if there is no API at the path, or, without a path, no such key."""
     statement = BY_KEY if parameters.prefixes is None else BY_PATH
     row = fetch_one(statement, parameters._asdict())
     return None if row is None else Facts._make(row)

@@ -1,6 +1,6 @@
-"""Where calls lie that are counted and not made yet: in this process, or in Redis for all processes that share one.
+"""Tokens that are counted in PostgreSQL but not used yet, in this process or in Redis, where processes share them.
 
-A purse that loses its calls makes no call too many: they are counted. It only makes the caller's hour shorter.
+Losing them is safe: the subscription gets fewer calls this hour, never more.
 """
 
 from collections import Counter
@@ -14,12 +14,16 @@ from redis import Redis, RedisError
 
 logger = structlog.get_logger(__name__)
 
-# A purse is opened for an hour, and forgotten a little later.
-KEPT_SECONDS = 3_700
+# A block belongs to one hour. It outlives that hour a little, so that it never expires while its tokens count; after
+# that, Redis deletes what a killed process has left.
+EXPIRY_SECONDS = 3_700
+# For connecting and for each answer. Redis answers in less than a millisecond; a silent one must not hold up a gateway.
 TIMEOUT_SECONDS = 0.25
-# How long nobody tries a Redis again that has failed.
-AWAY_SECONDS = 1.0
+# After an error, Redis is not asked for this long. Otherwise each call would wait for the time-out: with it, 120 calls
+# beside a silent Redis wait for 0.25 s once a second.
+COOL_DOWN_SECONDS = 1.0
 
+# GET and DECRBY in one script, which Redis runs alone: two processes would take the last token twice.
 TAKE = """
 if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then
     return 0
@@ -30,91 +34,93 @@ return 1
 
 
 class TokenPool(Protocol):
-    """Calls by name. Each of them is taken once, whoever takes."""
+    """Blocks of tokens by name. Safe for threads: each token is taken once."""
 
-    def is_open(self) -> bool:
-        """Tell whether calls may be put in."""
+    def is_available(self) -> bool:
+        """Return True if tokens may be added."""
 
-    def add(self, name: str, calls: int) -> int:
-        """Put calls in; return how many could not be."""
+    def add(self, block: str, calls: int) -> int:
+        """Add tokens; return how many could not be added."""
 
-    def take(self, name: str, calls: int) -> bool:
-        """Take so many calls or, where there are not so many, none."""
+    def take(self, block: str, calls: int) -> bool:
+        """Take this many tokens, or none if there are fewer; return whether they were taken."""
 
-    def drain(self, name: str) -> int:
-        """Take all; return how many they were."""
+    def drain(self, block: str) -> int:
+        """Take all tokens; return their number."""
 
 
 class LocalTokenPool:
-    """The purse of one process."""
+    """The tokens of one process."""
 
     def __init__(self) -> None:
         self._calls: Counter[str] = Counter()
         self._lock = Lock()
 
-    def is_open(self) -> bool:
+    def is_available(self) -> bool:
         return True
 
-    def add(self, name: str, calls: int) -> int:
+    def add(self, block: str, calls: int) -> int:
         with self._lock:
-            self._calls[name] += calls
+            self._calls[block] += calls
         return 0
 
-    def take(self, name: str, calls: int) -> bool:
+    def take(self, block: str, calls: int) -> bool:
         with self._lock:
-            if self._calls[name] < calls:
+            if self._calls[block] < calls:
                 return False
-            self._calls[name] -= calls
+            self._calls[block] -= calls
             return True
 
-    def drain(self, name: str) -> int:
+    def drain(self, block: str) -> int:
         with self._lock:
-            return self._calls.pop(name, 0)
+            return self._calls.pop(block, 0)
 
 
 class RedisTokenPool:
-    """A purse in Redis. While Redis is away it is closed, and the database is asked about every call."""
+    """Tokens in Redis. While Redis does not answer, the pool is not available, and PostgreSQL decides on every call."""
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)
         self._take = self._redis.register_script(TAKE)
-        self._opens_at = 0.0
+        self._available_at = 0.0  # monotonic seconds
 
-    def is_open(self) -> bool:
-        return monotonic() >= self._opens_at
+    def is_available(self) -> bool:
+        return monotonic() >= self._available_at
 
-    def add(self, name: str, calls: int) -> int:
+    def add(self, block: str, calls: int) -> int:
         try:
             with self._redis.pipeline() as pipeline:
-                pipeline.incrby(name, calls)
-                pipeline.expire(name, KEPT_SECONDS)
+                pipeline.incrby(block, calls)
+                pipeline.expire(block, EXPIRY_SECONDS)
                 pipeline.execute()
         except RedisError as error:
-            self._close(error)
+            self._trip(error)
+            # The cache returns them to PostgreSQL. A known gap: a Redis that was frozen for longer than the time-out
+            # may still add them when it goes on; then as many calls too many can pass.
             return calls
         return 0
 
-    def take(self, name: str, calls: int) -> bool:
-        if not self.is_open():
+    def take(self, block: str, calls: int) -> bool:
+        if not self.is_available():
             return False
         try:
-            return bool(self._take([name], [calls]))
+            return bool(self._take([block], [calls]))
         except RedisError as error:
-            self._close(error)
+            self._trip(error)
             return False
 
-    def drain(self, name: str) -> int:
+    def drain(self, block: str) -> int:
         try:
-            return int(self._redis.getdel(name) or 0)
+            return int(self._redis.getdel(block) or 0)
         except RedisError as error:
-            self._close(error)
+            self._trip(error)
             return 0
 
-    def _close(self, error: RedisError) -> None:
-        self._opens_at = monotonic() + AWAY_SECONDS
+    def _trip(self, error: RedisError) -> None:
+        self._available_at = monotonic() + COOL_DOWN_SECONDS
         logger.warning("counter_store_away", error=str(error))
 
 
 def open_token_pool() -> TokenPool:
-    """Return the purse that the settings name."""
+    """Return the pool that STOA_COUNTER_URL selects: in Redis, or without it, in this process."""
     return RedisTokenPool(settings.STOA_COUNTER_URL) if settings.STOA_COUNTER_URL else LocalTokenPool()

@@ -1,4 +1,4 @@
-"""What gateways are told, beforehand: routes, limits and key digests, and whether any of it has changed."""
+"""The configuration for gateways: routes, limits and key digests; and the long poll for its changes."""
 
 import hashlib
 import json
@@ -21,19 +21,23 @@ from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import TenantStatus
 
 DIGEST_ALGORITHM = "hmac-sha256"
+# A waiting gateway occupies a thread; and a proxy in front of us gives up after as long (nginx's proxy_read_timeout).
 MAX_WAIT_SECONDS = 60
+# A poll is one cheap statement (``state_version``), so two a second for each waiting gateway are no load, and half a
+# second is soon enough for a configuration.
 POLL_SECONDS = 0.5
-# A waiting gateway keeps a thread of the web server, which has four per process (stoa_cp/devserver/programs.py):
-# half of them stay free for everybody else, whatever the number of gateways.
+# A waiting gateway occupies a thread of the web server, which has four per process (stoa_cp/devserver/programs.py).
+# Half of them stay free for all other requests, whatever the number of gateways.
 MAX_WAITING_PER_PROCESS = 2
-RETRY_AFTER_SECONDS = 5  # for those who find no place
+# For a gateway that finds all slots taken. So it learns of a change within 5 s instead of 0.5 s.
+RETRY_AFTER_SECONDS = 5
 
 _long_poll_slots = BoundedSemaphore(MAX_WAITING_PER_PROCESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where calls to one API come in, ``/<tenant name><api path>``, and where they go."""
+    """One API for a gateway: calls to ``path``, which is ``/<tenant name><api path>``, go to ``upstream_url``."""
 
     api_id: str
     tenant_id: str
@@ -63,20 +67,20 @@ class Route:
 
     @property
     def base_path(self) -> str:
-        """The path before what follows the route's own; without a slash at its end."""
+        """The upstream's path, which stands before the rest of the call's path; without a slash at its end."""
         return urlsplit(self.upstream_url).path.rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything at one moment. ``tag`` is the same for the same content.
+    """The content at one moment. Equal contents have equal tags.
 
-    ``was_awaited`` is False where somebody wanted to wait for a change and there was no place for it.
+    ``had_no_slot``: the gateway wanted to wait for a change, but too many others were waiting.
     """
 
     document: dict[str, Any]
     tag: str
-    was_awaited: bool = True
+    had_no_slot: bool = False
 
 
 def list_routes() -> list[Route]:
@@ -96,13 +100,13 @@ def _route(api: Api) -> Route:
         upstream_url=api.upstream_url,
         auth_required=api.auth_required,
         requests_per_hour=api.requests_per_hour,
-        # A gateway that decides by itself sees one word for "not now", whoever said it.
+        # A gateway that decides by itself needs to know only that the API is off: by its own status, or its tenant's.
         status=api.status if api.tenant.status == TenantStatus.ACTIVE else ApiStatus.INACTIVE,
     )
 
 
 def list_subscriptions() -> list[Subscription]:
-    """Return the subscriptions that let calls through now, with their plans."""
+    """Return the subscriptions that allow calls now, with their plans."""
     running = Subscription.objects.filter(
         Q(expires_at=None) | Q(expires_at__gt=Now()), status=SubscriptionStatus.ACTIVE
     )
@@ -110,12 +114,15 @@ def list_subscriptions() -> list[Subscription]:
 
 
 def read_configuration() -> Configuration:
-    """Read what a gateway needs to decide by itself.
+    """Return everything that a gateway needs to decide by itself.
 
-    ``keys[].digest`` is HMAC-SHA256 in hexadecimal under one of STOA_KEY_PEPPERS, which such a gateway must be given
-    as well. Times bind the gateway: it refuses what is past ``expires_at`` or ``valid_until`` on its own.
+    ``keys[].digest`` is HMAC-SHA256 in hexadecimal under one of STOA_KEY_PEPPERS, which such a gateway must have as
+    well. It must refuse calls after ``expires_at`` and ``valid_until`` by itself: the events about them come later,
+    from a sweep.
     """
-    # Three statements, the children first: what they point to is there, or was deleted in between.
+    # Three statements, each with its own snapshot. Keys first, then subscriptions, then routes: a row that is created
+    # in between is never referred to before it is there. One that is deleted in between may be; then the key opens
+    # nothing.
     secrets = KeySecret.objects.filter(
         Q(valid_until=None) | Q(valid_until__gt=Now()),
         Q(key__expires_at=None) | Q(key__expires_at__gt=Now()),
@@ -170,23 +177,27 @@ def _route_document(route: Route) -> dict[str, Any]:
 
 
 def state_version() -> tuple[int, int]:
-    """Return a number that grows with every change of anything: one cheap statement over the heads of the event log."""
+    """Return numbers that grow with every event: one cheap statement over the heads of the event chains.
+
+    Every change of a configuration emits an event, so equal numbers mean that nothing has changed.
+    """
     state = EventChain.objects.aggregate(chains=Count("pk"), events=Sum("sequence"))
     return state["chains"], state["events"] or 0
 
 
 def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float) -> Configuration:
-    """Return the configuration as soon as its tag is not known any more, or as it is when the time is over.
+    """Return the configuration as soon as its tag is not a known one; the known one when the time is over.
 
-    Waits without a transaction. Where MAX_WAITING_PER_PROCESS wait already, it does not wait at all.
+    Holds no transaction while it waits. Does not wait if MAX_WAITING_PER_PROCESS requests wait already.
     """
     deadline = monotonic() + wait_seconds
-    seen = state_version()  # before the content: a change in between is looked at once more
+    # Before the content: after a change in between, the version differs and the content is read once more.
+    seen = state_version()
     configuration = read_configuration()
     if not is_known(configuration.tag) or not wait_seconds:
         return configuration
     if not _long_poll_slots.acquire(blocking=False):
-        return replace(configuration, was_awaited=False)
+        return replace(configuration, had_no_slot=True)
     try:
         while is_known(configuration.tag) and (left := deadline - monotonic()) > 0:
             sleep(min(POLL_SECONDS, left))

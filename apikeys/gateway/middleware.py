@@ -1,4 +1,4 @@
-"""The short way for gateways, who ask about every call: from the request's id straight to the view."""
+"""Gateway requests skip the session, CSRF, auth and locale middleware: there is one for every API call."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,7 +13,10 @@ from stoa_cp.rest.middleware import GATEWAY_PREFIX, check_size
 
 
 class GatewayMiddleware:
-    """Answers ``/v1/gateway/`` without what follows: a gateway has no session, no form, no browser and no budget."""
+    """Answers ``/v1/gateway/`` without the middleware after this one.
+
+    A gateway has no session, no form, no browser and no rate limit of its own.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -30,16 +33,17 @@ class GatewayMiddleware:
         return response
 
 
+# Choosing takes 28 µs, a cached choice 0.1 µs. Bounded, because clients send what they like.
 @lru_cache(maxsize=1000)
 def language_of(accepted: str) -> str:
-    """Return the language of ours that an ``Accept-Language`` header prefers (RFC 9110 §12.5.4)."""
+    """Return the supported language that an ``Accept-Language`` header prefers (RFC 9110 §12.5.4)."""
     request = HttpRequest()
     request.META["HTTP_ACCEPT_LANGUAGE"] = accepted
     return translation.get_language_from_request(request)
 
 
 def common_headers(content: bytes, language: str) -> dict[str, str]:
-    """Return what every answer to a gateway carries."""
+    """Return the headers of every answer to a gateway, on the fast path too."""
     return {
         "Content-Language": language,
         "X-Content-Type-Options": "nosniff",
@@ -48,7 +52,7 @@ def common_headers(content: bytes, language: str) -> dict[str, str]:
 
 
 def _answer(request: HttpRequest) -> HttpResponseBase:
-    """Call the view as Django's handler would; what it raises is answered by the handlers named in the URLs."""
+    """Call the view as Django's handler would; Django turns an exception into an answer around this middleware."""
     match = resolve(request.path_info)
     request.resolver_match = match
     response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)

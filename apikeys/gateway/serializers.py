@@ -1,4 +1,4 @@
-"""What is asked about calls, and how verdicts on them read in JSON."""
+"""The requests of gateways for decisions, and decisions in JSON."""
 
 from typing import Any
 
@@ -11,7 +11,9 @@ from catalog.routing import MAX_TARGET_CHARS
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 
-MAX_KEY_CHARS = 4096  # far beyond any key, so that whatever somebody took for one is judged as a key
+# Far longer than any key: a string that a client sends for a key is decided on as a key, and answered key_malformed.
+MAX_KEY_CHARS = 4096
+# Far more than one call can be worth. Costs are added to a bigint, which takes 9 × 10^12 of them.
 MAX_COST = 1_000_000
 
 
@@ -19,7 +21,7 @@ MAX_COST = 1_000_000
 class VerificationRequestSerializer(StrictSerializer):
     """The body of a verification."""
 
-    # Whatever it is, it is judged as it stands: a key is malformed, not the request.
+    # Blank or with spaces: the answer says what is wrong with the key; it is no error in the request.
     key = StringField(max_length=MAX_KEY_CHARS, allow_blank=True, trim_whitespace=False)
     api_id = StringField(max_length=64, required=False, default=None, allow_null=True)
     path = StringField(

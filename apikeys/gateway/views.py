@@ -1,4 +1,4 @@
-"""What gateways ask, over REST: decisions about calls, keys, and the configuration to decide with."""
+"""The REST views for gateways: decisions on calls, verification of keys, and configurations."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -14,15 +14,16 @@ from rest_framework.views import APIView
 
 from apikeys.decisions.decide import Call, Decision, decide
 from apikeys.decisions.reasons import Reason
+from apikeys.gateway.calls import PROFILES, envoy_profile, handed_over
 from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, Configuration, wait_for_change
 from apikeys.gateway.exporters import MEDIA_TYPES, export_configuration
 from apikeys.gateway.exporters.site import describe_site
-from apikeys.gateway.forward_auth import PROFILES, authorize, envoy
+from apikeys.gateway.forward_auth import authorize
 from apikeys.gateway.serializers import (
     VerificationRequestSerializer,
     VerificationSerializer,
 )
-from apikeys.gateway.verify import encode_report
+from apikeys.gateway.verify import encode_verification
 from apikeys.serializers import (
     ConfigurationQuerySerializer,
     ConfigurationSerializer,
@@ -47,22 +48,26 @@ ORIGINAL_CALL = [
 ]
 
 
-# Made once: half of a serializer's time goes into its fields.
-QUESTION = VerificationRequestSerializer()
+# Built once: half of a serializer's time goes into building its fields.
+VERIFICATION_REQUEST = VerificationRequestSerializer()
 
 
 class DecisionView(APIView):
-    """What gateways ask about every call: past the REST framework, which would cost more than the decision."""
+    """Base of the views that gateways query for every call.
+
+    ``dispatch`` does not go through the REST framework, which would take longer than the decision. The handler methods
+    are there for the OpenAPI document.
+    """
 
     authentication_classes = [GatewayAuthentication]
     rights: ClassVar = {"decide": "gateway:decide"}
     action = "decide"
 
-    def authorize(self, request: HttpRequest, decide_on: Callable[[], HttpResponse]) -> HttpResponse:
-        """Let the gateway in, and turn a refusal into the envelope."""
+    def answer_gateway(self, request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpResponse:
+        """Return the answer to an authenticated gateway; an error as the envelope of every error."""
         try:
             require(authenticate_gateway(request.headers), self.rights[self.action])
-            return decide_on()
+            return answer()
         except (DomainError, ValidationError) as refusal:
             return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
 
@@ -75,28 +80,33 @@ class VerifyView(DecisionView):
         summary="Verify an API key", request=VerificationRequestSerializer, responses={200: VerificationSerializer}
     )
     def post(self, request: Request) -> HttpResponse:
-        return self._verify(request.data)
+        return self._respond(self._decide(request.data))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST" and request.content_type == "application/json":
-            return self.authorize(request, lambda: self._verify(parse_json(request.body)))
+            return self.answer_gateway(request, lambda: self._verify(request))
         return super().dispatch(request, *args, **kwargs)  # refuses the method or the media type
 
-    def _verify(self, body: Any) -> HttpResponse:
-        asked = QUESTION.run_validation(body)
-        target = None if asked["path"] is None else read_target(asked["path"])
-        if not asked["key"]:
-            decision = Decision(Reason.KEY_MISSING)
-        elif asked["path"] is not None and target is None:
-            decision = Decision(Reason.ROUTE_UNKNOWN)
-        else:
-            decision = decide(Call(asked["key"], target, asked["api_id"], asked["cost"]))
-        return HttpResponse(encode_report(decision), content_type="application/json")
+    def _verify(self, request: HttpRequest) -> HttpResponse:
+        call = handed_over(request.META)
+        return self._respond(decide(call) if call else self._decide(parse_json(request.body)))
+
+    def _decide(self, body: Any) -> Decision:
+        fields = VERIFICATION_REQUEST.run_validation(body)
+        target = None if fields["path"] is None else read_target(fields["path"])
+        if not fields["key"]:
+            return Decision(Reason.KEY_MISSING)
+        if fields["path"] is not None and target is None:
+            return Decision(Reason.ROUTE_UNKNOWN)
+        return decide(Call(fields["key"], target, fields["api_id"], fields["cost"]))
+
+    def _respond(self, decision: Decision) -> HttpResponse:
+        return HttpResponse(encode_verification(decision), content_type="application/json")
 
 
 @extend_schema(tags=["Gateway"])
 class AuthorizeView(DecisionView):
-    """Forward-auth: any method, and a body that nobody reads."""
+    """Forward-auth: any method; the body is not read."""
 
     profile = ""
 
@@ -106,15 +116,15 @@ class AuthorizeView(DecisionView):
         responses={200: OpenApiResponse(description="The call may pass: identity and upstream are in the headers.")},
     )
     def get(self, request: HttpRequest, path: str = "") -> HttpResponse:
-        return authorize(request.META, envoy(path) if self.profile == "envoy" else PROFILES[self.profile])
+        return authorize(request.META, envoy_profile(path) if self.profile == "envoy" else PROFILES[self.profile])
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return self.authorize(request, lambda: self.get(request, *args, **kwargs))
+        return self.answer_gateway(request, lambda: self.get(request, *args, **kwargs))
 
 
 @extend_schema(tags=["Gateway"])
 class ConfigurationViewSet(ControlPlaneViewSet):
-    """What a gateway needs beforehand: to decide by itself, or to ask us."""
+    """The configuration of a gateway: to decide by itself, or to query the control plane."""
 
     authentication_classes = [GatewayAuthentication]
     filter_backends = []
@@ -136,7 +146,7 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         known = request.headers.get("If-None-Match", "")
         configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds)
         headers = {"ETag": etag(configuration.tag)}
-        if not configuration.was_awaited:
+        if configuration.had_no_slot:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         if etag_matches(known, configuration.tag):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -13,6 +13,7 @@ from django.db.models import Case, F, FloatField, Max, OuterRef, QuerySet, Subqu
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
 
+from apikeys.decisions.windows import month_after, remaining
 from apikeys.models import Meter
 from metrics.models import DayTraffic, Dimension, HourTraffic, Rollup, Series, TrafficDelta
 from metrics.rollups.resolutions import HOUR
@@ -62,11 +63,6 @@ class Usage:
 def month_of(moment: datetime) -> datetime:
     """Return when the calendar month (UTC) of ``moment`` began."""
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def month_after(start: datetime) -> datetime:
-    """Return when the calendar month that begins at ``start`` ends."""
-    return month_of(start + timedelta(days=31))
 
 
 def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet[Subscription]:
@@ -122,24 +118,20 @@ def usage_of(row: Any) -> Usage:
         errors=row.errors,
         rate_limit=HourlyLimit(
             limit=row.rate_limit,
-            remaining=_remaining(row.rate_limit, row.requests_this_hour),
+            remaining=remaining(row.rate_limit, row.requests_this_hour),
             reset=int((hour + timedelta(hours=1)).timestamp()),
         ),
         quota=MonthlyQuota(
             limit=row.quota,
             used=row.quota_used,
-            remaining=_remaining(row.quota, row.quota_used),
+            remaining=remaining(row.quota, row.quota_used),
             resets_at=month_after(month),
         ),
         last_request_at=row.last_request_at,
     )
 
 
-def _remaining(limit: int | None, used: int) -> int | None:
-    return None if limit is None else max(0, limit - used)
-
-
-def _folded_rows(model: type[Rollup]) -> QuerySet[Any, Any]:
+def _folded(model: type[Rollup]) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = model.objects.filter(
         series__dimension=Dimension.SUBSCRIPTION, series__subscription=OuterRef("pk")
     ).values("series__subscription")

@@ -284,7 +284,7 @@ def test_what_was_borrowed_before_a_reset_is_not_given_back(secret: str) -> None
     reset_meter(Meter.objects.get(), by=SYSTEM)
     calls(secret, 5)
     forget()
-    return_tokens([TokenLease(before.subjects, 4, before.hour, before.month, before.asked_at)])
+    return_tokens([TokenLease(before.subjects, 4, before.hour, before.month, before.decided_at)])
     assert Meter.objects.get().month_calls == 5
 
 
@@ -302,8 +302,8 @@ def test_what_is_left_of_an_hour_that_is_over_goes_back(secret: str) -> None:
     limit(quota=1_000)
     calls(secret, 2)
     (warm,) = decision_cache._decisions.values()
-    decision_cache.pool.add("the hour before", decision_cache.pool.drain(warm.pool or ""))
-    warm.pool, warm.ends_at = "the hour before", 0.0
+    decision_cache.pool.add("the hour before", decision_cache.pool.drain(warm.block or ""))
+    warm.block, warm.ends_at = "the hour before", 0.0
     calls(secret, 1)
     assert decision_cache.pool.drain("the hour before") == 0
     forget()

@@ -1,7 +1,9 @@
 """What is answered before Django: the same as Django's answer, and only where a call may pass."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from io import BytesIO
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -12,6 +14,7 @@ from django.test.client import ClientHandler
 from django.urls import resolve
 
 from apikeys import services
+from apikeys.gateway.calls import CALL_KEY
 from apikeys.gateway.fast_path import CachedDecisionMiddleware
 from apikeys.models import ApiKey
 from catalog.authentication import HEADER
@@ -176,6 +179,45 @@ def test_whatever_is_not_ordinary_django_answers(service: Service, secret: str, 
     named = {name.replace("-", "_"): value for name, value in asked["headers"].items()}
     assert service.ask(asked["method"], asked["path"], body, **named)[0] == status
     assert service.django.calls == before + 1
+
+
+READERS = ("calls.read_target", "calls.read_url_target", "calls.read_decoded_target", "fast_path.read_target")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_django_reads_and_digests_no_call_again(
+    service: Service, secret: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counter[str]()
+
+    def count(name: str, what: str) -> None:
+        module, function = what.rsplit(".", 1)
+        original = getattr(import_module(module), function)
+
+        def counting(*arguments: Any) -> Any:
+            counted[name] += 1
+            return original(*arguments)
+
+        monkeypatch.setattr(what, counting)
+
+    method, path, body, headers = question(kind, secret)
+    service.ask(method, path, body, **headers)  # Django authenticates the gateway
+    Subscription.objects.update(rate_limit=0)
+    wait_for_invalidation()
+    service.ask(method, path, body, **headers)  # the gateway is known again from here on
+    count("digest", "apikeys.decisions.decide.digests")
+    for reader in (*READERS, "views.read_target"):
+        count("target", f"apikeys.gateway.{reader}")
+    _status, answered, content = service.ask(method, path, body, **headers)
+    assert service.django.calls == 3
+    assert "rate_limited" in (answered.get("X-Stoa-Reason"), json.loads(content).get("code"))
+    assert counted == {"digest": 1} | ({} if kind == "verify" else {"target": 1})
+
+
+def test_a_client_cannot_hand_a_call_over(service: Service, secret: str) -> None:
+    claims = {CALL_KEY: secret, "wsgi.stoa.call": secret}
+    status, answered, _content = service.ask("GET", AUTHORIZE, X_Forwarded_Uri="/acme/payments", **claims)
+    assert (status, answered["X-Stoa-Reason"]) == ("401 Unauthorized", "key_missing")
 
 
 def test_a_verification_without_a_key_is_no_anonymous_call(service: Service, secret: str) -> None:

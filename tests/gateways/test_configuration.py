@@ -120,7 +120,7 @@ def test_what_is_known_is_not_sent_again(ask: Ask, key: ApiKey, payments: Api) -
 
 @pytest.mark.parametrize("program", FORMATS)
 @pytest.mark.django_db
-def test_it_comes_as_a_programs_configuration(ask: Ask, key: ApiKey, program: str) -> None:
+def test_it_is_exported_as_a_programs_configuration(ask: Ask, key: ApiKey, program: str) -> None:
     response = ask(f"?format={program}")
     assert response.status_code == 200
     assert response["ETag"] == ask()["ETag"]
@@ -172,9 +172,7 @@ def elsewhere() -> Iterator[Callable[[Callable[[], Any]], Any]]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("quick_polls")
-def test_a_waiting_gateway_hears_of_a_change(
-    ask: Ask, key: ApiKey, elsewhere: Callable[[Callable[[], Any]], Any]
-) -> None:
+def test_a_waiting_gateway_gets_a_change(ask: Ask, key: ApiKey, elsewhere: Callable[[Callable[[], Any]], Any]) -> None:
     tag = ask()["ETag"]
     waiting = elsewhere(lambda: ask("?wait=30", If_None_Match=tag))
     revoke_key(key, by=SYSTEM)
@@ -201,9 +199,9 @@ def test_too_many_gateways_do_not_wait(ask: Ask) -> None:
     """The others' threads stay free; who is turned away is told when to ask again."""
     tag = ask()["ETag"]
     started = monotonic()
-    with ExitStack() as places:
-        for _place in range(configuration.MAX_WAITING_PER_PROCESS):
-            places.enter_context(configuration._long_poll_slots)
+    with ExitStack() as slots:
+        for _slot in range(configuration.MAX_WAITING_PER_PROCESS):
+            slots.enter_context(configuration._long_poll_slots)
         response = ask("?wait=30", If_None_Match=tag)
     assert response.status_code == 304
     assert int(response["Retry-After"]) > 0

@@ -1,0 +1,64 @@
+"""Reads the call that a gateway asks about out of its request: whose key, and where to.
+
+Where the original call stands depends on the profile in the path, never on which headers are there: a client can send
+the headers of every profile.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from apikeys.decisions.decide import KEY_PREFIX, Call
+from catalog.routing import RequestTarget, read_decoded_target, read_target, read_url_target
+
+# A request's headers as WSGI spells them, and Django's ``request.META``: they are the same dict.
+Meta = Mapping[str, Any]
+# nginx turns any other answer of an authorization server into a 500.
+NGINX_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# The call that the fast path has read and found no token for: the view goes on with it. No client can set it: WSGI
+# names a client's headers HTTP_*.
+CALL_KEY = "stoa.call"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a family of proxies asks, and which statuses it passes on to the client (None: all)."""
+
+    target_of: Callable[[Meta], RequestTarget | None]
+    statuses: frozenset[HTTPStatus] | None = None
+
+
+PROFILES: Mapping[str, Profile] = {
+    "": Profile(lambda meta: read_target(meta.get("HTTP_X_FORWARDED_URI", ""))),
+    "nginx": Profile(lambda meta: read_target(meta.get("HTTP_X_ORIGINAL_URI", "")), NGINX_STATUSES),
+    "ingress": Profile(lambda meta: read_url_target(meta.get("HTTP_X_ORIGINAL_URL", "")), NGINX_STATUSES),
+}
+
+
+def envoy_profile(path: str) -> Profile:
+    """Return the profile of Envoy, which appends the original path to ours; the web server has decoded it."""
+    return Profile(lambda _meta: read_decoded_target(path))
+
+
+def key_of(meta: Meta) -> tuple[str | None, bool]:
+    """Return the consumer's key, and whether it is not one of ours: an API that needs no key may have its own keys."""
+    sent, bearer = meta.get("HTTP_X_API_KEY"), meta.get("HTTP_AUTHORIZATION", "")
+    scheme, _blank, token = bearer.partition(" ")
+    token = token if scheme.lower() == "bearer" and token.startswith(KEY_PREFIX) else ""
+    if sent and token and sent != token:
+        # Two different keys. Neither is chosen: together they are malformed, as two keys in one header are.
+        return f"{KEY_PREFIX}{sent},{token}", False
+    key = sent or token or None
+    return key, key is not None and not key.startswith(KEY_PREFIX)
+
+
+def hand_over(environ: MutableMapping[str, Any], call: Call) -> None:
+    """Leave a call for the view, which then neither reads nor digests it again (0.02 ms)."""
+    environ[CALL_KEY] = call
+
+
+def handed_over(meta: Meta) -> Call | None:
+    """Return the call that the fast path has left; None if it has not run, or could not read an ordinary call."""
+    call: Call | None = meta.get(CALL_KEY)
+    return call
