@@ -1,20 +1,21 @@
--- Asks the control plane about a call: `http-request lua.stoa_authorize URL COPIED REFUSED UNAVAILABLE`, where COPIED are
--- the headers of a permission that the request gets, REFUSED those of a refusal that the caller gets, both joined with
--- commas, and UNAVAILABLE what a caller is told without an answer. HAProxy 2.6 and newer have all that it takes.
+-- Queries the control plane about a call: `http-request lua.stoa_authorize URL COPIED REFUSED UNAVAILABLE`.
+-- COPIED: the answer's headers to set on an allowed request; REFUSED: those to send to the caller with a refusal; both
+-- joined with commas. UNAVAILABLE: the body of the 503 without a usable answer. For HAProxy 2.6 and newer.
 
-local ASKED_WITH = {
+local QUERY_HEADERS = {
     "x-api-key", "authorization", "accept-language", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host",
     "x-stoa-gateway-token",
 }
 local TIMEOUT_MS = 2000
+-- Any other status is an error of the control plane, or of a proxy in between: never a decision.
 local DECISIONS = {[200] = true, [401] = true, [403] = true, [404] = true, [429] = true}
 
--- HAProxy counts the values of a header from 0.
+-- HAProxy's tables of a header's values begin at 0, Lua's at 1.
 local function first(headers, name)
     return headers[name] and headers[name][0]
 end
 
-local function question(txn)
+local function query_headers(txn)
     local headers = {}
     for name, values in pairs(txn.http:req_get_headers()) do
         headers[name] = {}
@@ -22,11 +23,11 @@ local function question(txn)
             headers[name][index + 1] = values[index]
         end
     end
-    local asked = {}
-    for _, name in ipairs(ASKED_WITH) do
-        asked[name] = headers[name]
+    local query = {}
+    for _, name in ipairs(QUERY_HEADERS) do
+        query[name] = headers[name]
     end
-    return asked
+    return query
 end
 
 local function refuse(txn, status, headers, body)
@@ -39,14 +40,14 @@ local function refuse(txn, status, headers, body)
 end
 
 core.register_action("stoa_authorize", {"http-req"}, function(txn, url, copied, refused, unavailable)
-    local answer = core.httpclient():get({url = url, headers = question(txn), timeout = TIMEOUT_MS})
-    local is_permission = answer.status == 200
-    -- A refusal without a reason is of this gateway's own token.
-    if not DECISIONS[answer.status] or not (is_permission or first(answer.headers, "x-stoa-reason")) then
+    local answer = core.httpclient():get({url = url, headers = query_headers(txn), timeout = TIMEOUT_MS})
+    local is_allowed = answer.status == 200
+    -- A refusal without a reason is about this gateway's token: then the caller must not be told that its key is wrong.
+    if not DECISIONS[answer.status] or not (is_allowed or first(answer.headers, "x-stoa-reason")) then
         local headers = {["content-type"] = "application/json", ["cache-control"] = "no-store", ["retry-after"] = "2"}
         return refuse(txn, 503, headers, unavailable)
     end
-    if not is_permission then
+    if not is_allowed then
         local headers = {["cache-control"] = "no-store"}
         for name in refused:gmatch("[^,]+") do
             headers[name] = first(answer.headers, name)

@@ -1,4 +1,10 @@
-"""Configurations for the gateways that people already run: one module per program."""
+"""Configurations for proxies that query the control plane about every call: one module per program.
+
+nginx, Caddy and HAProxy send a call where the decision says. Traefik, Envoy and APISIX cannot take an upstream from an
+answer: their files hold a route per API, by whole segments and the longest path first, which is how the control plane
+decides. Kong's open edition cannot query at all. Each unusual line stands for an attack or a failure that
+tests/gateways made with the real program; only APISIX and Kong are not run there.
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -4,16 +4,16 @@ from typing import Any
 
 from apikeys.gateway.configuration import Route
 from apikeys.gateway.exporters.site import (
-    FOREIGN_HEADERS,
     IDENTITY_HEADERS,
     IDENTITY_SPELLINGS,
+    INTERNAL_HEADERS,
     LIMIT_HEADERS,
     REFUSAL_HEADERS,
     ROUTING_HEADERS,
     TOKEN_HEADER,
     Site,
     dump_yaml,
-    quoted,
+    escape_for_regex,
 )
 
 COMMENT = """
@@ -22,8 +22,9 @@ STOA_GATEWAY_TOKEN, which `nginx_config: envs` in conf/config.yaml must name. A 
 """
 END = "#END\n"  # APISIX reads a file only if it ends so
 TIMEOUT_MS = 2000
-# When forward-auth has asked: in most releases it does so after proxy-rewrite, which must leave the key where it is.
-# Any other credential is the upstream's own business.
+# Our keys must not reach the upstream; another credential is the upstream's own. Removed after forward-auth, which
+# needs the key. Not by proxy-rewrite: in most releases of APISIX it runs before forward-auth, and then every call lacks
+# its key.
 STRIP_API_KEYS = """return function()
   for name, pattern in pairs({["x-api-key"] = "^stoa_", ["authorization"] = "^bearer +stoa_"}) do
     local values = ngx.req.get_headers()[name] or {}
@@ -32,7 +33,8 @@ STRIP_API_KEYS = """return function()
     end
   end
 end"""
-BEFORE_FORWARD_AUTH = 2002 + 1  # the plugin's own priority is 2002
+# Plugins run by descending priority; that of forward-auth is 2002.
+BEFORE_FORWARD_AUTH = 2002 + 1
 
 
 def export(site: Site) -> str:
@@ -41,7 +43,7 @@ def export(site: Site) -> str:
 
 
 def _route(route: Route, site: Site) -> dict[str, Any]:
-    path = quoted(route.path)
+    path = escape_for_regex(route.path)
     return {
         "id": route.api_id,
         "name": f"{route.tenant}-{route.name}",
@@ -49,8 +51,8 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
         "uris": [route.path, f"{route.path}/*"],
         "priority": len(route.path),
         "plugins": {
-            "serverless-pre-function": _removal(),
-            "forward-auth": _decision(site),
+            "serverless-pre-function": _remove_client_headers(),
+            "forward-auth": _forward_auth(site),
             "proxy-rewrite": {
                 "regex_uri": [f"^{path}/(.*)$", f"{route.base_path}/$1", f"^{path}$", route.base_path or "/"],
             },
@@ -60,20 +62,24 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
             "type": "roundrobin",
             "scheme": route.scheme,
             "nodes": {f"{route.host}:{route.port}": 1},
+            # The upstream's own host: most upstreams do not serve the gateway's.
             "pass_host": "rewrite",
             "upstream_host": route.authority,
         },
     }
 
 
-def _removal() -> dict[str, Any]:
-    """Return a plugin that takes away what a client claims: older releases keep it where the answer says nothing."""
-    names = ", ".join(f'"{name}"' for name in (*IDENTITY_SPELLINGS, *ROUTING_HEADERS, *FOREIGN_HEADERS))
+def _remove_client_headers() -> dict[str, Any]:
+    """Return the plugin that removes a client's X-Stoa-* headers.
+
+    forward-auth alone does not: in older releases a client's header stays if the answer has none of that name.
+    """
+    names = ", ".join(f'"{name}"' for name in (*IDENTITY_SPELLINGS, *ROUTING_HEADERS, *INTERNAL_HEADERS))
     function = f"return function() for _, name in ipairs({{{names}}}) do ngx.req.clear_header(name) end end"
     return {"_meta": {"priority": BEFORE_FORWARD_AUTH}, "phase": "rewrite", "functions": [function]}
 
 
-def _decision(site: Site) -> dict[str, Any]:
+def _forward_auth(site: Site) -> dict[str, Any]:
     return {
         "uri": f"{site.control_plane_url}/v1/gateway/authorize",
         "request_headers": ["X-API-Key", "Authorization", "Accept-Language"],
@@ -81,6 +87,7 @@ def _decision(site: Site) -> dict[str, Any]:
         "upstream_headers": list(IDENTITY_HEADERS),
         "client_headers": [*REFUSAL_HEADERS, *LIMIT_HEADERS],
         "timeout": TIMEOUT_MS,
+        # Without an answer no call passes. The default status, 403, would tell the caller that its key is refused.
         "status_on_error": 503,
         "allow_degradation": False,
     }

@@ -4,10 +4,11 @@ from typing import Any
 
 from apikeys.gateway.configuration import Route
 from apikeys.gateway.exporters.site import (
-    FOREIGN_HEADERS,
     IDENTITY_HEADERS,
+    INTERNAL_HEADERS,
     LIMIT_HEADERS,
     REFUSAL_HEADERS,
+    RESPONSE_HEADERS,
     ROUTING_HEADERS,
     UNAVAILABLE,
     Site,
@@ -23,9 +24,10 @@ TYPE = "type.googleapis.com/envoy"
 FILTERS = f"{TYPE}.extensions.filters.http"
 CONTROL_PLANE = "stoa_control_plane"
 TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
-UPSTREAM_TIMEOUT = "60s"  # as the other gateways have it; Envoy's own is 15 s
-DECISION_TIMEOUT = "2s"  # Envoy's default of 200 ms is less than a control plane takes that has just been started
-# No other filter looks at a header's value. Any other credential is the upstream's own business.
+UPSTREAM_TIMEOUT = "60s"  # as for the other gateways; Envoy's default is 15 s
+DECISION_TIMEOUT = "2s"  # Envoy's default of 200 ms is too short for a control plane that has just started
+# Our keys must not reach the upstream; another credential is the upstream's own. In Lua, because no other filter
+# decides by a header's value.
 STRIP_API_KEYS = """
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -42,7 +44,7 @@ end
 def export(site: Site) -> str:
     """Return a bootstrap in YAML."""
     clusters = [
-        _cluster(CONTROL_PLANE, site.control_plane_host, site.control_plane_port, tls=site.speaks_tls),
+        _cluster(CONTROL_PLANE, site.control_plane_host, site.control_plane_port, tls=site.uses_tls),
         *(_cluster(route.api_id, route.host, route.port, tls=route.scheme == "https") for route in site.routes),
     ]
     return dump_yaml({"static_resources": {"listeners": [_listener(site)], "clusters": clusters}}, COMMENT)
@@ -50,21 +52,24 @@ def export(site: Site) -> str:
 
 def _listener(site: Site) -> dict[str, Any]:
     connections = f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    foreign = (*IDENTITY_HEADERS, *ROUTING_HEADERS, *FOREIGN_HEADERS)
+    client_headers = (*IDENTITY_HEADERS, *ROUTING_HEADERS, *INTERNAL_HEADERS)
     routes = [each for route in site.routes for each in _routes(route)]
     manager = {
         "@type": connections,
         "stat_prefix": "stoa",
-        # We stand at the edge: the caller's address is the connection's, and no client gives Envoy orders in x-envoy-*.
+        # The caller is a client, not a proxy: its address is the connection's, X-Forwarded-For is not believed, and
+        # x-envoy-* headers, which control retries and time-outs, are removed.
         "use_remote_address": True,
+        # The same path for the decision, the choice of a route and the upstream.
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        # An upstream that reads _ as - would read X_Stoa_Tenant as X-Stoa-Tenant.
         "common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"},
-        # Before the filters, so that none of these is the client's when ext_authz adds the answer's.
-        "early_header_mutation_extensions": [_early_removal(foreign)],
+        # Before the filters: ext_authz adds headers of these names from the answer, and they must be the only ones.
+        "early_header_mutation_extensions": [_early_header_removal(client_headers)],
         "route_config": {"virtual_hosts": [{"name": "stoa", "domains": ["*"], "routes": [*routes, _fallback_route()]}]},
-        "local_reply_config": {"mappers": [_unavailable()]},
+        "local_reply_config": {"mappers": [_unavailable_reply()]},
         "http_filters": [
             _decision_filter(site),
             _filter("lua", f"{FILTERS}.lua.v3.Lua", default_source_code={"inline_string": STRIP_API_KEYS}),
@@ -80,8 +85,8 @@ def _listener(site: Site) -> dict[str, Any]:
     }
 
 
-def _unavailable() -> dict[str, Any]:
-    """Return what a caller is told where Envoy itself says 503."""
+def _unavailable_reply() -> dict[str, Any]:
+    """Return the mapper that puts the envelope of our errors into a 503 of Envoy's own."""
     comparison = {"op": "EQ", "value": {"default_value": 503, "runtime_key": "stoa.unavailable"}}
     return {
         "filter": {"status_code_filter": {"comparison": comparison}},
@@ -93,7 +98,7 @@ def _unavailable() -> dict[str, Any]:
     }
 
 
-def _early_removal(names: tuple[str, ...]) -> dict[str, Any]:
+def _early_header_removal(names: tuple[str, ...]) -> dict[str, Any]:
     mutation = f"{TYPE}.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
@@ -106,7 +111,7 @@ def _filter(name: str, kind: str, **config: Any) -> dict[str, Any]:
 
 
 def _decision_filter(site: Site) -> dict[str, Any]:
-    scheme = "https" if site.speaks_tls else "http"
+    scheme = "https" if site.uses_tls else "http"
     token = site.token_or("${STOA_GATEWAY_TOKEN}")
     service = {
         "server_uri": {
@@ -117,35 +122,36 @@ def _decision_filter(site: Site) -> dict[str, Any]:
         "path_prefix": "/v1/gateway/authorize/envoy",
         "authorization_request": {"headers_to_add": [{"key": "x-stoa-gateway-token", "value": token}]},
         "authorization_response": {
-            "allowed_upstream_headers": _patterns(IDENTITY_HEADERS),
-            "allowed_client_headers": _patterns((*REFUSAL_HEADERS, *LIMIT_HEADERS)),
-            "allowed_client_headers_on_success": _patterns((*LIMIT_HEADERS, "Deprecation", "Sunset")),
+            "allowed_upstream_headers": _exact_names(IDENTITY_HEADERS),
+            "allowed_client_headers": _exact_names((*REFUSAL_HEADERS, *LIMIT_HEADERS)),
+            "allowed_client_headers_on_success": _exact_names(RESPONSE_HEADERS),
         },
     }
     return _filter(
         "ext_authz",
         f"{FILTERS}.ext_authz.v3.ExtAuthz",
         transport_api_version="V3",
+        # Without an answer no call passes. The default status, 403, would tell the caller that its key is refused.
         failure_mode_allow=False,
         status_on_error={"code": "ServiceUnavailable"},
-        allowed_headers=_patterns(("X-API-Key", "Authorization", "Accept-Language")),
+        allowed_headers=_exact_names(("X-API-Key", "Authorization", "Accept-Language")),
         http_service=service,
     )
 
 
-def _patterns(names: tuple[str, ...]) -> dict[str, Any]:
+def _exact_names(names: tuple[str, ...]) -> dict[str, Any]:
     return {"patterns": [{"exact": name.lower(), "ignore_case": True} for name in names]}
 
 
 def _routes(route: Route) -> list[dict[str, Any]]:
-    """Return the route's own path and what is below it: /pay is no prefix of /payments."""
+    """Return an entry for the route's own path, and one for the paths below it: /pay must not match /payments."""
     return [
-        _match({"path": route.path}, route.base_path or "/", route),
-        _match({"prefix": f"{route.path}/"}, f"{route.base_path}/", route),
+        _route_entry({"path": route.path}, route.base_path or "/", route),
+        _route_entry({"prefix": f"{route.path}/"}, f"{route.base_path}/", route),
     ]
 
 
-def _match(match: dict[str, str], rewritten: str, route: Route) -> dict[str, Any]:
+def _route_entry(match: dict[str, str], rewritten: str, route: Route) -> dict[str, Any]:
     return {
         "match": match,
         "route": {
@@ -158,7 +164,11 @@ def _match(match: dict[str, str], rewritten: str, route: Route) -> dict[str, Any
 
 
 def _fallback_route() -> dict[str, Any]:
-    """Return where all else goes: a refusal says why, and an API that is newer than the file is a 503."""
+    """Return the entry for all other paths.
+
+    Without it Envoy would answer 404 before ext_authz runs. So a refusal has its reason, and a call that is allowed,
+    because its API is newer than this file, gets a 503.
+    """
     return {"match": {"prefix": "/"}, "direct_response": {"status": 503}}
 
 

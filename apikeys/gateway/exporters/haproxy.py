@@ -1,16 +1,19 @@
-"""HAProxy: asks through a Lua action of ours, ``stoa.lua``, and calls the backend that the answer names."""
+"""HAProxy: queries through a Lua action of ours, ``stoa.lua``, and uses the backend that the answer names.
+
+Not through haproxy-auth-request: that is in no package registry and queries over plain HTTP only, so that the token
+would go to an https control plane in the clear.
+"""
 
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     LIMIT_HEADERS,
     REFUSAL_HEADERS,
+    RESPONSE_HEADERS,
     ROUTING_HEADERS,
     UNAVAILABLE,
     Site,
     render_file,
 )
-
-TOLD = (*LIMIT_HEADERS, "Deprecation", "Sunset")  # with an answer of the upstream's
 
 
 def export(site: Site) -> str:
@@ -19,9 +22,9 @@ def export(site: Site) -> str:
         "haproxy.cfg",
         site,
         token=site.token_or("${STOA_GATEWAY_TOKEN}"),
-        copied=",".join(name.lower() for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS, *TOLD)),
+        copied=",".join(name.lower() for name in (*IDENTITY_HEADERS, *ROUTING_HEADERS, *RESPONSE_HEADERS)),
         refused=",".join(name.lower() for name in (*REFUSAL_HEADERS, *LIMIT_HEADERS)),
         routing=ROUTING_HEADERS,
-        told=TOLD,
+        response_headers=RESPONSE_HEADERS,
         unavailable=UNAVAILABLE,
     )

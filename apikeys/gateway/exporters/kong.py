@@ -1,11 +1,11 @@
-"""Kong's open edition: declarative services, routes and consumers; it decides by itself, with credentials added."""
+"""Kong's open edition: declarative services, routes and consumers. Kong decides by itself, with credentials to add."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from apikeys.gateway.configuration import Route
-from apikeys.gateway.exporters.site import Site, dump_yaml, quoted
+from apikeys.gateway.exporters.site import Site, dump_yaml, escape_for_regex
 from catalog.models import ApiStatus
 from subscriptions.models import Subscription
 
@@ -21,7 +21,7 @@ TAG = "stoa"
 
 
 def export(site: Site) -> str:
-    """Return a declarative configuration in YAML. APIs that are switched off are left out."""
+    """Return a declarative configuration in YAML, without APIs that are inactive."""
     open_routes = [route for route in site.routes if route.status != ApiStatus.INACTIVE]
     tenants = {route.api_id: route.tenant for route in open_routes}
     subscriptions = [each for each in site.subscriptions if each.api_id in tenants]
@@ -38,7 +38,7 @@ def export(site: Site) -> str:
 
 
 def _named(routes: Iterable[Route]) -> list[tuple[str, Route]]:
-    """Return each route with a name that no other has: two versions of an API share theirs."""
+    """Return each route with a unique name, which Kong requires: two versions of an API may have one name."""
     by_name = defaultdict(list)
     for route in routes:
         by_name[f"{route.tenant}-{_plain(route.name)}"].append(route)
@@ -50,7 +50,7 @@ def _named(routes: Iterable[Route]) -> list[tuple[str, Route]]:
 
 
 def _plain(name: str) -> str:
-    """Return a name in the characters that Kong takes in one."""
+    """Return a name in the characters that Kong allows."""
     return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in name)
 
 
@@ -58,8 +58,10 @@ def _service(name: str, route: Route) -> dict[str, Any]:
     plugins: list[dict[str, Any]] = []
     if route.auth_required:
         plugins.append(_plugin("key-auth", key_names=["X-API-Key"], hide_credentials=True))
+        # key-auth accepts any consumer's key; acl lets only this API's subscribers pass.
         plugins.append(_plugin("acl", allow=[name], hide_groups_header=True))
     if route.requests_per_hour:
+        # "local" counts per node, and needs neither a database nor a Redis.
         plugins.append(_plugin("rate-limiting", hour=route.requests_per_hour, limit_by="service", policy="local"))
     return {
         "name": name,
@@ -68,8 +70,8 @@ def _service(name: str, route: Route) -> dict[str, Any]:
         "routes": [
             {
                 "name": name,
-                # By whole segments: /pay is no prefix of /payments. `~` marks a regular expression.
-                "paths": [f"~{quoted(route.path)}(?=/|$)"],
+                # By whole segments: /pay must not match /payments. `~` marks a regular expression.
+                "paths": [f"~{escape_for_regex(route.path)}(?=/|$)"],
                 "strip_path": True,
                 "tags": [TAG, route.tenant],
             }

@@ -1,4 +1,4 @@
-"""nginx: asks with ``auth_request``, and sends the call where the answer says."""
+"""nginx: queries with ``auth_request``, and sends the call where the answer says."""
 
 import json
 from typing import NamedTuple
@@ -7,8 +7,8 @@ from django.utils.translation import override
 
 from apikeys.decisions.reasons import Reason, sentence_of
 from apikeys.gateway.exporters.site import (
-    FOREIGN_HEADERS,
     IDENTITY_HEADERS,
+    INTERNAL_HEADERS,
     LIMIT_HEADERS,
     ROUTING_HEADERS,
     UNAVAILABLE,
@@ -16,11 +16,12 @@ from apikeys.gateway.exporters.site import (
     render_file,
 )
 
+# The messages are in the file, so they are in one language for all callers.
 LANGUAGE = "en"
 
 
 class Header(NamedTuple):
-    """A header of the control plane's answer: its name, our variable, and nginx's own for it."""
+    """A header of the control plane's answer: its name, the file's variable for it, and nginx's."""
 
     name: str
     variable: str
@@ -28,15 +29,15 @@ class Header(NamedTuple):
 
 
 def export(site: Site) -> str:
-    """Return the content of ``http {}``, or a whole ``nginx.conf`` for a standalone gateway."""
+    """Return the content of ``http {}``, or a complete ``nginx.conf`` for a standalone gateway."""
     return render_file(
         "nginx.conf",
         site,
         token=site.token_or("${STOA_GATEWAY_TOKEN}"),
         identity=[_header(name) for name in IDENTITY_HEADERS],
         limits=[_header(name) for name in LIMIT_HEADERS],
-        withheld=(*ROUTING_HEADERS, *FOREIGN_HEADERS),
-        sentences=_sentences(),
+        withheld=(*ROUTING_HEADERS, *INTERNAL_HEADERS),
+        messages=_messages(),
         unavailable=UNAVAILABLE,
     )
 
@@ -46,7 +47,11 @@ def _header(name: str) -> Header:
     return Header(name, "$stoa_" + plain.removeprefix("x_").removeprefix("stoa_"), f"$upstream_http_{plain}")
 
 
-def _sentences() -> list[tuple[Reason, str]]:
-    """Return what each refusal says, quoted for JSON inside a configuration: auth_request drops the answer's body."""
+def _messages() -> list[tuple[Reason, str]]:
+    """Return the message of each refusal, quoted for JSON.
+
+    They are in the file because auth_request drops the body of the control plane's answer. A ``$`` would begin a
+    variable.
+    """
     with override(LANGUAGE):
         return [(reason, json.dumps(str(sentence_of(reason)))[1:-1].replace("$", "")) for reason in Reason]

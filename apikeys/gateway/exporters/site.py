@@ -1,4 +1,4 @@
-"""What every configuration is made of: the control plane's address, the gateway's token, the routes."""
+"""The input of every exporter: addresses, the gateway's token, the routes; and the names of headers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,13 @@ from stoa_cp.net.urls import DEFAULT_PORTS
 from subscriptions.models import Subscription
 
 DEFAULT_LISTEN = "8080"
+# What goes into a configuration file must not break out of its place there.
 LISTEN = re.compile(r"(?:[0-9A-Za-z_.-]+:|\[[0-9A-Fa-f:]+\]:)?[0-9]{1,5}", re.ASCII)
 RESOLV_CONF = Path("/etc/resolv.conf")
-LOCAL_RESOLVER = "127.0.0.53"  # systemd-resolved
+LOCAL_RESOLVER = "127.0.0.53"  # systemd-resolved: the likeliest, if resolv.conf names none
 
 TOKEN_HEADER = "X-Stoa-Gateway-Token"  # noqa: S105 - a header's name
-# Who calls what: for the upstream.
+# Who calls which API, for the upstream.
 IDENTITY_HEADERS = (
     "X-Stoa-Tenant",
     "X-Stoa-Api",
@@ -32,38 +33,41 @@ IDENTITY_HEADERS = (
     "X-Stoa-Plan",
     "X-Stoa-Decision",
 )
-# The same for an upstream that reads _ as -, as CGI and WSGI do, behind a gateway that lets _ through.
+# Every way to write these names with - and _, for a gateway that removes only the names that it is told. CGI and WSGI
+# servers read _ as -, so a client's X_Stoa_Tenant would reach an upstream as X-Stoa-Tenant.
 IDENTITY_SPELLINGS = tuple(
     "".join(each)
     for name in IDENTITY_HEADERS
     for each in product(*(("-", "_") if letter == "-" else letter for letter in name))
 )
-# Where the call goes: for the gateway only.
+# Where the call goes, for the gateway only.
 ROUTING_HEADERS = ("X-Stoa-Upstream", "X-Stoa-Upstream-Scheme", "X-Stoa-Upstream-Host", "X-Stoa-Path")
-# What a refusal says, and what a caller learns about its limits.
+# For the caller: with a refusal, and about its limits with every answer.
 REFUSAL_HEADERS = ("Content-Type", "Retry-After", "WWW-Authenticate", "X-Stoa-Reason", "X-Request-Id")
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-# No client may set these, and no upstream has to see them.
-FOREIGN_HEADERS = (TOKEN_HEADER, "X-Stoa-Reason", "X-Stoa-Status")
-# What a caller is told when the control plane cannot be asked.
+# For the caller, with the answer of the upstream.
+RESPONSE_HEADERS = (*LIMIT_HEADERS, "Deprecation", "Sunset")
+# A client must not set these, and an upstream must not see them.
+INTERNAL_HEADERS = (TOKEN_HEADER, "X-Stoa-Reason", "X-Stoa-Status")
+# The body of the answer while the control plane cannot be reached: in the envelope of every other error.
 UNAVAILABLE = '{"error":{"code":"internal_error","message":"Server error","details":[],"request_id":null}}'
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One gateway's surroundings. ``token`` is empty where the program reads it from its environment."""
+    """What one gateway's file depends on. ``token`` is empty if the program reads it from its environment."""
 
     control_plane_url: str
     token: str = ""
     listen: str = DEFAULT_LISTEN
-    is_standalone: bool = False  # a whole file for a gateway of its own, started by hand in a folder of its own
+    is_standalone: bool = False  # a complete file, for a process that is started by hand in a folder of its own
     resolvers: Sequence[str] = ()
     routes: Sequence[Route] = field(default=())
     subscriptions: Sequence[Subscription] = field(default=())
 
     @property
     def control_plane(self) -> str:
-        """Host and port, as every program wants them."""
+        """Host and port. Always with the port: without one, nginx's ``server`` means port 80, for https too."""
         parts = urlsplit(self.control_plane_url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{host}:{self.control_plane_port}"
@@ -78,7 +82,7 @@ class Site:
         return parts.port or DEFAULT_PORTS[parts.scheme]
 
     @property
-    def speaks_tls(self) -> bool:
+    def uses_tls(self) -> bool:
         return self.control_plane_url.startswith("https://")
 
     @property
@@ -94,7 +98,7 @@ class Site:
 
 
 def describe_site(**options: Any) -> Site:
-    """Return the site of this control plane as it is now. Options are fields of Site."""
+    """Return a site with the current routes and subscriptions. Options are fields of Site."""
     return Site(
         control_plane_url=settings.STOA_URL,
         resolvers=system_resolvers(),
@@ -105,7 +109,10 @@ def describe_site(**options: Any) -> Site:
 
 
 def system_resolvers() -> list[str]:
-    """Return the name servers of this machine, IPv6 ones in brackets; a guess where it names none."""
+    """Return the name servers of this machine, IPv6 addresses in brackets; LOCAL_RESOLVER if it names none.
+
+    Without those with a zone (``fe80::1%eth0``), which nginx does not accept.
+    """
     try:
         lines = RESOLV_CONF.read_text().splitlines()
     except OSError:
@@ -115,17 +122,23 @@ def system_resolvers() -> list[str]:
 
 
 def render_file(name: str, site: Site, **context: Any) -> str:
-    """Fill in ``templates/gateways/<name>``. What goes in was checked on its way into the database."""
+    """Render ``templates/gateways/<name>``.
+
+    Without escaping: names, paths and URLs were checked before they were stored, the token and the address to listen on
+    by ``manage.py gateway_config``.
+    """
     return render_to_string(f"gateways/{name}", {"site": site, **context})
 
 
 def dump_yaml(document: Mapping[str, Any], comment: str) -> str:
-    """Return a YAML file that begins with ``comment``, each of its lines behind a ``#``."""
+    """Return a YAML file that begins with ``comment``, as comment lines."""
     lines = "".join(f"# {line}".rstrip() + "\n" for line in comment.strip().splitlines())
+    # In the order of insertion, which is how the programs' manuals write it; and no folded lines, for people to search
+    # in.
     body: str = yaml.safe_dump(dict(document), sort_keys=False, width=1000, allow_unicode=True)
     return lines + body
 
 
-def quoted(path: str) -> str:
-    """Return a route's path for a regular expression: of the characters in it only the dot means something there."""
+def escape_for_regex(path: str) -> str:
+    """Return a route's path for a regular expression: of its possible characters, only the dot has a meaning there."""
     return path.replace(".", "[.]")

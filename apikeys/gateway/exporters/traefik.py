@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 from apikeys.gateway.configuration import Route
 from apikeys.gateway.exporters.site import (
-    FOREIGN_HEADERS,
     IDENTITY_HEADERS,
     IDENTITY_SPELLINGS,
+    INTERNAL_HEADERS,
     ROUTING_HEADERS,
     TOKEN_HEADER,
     Site,
     dump_yaml,
-    quoted,
+    escape_for_regex,
 )
 
 COMMENT = """
@@ -19,20 +19,22 @@ A STOA gateway for Traefik 3: a dynamic configuration for the file provider. The
 STOA_GATEWAY_TOKEN. A new API needs this file again. Traefik cleans paths before it routes (sanitizePath, on by
 default), and the control plane refuses whatever path two programs could read differently.
 """
-ASKED_WITH = ("X-API-Key", "Authorization", "Accept-Language", TOKEN_HEADER)
+REQUEST_HEADERS = ("X-API-Key", "Authorization", "Accept-Language", TOKEN_HEADER)
 DECISION = ("stoa-before", "stoa-decision")
-NOWHERE = "stoa-nowhere"
+FALLBACK = "stoa-nowhere"
 
 
 class Credential(NamedTuple):
-    """How a call may carry a key of ours: the end of its routers' names and rules, and the headers that stop here."""
+    """One way to send a key of ours: the suffix of its routers' names and rules, and the headers to remove."""
 
     name: str
     rule: str
     removed: tuple[str, ...]
 
 
-# Any other credential is the upstream's own business, and no middleware of Traefik's looks at a value.
+# Our keys must not reach the upstream; another credential is the upstream's own. No middleware of Traefik decides by a
+# header's value, but a router's rule does: so each API has three routers, and the one that matches removes the right
+# header.
 CREDENTIALS = (
     Credential("", "", ()),
     Credential("-key", " && HeaderRegexp(`X-API-Key`, `^stoa_`)", ("X-API-Key",)),
@@ -45,11 +47,11 @@ def export(site: Site) -> str:
     return dump_yaml(
         {
             "http": {
-                "routers": {NOWHERE: _nowhere_router()}
+                "routers": {FALLBACK: _fallback_router()}
                 | {f"{route.api_id}{each.name}": _router(route, each) for route in site.routes for each in CREDENTIALS},
                 "middlewares": _shared_middlewares(site)
                 | {f"{route.api_id}-path": _path_middleware(route) for route in site.routes},
-                "services": {NOWHERE: {"loadBalancer": {"servers": []}}}
+                "services": {FALLBACK: {"loadBalancer": {"servers": []}}}
                 | {route.api_id: _service(route) for route in site.routes},
             }
         },
@@ -58,47 +60,54 @@ def export(site: Site) -> str:
 
 
 def _router(route: Route, credential: Credential) -> dict[str, Any]:
-    # By whole segments: /pay is no prefix of /payments.
+    # By whole segments: /pay must not match /payments.
     rule = f"(Path(`{route.path}`) || PathPrefix(`{route.path}/`)){credential.rule}"
     return {
         "rule": rule,
-        # The longer path comes first, then the router that knows of a key.
+        # The longest path first. Of one path, the router for a bearer token, which removes both headers, then the one
+        # for X-API-Key.
         "priority": len(route.path) * len(CREDENTIALS) + CREDENTIALS.index(credential),
         "middlewares": [*DECISION, f"stoa-after{credential.name}", f"{route.api_id}-path"],
         "service": route.api_id,
     }
 
 
-def _nowhere_router() -> dict[str, Any]:
-    """Return where all else goes: a refusal says why, and an API that is newer than the file is a 503."""
-    return {"rule": "PathPrefix(`/`)", "priority": 1, "middlewares": list(DECISION), "service": NOWHERE}
+def _fallback_router() -> dict[str, Any]:
+    """Return the router for all other paths.
+
+    Without it Traefik would answer 404 before the control plane is queried. So a refusal has its reason, and a call
+    that is allowed, because its API is newer than this file, gets a 503: the service has no server.
+    """
+    return {"rule": "PathPrefix(`/`)", "priority": 1, "middlewares": list(DECISION), "service": FALLBACK}
 
 
 def _shared_middlewares(site: Site) -> dict[str, Any]:
     token = site.token_or('{{ env "STOA_GATEWAY_TOKEN" }}')
-    # An empty value removes the header: what a client claims is gone, also where the answer says nothing.
-    foreign = dict.fromkeys((*IDENTITY_SPELLINGS, *ROUTING_HEADERS, *FOREIGN_HEADERS), "")
+    # An empty value removes a header. authResponseHeaders replaces only what the answer has.
+    client_headers = dict.fromkeys((*IDENTITY_SPELLINGS, *ROUTING_HEADERS, *INTERNAL_HEADERS), "")
     return {
-        "stoa-before": {"headers": {"customRequestHeaders": foreign | {TOKEN_HEADER: token}}},
+        "stoa-before": {"headers": {"customRequestHeaders": client_headers | {TOKEN_HEADER: token}}},
         "stoa-decision": {
             "forwardAuth": {
                 "address": f"{site.control_plane_url}/v1/gateway/authorize",
-                # The client's X-Forwarded-* are overwritten, so that it cannot ask about another path.
+                # The client's X-Forwarded-* are overwritten: it must not choose the path that is decided on.
                 "trustForwardHeader": False,
-                "authRequestHeaders": list(ASKED_WITH),
+                "authRequestHeaders": list(REQUEST_HEADERS),
                 "authResponseHeaders": list(IDENTITY_HEADERS),
             }
         },
-        **{f"stoa-after{each.name}": _removal(TOKEN_HEADER, *each.removed) for each in CREDENTIALS},
+        **{f"stoa-after{each.name}": _remove_headers(TOKEN_HEADER, *each.removed) for each in CREDENTIALS},
     }
 
 
-def _removal(*names: str) -> dict[str, Any]:
+def _remove_headers(*names: str) -> dict[str, Any]:
     return {"headers": {"customRequestHeaders": dict.fromkeys(names, "")}}
 
 
 def _path_middleware(route: Route) -> dict[str, Any]:
-    return {"replacePathRegex": {"regex": f"^{quoted(route.path)}(.*)", "replacement": f"{route.base_path}$1"}}
+    return {
+        "replacePathRegex": {"regex": f"^{escape_for_regex(route.path)}(.*)", "replacement": f"{route.base_path}$1"}
+    }
 
 
 def _service(route: Route) -> dict[str, Any]:
