@@ -82,8 +82,7 @@ class CachedDecision:
 def _block_name(cache_key: CacheKey, facts: Facts) -> str:
     """Return the name of a block: equal for equal cache keys of one hour in all processes, which may share it in Redis.
 
-    With the hour in it, because a token counts in the hour that leased it. A hash, so that Redis holds no digest of a
-    key.
+    With the hour in it: a token counts in the hour that leased it. A hash: Redis must not hold the digests of keys.
     """
     return f"stoa-calls:{facts.hour:%Y%m%d%H}:{sha256(repr(cache_key).encode()).hexdigest()[:32]}"
 

@@ -88,8 +88,7 @@ def decide(call: Call) -> Decision:
     4. If it found no meter, which happens once for each subscription and each API with a limit, the meter is created
        and the statement runs again.
     5. If it found a limit used up, but other processes may have unused tokens, they return them and it runs again.
-    6. What the call leaves behind is recorded: the use of the key, once a minute, and a quota that it used to 80 or 100
-       %.
+    6. At most once a minute, the use of the key is recorded; and a quota that is used to 80 or 100 % is announced.
     """
     if call.key is not None and not is_well_formed(call.key, *MODE_PREFIXES):
         return Decision(Reason.KEY_MALFORMED)

@@ -117,7 +117,7 @@ WITH checked AS (
         hour_calls = granted + CASE WHEN meter.hour >= judged.hour THEN meter.hour_calls ELSE 0 END,
         month_calls = granted + CASE WHEN meter.month >= judged.month THEN meter.month_calls ELSE 0 END,
         announced_percent = CASE WHEN meter.month >= judged.month THEN meter.announced_percent ELSE 0 END,
-        loans = CASE WHEN granted > %(cost)s THEN '{out}' ELSE meter.loans END,
+        loans = CASE WHEN granted > %(cost)s THEN '{leased}' ELSE meter.loans END,
         hour = GREATEST(meter.hour, judged.hour),
         month = GREATEST(meter.month, judged.month)
     FROM judged
@@ -199,7 +199,7 @@ def _compose(source: str) -> str:
         thresholds=", ".join(CALLS_UNTIL_THRESHOLDS),
         resolution=LAST_USED_RESOLUTION_SECONDS,
         none=LeaseState.NONE,
-        out=LeaseState.LEASED,
+        leased=LeaseState.LEASED,
     )
     # Without line breaks and indentation, because psycopg caches what it has parsed of a statement only up to 4,096
     # characters. With 5,000 these two are longer, so each execution parses them again, in about 0.03 ms.

@@ -54,7 +54,10 @@ def key_of(meta: Meta) -> tuple[str | None, bool]:
 
 
 def hand_over(environ: MutableMapping[str, Any], call: Call) -> None:
-    """Leave a call for the view, which then neither reads nor digests it again (0.02 ms)."""
+    """Leave a call for the view, which then neither reads nor digests it again: 0.02 ms of each call without a token.
+
+    The view asks the cache once more, which is cheap: another thread may have leased a block in the meantime.
+    """
     environ[CALL_KEY] = call
 
 

@@ -32,7 +32,7 @@ MAX_WAITING_PER_PROCESS = 2
 # For a gateway that finds all slots taken. So it learns of a change within 5 s instead of 0.5 s.
 RETRY_AFTER_SECONDS = 5
 
-_long_poll_slots = BoundedSemaphore(MAX_WAITING_PER_PROCESS)
+long_poll_slots = BoundedSemaphore(MAX_WAITING_PER_PROCESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float) -> Con
     configuration = read_configuration()
     if not is_known(configuration.tag) or not wait_seconds:
         return configuration
-    if not _long_poll_slots.acquire(blocking=False):
+    if not long_poll_slots.acquire(blocking=False):
         return replace(configuration, had_no_slot=True)
     try:
         while is_known(configuration.tag) and (left := deadline - monotonic()) > 0:
@@ -205,5 +205,5 @@ def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float) -> Con
             if now != seen:
                 seen, configuration = now, read_configuration()
     finally:
-        _long_poll_slots.release()
+        long_poll_slots.release()
     return configuration

@@ -74,7 +74,7 @@ class DecisionView(APIView):
 
 @extend_schema(tags=["Gateway"])
 class VerifyView(DecisionView):
-    """Verification for gateways that speak JSON."""
+    """Verification of a key, for gateways that send JSON."""
 
     @extend_schema(
         summary="Verify an API key", request=VerificationRequestSerializer, responses={200: VerificationSerializer}

@@ -201,7 +201,7 @@ def test_too_many_gateways_do_not_wait(ask: Ask) -> None:
     started = monotonic()
     with ExitStack() as slots:
         for _slot in range(configuration.MAX_WAITING_PER_PROCESS):
-            slots.enter_context(configuration._long_poll_slots)
+            slots.enter_context(configuration.long_poll_slots)
         response = ask("?wait=30", If_None_Match=tag)
     assert response.status_code == 304
     assert int(response["Retry-After"]) > 0
