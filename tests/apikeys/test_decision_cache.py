@@ -1,4 +1,4 @@
-"""Calls that are let pass without asking: as exact as those that ask, and over when anything changes."""
+"""Cached decisions: limits are as exact as in the database, and a change ends them at once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ from tests.races import at_once
 from tests.stores import redis_server
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("keys_never_idle")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_idle_expiry")]
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(autouse=True, params=["own", "shared"])
+@pytest.fixture(autouse=True, params=["local", "redis"])
 def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TokenPool:
-    """Calls are lent to each process for itself, or to all of them through Redis."""
-    pool = LocalTokenPool() if request.param == "own" else RedisTokenPool(request.getfixturevalue("redis_url"))
+    """The tokens are each process's own, or shared through Redis."""
+    pool = LocalTokenPool() if request.param == "local" else RedisTokenPool(request.getfixturevalue("redis_url"))
     monkeypatch.setattr(decision_cache, "pool", pool)
     return pool
 
@@ -70,39 +70,45 @@ def calls(secret: str, count: int) -> int:
     return sum(decide(Call(secret)).is_allowed for _call in range(count))
 
 
-def forget() -> None:
-    """Give everything back, as an idle process does."""
+def return_all_tokens() -> None:
+    """Drop all decisions and return their tokens, as an idle process does."""
     decision_cache.invalidate(None)
 
 
 @contextmanager
 def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionCache]:
-    """Decide as a process with a memory of its own; what it has borrowed, it keeps until it is told."""
+    """Decide as a process with a cache of its own, which keeps its tokens until an invalidation."""
     other = DecisionCache(LocalTokenPool() if isinstance(decision_cache.pool, LocalTokenPool) else decision_cache.pool)
-    list_cache(other, monkeypatch)
-    with monkeypatch.context() as there:
-        there.setattr(decisions_decide, "decision_cache", other)
+    with monkeypatch.context() as patched:
+        patched.setattr(decisions_decide, "decision_cache", other)
         yield other
+
+
+@pytest.fixture(autouse=True)
+def no_other_process_afterwards() -> Iterator[None]:
+    invalidations, maintenance = list(invalidation_callbacks), list(maintenance_callbacks)
+    yield
+    invalidation_callbacks[:], maintenance_callbacks[:] = invalidations, maintenance
 
 
 # --- Counting --------------------------------------------------------------------------------------------------------
 
 
-def test_a_busy_key_asks_nothing(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_busy_key_takes_no_query(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     limit(quota=1_000_000)
     calls(secret, 20)
     with django_assert_num_queries(0):
         assert calls(secret, 50) == 50
 
 
-def test_a_call_on_its_own_borrows_nothing(secret: str) -> None:
+def test_a_single_call_leases_no_token(secret: str) -> None:
     limit(quota=1_000_000)
     calls(secret, 1)
     meter = Meter.objects.get()
     assert (meter.month_calls, meter.hour_calls, meter.leases) == (1, 1, LeaseState.NONE)
 
 
-def test_what_is_not_called_goes_back_as_soon_as_the_key_rests(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_tokens_are_returned_when_the_key_is_idle(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limit(quota=1_000_000)
     calls(secret, 20)
     assert Meter.objects.get().month_calls > 20
@@ -111,7 +117,7 @@ def test_what_is_not_called_goes_back_as_soon_as_the_key_rests(secret: str, monk
     assert Meter.objects.get().hour_calls == 20
 
 
-def test_a_process_borrows_no_more_than_it_may_lose(secret: str) -> None:
+def test_a_process_never_holds_more_than_one_largest_block(secret: str) -> None:
     limit()
     for count in range(1, 1_000):
         calls(secret, 1)
@@ -133,7 +139,7 @@ def test_the_ceiling_of_an_api_is_exact(secret: str, payments: Api) -> None:
     assert set(Meter.objects.values_list("hour_calls", flat=True)) == {100}
 
 
-def test_what_is_told_of_the_limits_goes_on_from_call_to_call(edge: Edge, secret: str) -> None:
+def test_the_remaining_calls_count_down_from_call_to_call(edge: Edge, secret: str) -> None:
     limit(rate_limit=1_000, quota=2_000)
     for made in range(1, 40):
         report = edge.verify(secret).json()
@@ -148,7 +154,7 @@ def test_a_quota_is_announced_by_the_call_that_reaches_it(secret: str) -> None:
         assert [event.data["used"] for event in events] == announced
 
 
-def test_a_test_key_is_let_pass_and_counts_on_nothing(issue: Issue) -> None:
+def test_a_call_with_a_test_key_passes_and_counts_nowhere(issue: Issue) -> None:
     _key, secret = issue(mode="test")
     wait_for_invalidation()
     assert calls(secret, 20) == 20
@@ -165,7 +171,7 @@ def test_a_cost_is_taken_from_the_block_whole(secret: str) -> None:
 # --- Several processes -----------------------------------------------------------------------------------------------
 
 
-def test_a_call_that_lacks_gets_what_another_process_holds(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_without_a_token_gets_one_of_another_process(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limit(rate_limit=400)
     with another_process(monkeypatch):
         passed = calls(secret, 30)
@@ -177,7 +183,7 @@ def test_a_call_that_lacks_gets_what_another_process_holds(secret: str, monkeypa
     assert (meter.hour_calls, meter.leases) == (400, LeaseState.NONE)
 
 
-def test_of_many_at_once_as_many_pass_as_are_left_although_another_holds_some(
+def test_of_many_at_once_as_many_pass_as_are_left_although_another_process_has_tokens(
     secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _round in range(5):
@@ -215,18 +221,18 @@ def a_call_that_is_being_decided(secret: str, monkeypatch: pytest.MonkeyPatch) -
         late.join()
 
 
-def test_an_invalidation_waits_for_what_is_being_granted(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalidation_waits_for_statements_in_progress(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limit(quota=1_000)
     calls(secret, 1)
     monkeypatch.setattr(cache_module, "LOAD_WAIT_SECONDS", 5)
     with a_call_that_is_being_decided(secret, monkeypatch) as goes_on:
         assert Meter.objects.get().month_calls == 17
         goes_on.set()
-        forget()
+        return_all_tokens()
         assert Meter.objects.get().month_calls == 2
 
 
-def test_what_changes_while_it_is_asked_is_not_remembered(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changes_while_it_is_loaded_is_not_cached(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limit(quota=1_000)
     calls(secret, 1)
     with a_call_that_is_being_decided(secret, monkeypatch) as goes_on:
@@ -248,7 +254,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_the_next_call_after_the_change_knows_of_it(mobile: Subscription, secret: str, what: str) -> None:
+def test_the_next_call_after_a_change_is_decided_by_it(mobile: Subscription, secret: str, what: str) -> None:
     change, reason = CHANGES[what]
     limit(rate_limit=1_000)
     assert calls(secret, 30) == 30
@@ -264,33 +270,33 @@ def test_a_key_expires_in_time(issue: Issue) -> None:
     asked_at = timezone.now()
     while decide(Call(secret)).is_allowed:
         assert asked_at < expires_at
-        sleep(0.02)  # often enough to stay warm, and not so often that the block is used up
+        sleep(0.02)  # often enough to stay cached, and not so often that the block is used up
         asked_at = timezone.now()
     assert decide(Call(secret)).reason == "key_expired"
 
 
-def test_a_reset_forgets_what_was_borrowed_before(secret: str) -> None:
+def test_a_reset_begins_at_zero_although_tokens_are_leased(secret: str) -> None:
     limit(rate_limit=400)
     assert calls(secret, 30) == 30
     reset_meter(Meter.objects.get(), by=SYSTEM)
     assert calls(secret, 500) == 400
 
 
-def test_what_was_borrowed_before_a_reset_is_not_given_back(secret: str) -> None:
+def test_tokens_from_before_a_reset_are_not_returned(secret: str) -> None:
     limit(quota=1_000)
     calls(secret, 2)
     before = decide(Call(secret)).facts
     assert before
     reset_meter(Meter.objects.get(), by=SYSTEM)
     calls(secret, 5)
-    forget()
+    return_all_tokens()
     return_tokens([TokenLease(before.subjects, 4, before.hour, before.month, before.decided_at)])
     assert Meter.objects.get().month_calls == 5
 
 
-def test_only_the_hour_and_the_month_that_counted_a_call_get_it_back(secret: str) -> None:
+def test_tokens_are_returned_to_the_hour_and_the_month_that_counted_them(secret: str) -> None:
     calls(secret, 5)
-    forget()
+    return_all_tokens()
     meter = Meter.objects.get()
     hour = timedelta(hours=1)
     return_tokens([TokenLease([meter.subject], 2, meter.hour - hour, meter.month, timezone.now())])
@@ -298,34 +304,34 @@ def test_only_the_hour_and_the_month_that_counted_a_call_get_it_back(secret: str
     assert (meter.hour_calls, meter.month_calls) == (5, 3)
 
 
-def test_what_is_left_of_an_hour_that_is_over_goes_back(secret: str) -> None:
+def test_unused_tokens_of_the_hour_before_are_returned(secret: str) -> None:
     limit(quota=1_000)
     calls(secret, 2)
-    (warm,) = decision_cache._decisions.values()
-    decision_cache.pool.add("the hour before", decision_cache.pool.drain(warm.block or ""))
-    warm.block, warm.ends_at = "the hour before", 0.0
+    (cached,) = decision_cache._decisions.values()
+    decision_cache.pool.add("the hour before", decision_cache.pool.drain(cached.block or ""))
+    cached.block, cached.ends_at = "the hour before", 0.0
     calls(secret, 1)
     assert decision_cache.pool.drain("the hour before") == 0
-    forget()
+    return_all_tokens()
     assert Meter.objects.get().month_calls == 3
 
 
-def test_what_cannot_be_given_back_stays_owed(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_loans: object) -> None:
+def test_tokens_that_cannot_be_returned_stay_queued(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_leases: object) -> None:
         raise OperationalError
 
     limit(quota=1_000)
     calls(secret, 3)
-    with monkeypatch.context() as away:
-        away.setattr(cache_module, "return_tokens", fail)
+    with monkeypatch.context() as broken:
+        broken.setattr(cache_module, "return_tokens", fail)
         with pytest.raises(OperationalError):
-            forget()
+            return_all_tokens()
     assert Meter.objects.get().month_calls > 3
     decision_cache.expire_idle()
     assert Meter.objects.get().month_calls == 3
 
 
-def test_without_a_lease_every_call_asks(
+def test_without_a_lease_every_call_takes_a_query(
     secret: str, django_assert_num_queries: DjangoAssertNumQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls(secret, 10)
@@ -341,7 +347,7 @@ def ask(uri: str, secret: str) -> Decision:
     return decide(Call(secret, read_target(uri)))
 
 
-def test_another_path_of_the_same_api_is_warm(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_another_path_of_the_same_api_is_cached(secret: str, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     limit()
     for number in range(10):
         assert ask(f"/acme/payments/{number}", secret).is_allowed
@@ -359,23 +365,23 @@ def test_a_new_api_takes_its_calls_from_a_shorter_path(secret: str, payments: Ap
     assert ask("/acme/payments/7", secret).is_allowed
 
 
-def test_an_open_api_is_warm_without_a_key(payments: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_an_open_api_is_cached_without_a_key(payments: Api, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     Api.objects.update(auth_required=False, requests_per_hour=1_000)
     wait_for_invalidation()
     for _call in range(10):
         assert decide(Call(None, read_target("/acme/payments"))).is_allowed
     with django_assert_num_queries(0):
         assert decide(Call(None, read_target("/acme/payments"))).is_allowed
-    forget()
+    return_all_tokens()
     assert Meter.objects.get(subject=payments.id).hour_calls == 11
 
 
-def test_there_is_an_end_to_what_is_remembered(issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_cached_decisions_is_bounded(issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "MAX_ENTRIES", 2)
     secrets = [issue()[1] for _key in range(3)]
     limit()
     for secret in secrets:
         assert calls(secret, 2) == 2
-    assert len(decision_cache._decisions) == 2
-    forget()
+    assert len(decision_cache) == 2
+    return_all_tokens()
     assert Meter.objects.get().month_calls == 6

@@ -1,4 +1,4 @@
-"""What is answered before Django: the same as Django's answer, and only where a call may pass."""
+"""The fast path: it only lets calls pass, and its answers are Django's."""
 
 import json
 from collections import Counter
@@ -27,7 +27,7 @@ from stoa_cp.observability.metrics import OWN
 from subscriptions.models import Subscription
 from tests.listening import listener
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("keys_never_idle")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_idle_expiry")]
 
 VERIFY = "/v1/gateway/keys/verify"
 AUTHORIZE = "/v1/gateway/authorize"
@@ -36,7 +36,7 @@ OF_THE_CALL = {"X-Request-Id", "X-Stoa-Decision", "X-RateLimit-Remaining", "Cont
 
 
 class Django:
-    """Django behind the short way, and how often it was needed."""
+    """Django behind the fast path; counts its requests."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -113,19 +113,19 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_warm_answer_is_the_one_that_django_gives(service: Service, secret: str, kind: str) -> None:
+def test_an_answer_of_the_fast_path_is_the_one_of_django(service: Service, secret: str, kind: str) -> None:
     method, path, body, headers = question(kind, secret)
     answers = [service.ask(method, path, body, **headers) for _call in range(3)]
     assert service.django.calls == 2
-    (status, cold, content), (warm_status, warm, warm_content) = answers[0], answers[-1]
-    assert status == warm_status == "200 OK"
-    assert cold.keys() == warm.keys()
-    assert {name: warm[name] for name in warm.keys() - OF_THE_CALL} == {
-        name: cold[name] for name in warm.keys() - OF_THE_CALL
+    (status, by_django, content), (fast_status, by_fast_path, fast_content) = answers[0], answers[-1]
+    assert status == fast_status == "200 OK"
+    assert by_django.keys() == by_fast_path.keys()
+    assert {name: by_fast_path[name] for name in by_fast_path.keys() - OF_THE_CALL} == {
+        name: by_django[name] for name in by_fast_path.keys() - OF_THE_CALL
     }
-    assert warm["Content-Length"] == str(len(warm_content))
+    assert by_fast_path["Content-Length"] == str(len(fast_content))
     if content:
-        assert [*json.loads(warm_content)] == [*json.loads(content)]
+        assert [*json.loads(fast_content)] == [*json.loads(content)]
         used = [json.loads(content)["quota"]["used"] for _status, _headers, content in answers]
     else:
         used = [1_000_000 - int(headers["X-RateLimit-Remaining"]) for _status, headers, _content in answers]
@@ -151,7 +151,7 @@ def test_it_is_counted_under_the_route_that_django_finds(service: Service, secre
     assert OWN.get_sample_value("stoa_http_requests_total", labels) == before + 1
 
 
-ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
+FOR_DJANGO: dict[str, tuple[dict[str, Any], str]] = {
     "no gateway": ({"headers": {HEADER: "nobody"}}, "401 Unauthorized"),
     "another method": ({"method": "GET"}, "405 Method Not Allowed"),
     "another type": ({"headers": {"Content-Type": "text/plain"}}, "415 Unsupported Media Type"),
@@ -168,12 +168,12 @@ ELSEWHERE: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", ELSEWHERE)
-def test_whatever_is_not_ordinary_django_answers(service: Service, secret: str, what: str) -> None:
+@pytest.mark.parametrize("what", FOR_DJANGO)
+def test_django_answers_what_is_not_ordinary(service: Service, secret: str, what: str) -> None:
     for _call in range(3):
         service.ask(*question("verify", secret)[:3])
     before = service.django.calls
-    changes, status = ELSEWHERE[what]
+    changes, status = FOR_DJANGO[what]
     asked = {"method": "POST", "path": VERIFY, "body": b'{"key": "KEY"}', "headers": {}} | changes
     body = asked["body"].replace(b"KEY", secret.encode())
     named = {name.replace("-", "_"): value for name, value in asked["headers"].items()}

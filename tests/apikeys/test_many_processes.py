@@ -1,4 +1,4 @@
-"""What several web processes promise together: nobody answers `valid` after a revocation, and limits are exact."""
+"""Several web processes together: none answers `valid` after a revocation, and limits are exact."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,13 +31,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ROUNDS = int(os.environ.get("STOA_REVOCATIONS", "50")) // 5  # per kind of revocation; each is asked of every process
 
 
-@pytest.fixture(scope="module", params=["warm", "warm, with Redis", "asking"])
+@pytest.fixture(scope="module", params=["cached", "cached, with Redis", "not cached"])
 def started(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: object
 ) -> Iterator[list[WebProcess]]:
     with ExitStack() as stack:
-        environment = {"STOA_DECISION_CACHE": str(request.param != "asking")}
-        if request.param == "warm, with Redis":
+        environment = {"STOA_DECISION_CACHE": str(request.param != "not cached")}
+        if request.param == "cached, with Redis":
             environment["STOA_COUNTER_URL"] = stack.enter_context(redis_server())
         servers = stack.enter_context(web_processes(*[Application(environment=environment)] * 4))
         yield servers
@@ -110,7 +110,7 @@ ENDS: dict[str, tuple[Step, Step]] = {
 
 
 def codes(servers: list[WebProcess], pool: ThreadPoolExecutor, secret: str) -> set[str]:
-    """Ask each server often enough for it to remember the key."""
+    """Ask each server often enough for it to cache the key."""
     return {code for _time in range(3) for code in pool.map(lambda server: server.verify(secret), servers)}
 
 
@@ -169,7 +169,7 @@ def test_a_process_whose_listener_is_cut_refuses_as_well(under_load: list[WebPro
             assert codes(under_load, pool, secret) == {"key_revoked"}
 
 
-def test_a_limit_is_exact_while_its_calls_are_lent(servers: list[WebProcess], mobile: Subscription) -> None:
+def test_a_limit_is_exact_while_processes_hold_tokens(servers: list[WebProcess], mobile: Subscription) -> None:
     Subscription.objects.update(rate_limit=2_000)
     secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
 
@@ -184,9 +184,9 @@ def test_a_limit_is_exact_while_its_calls_are_lent(servers: list[WebProcess], mo
     assert Meter.objects.get().hour_calls == 2_000
 
 
-def test_a_server_that_stops_gives_back_what_it_has_borrowed(db: None, mobile: Subscription) -> None:
-    token = register_gateway("edge-1", by=SYSTEM).secret
-    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
+def test_a_server_that_stops_returns_its_tokens(db: None, mobile: Subscription) -> None:
+    _gateway, token = register_gateway("edge-1", by=SYSTEM)
+    _key, secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
     with web_processes(Application()) as (server,):
         server.token = token
         assert {server.verify(secret) for _call in range(20)} == {"valid"}

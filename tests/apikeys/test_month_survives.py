@@ -29,7 +29,7 @@ from apikeys.decisions.decide import Call, decide
 print([decide(Call(KEY, cost=cost)).calls_this_month for cost in COSTS][-1])
 """
 
-# The database dies with the last of many calls that are let pass from memory.
+# The database is killed with the last of many calls that pass by cached decisions.
 CALL_AND_CRASH = """
 import django; django.setup()
 import os, signal
@@ -55,7 +55,7 @@ def server() -> Iterator[PostgresServer]:
 
 
 def run(server: PostgresServer, program: str, **named: object) -> str:
-    """Run a program in a process of its own, as nothing of it must be remembered; return what it printed."""
+    """Run a program in a process of its own, so that nothing of it is cached; return what it printed."""
     environment = os.environ | {"DATABASE_URL": server.url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     for name, value in {"KEY": SECRET, **named}.items():
         program = program.replace(name, repr(value))
@@ -77,7 +77,7 @@ def test_a_month_outlives_a_crash_of_the_database(server: PostgresServer) -> Non
     assert run(server, CALL, COSTS=(0,)) == "10"
 
 
-def test_what_is_let_pass_from_memory_was_written_before(server: PostgresServer) -> None:
+def test_tokens_are_on_the_disk_before_they_are_used(server: PostgresServer) -> None:
     run(server, PREPARE)
     run(server, CALL, COSTS=(1,))
     processes = processes_of(server)

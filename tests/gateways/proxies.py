@@ -160,7 +160,7 @@ def command_of(program: str, path: str, listen: str) -> list[str]:
             entry = f"--entryPoints.web.address={listen}"
             return [path, entry, f"--providers.file.filename={FILES[program]}", "--global.checkNewVersion=false"]
         case _:
-            # One process without a master: it is our child, runs as whoever we are, and ends with us.
+            # One process without a master: it is our child, runs as our own user, and ends with us.
             return [path, "-e", "stderr", "-p", ".", "-c", FILES[program], "-g", "daemon off; master_process off;"]
 
 

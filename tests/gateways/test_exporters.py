@@ -120,7 +120,7 @@ def test_apisix_finds_the_end_of_its_file(site: Site, payments: Api) -> None:
     assert "Retry-After" in route["plugins"]["forward-auth"]["client_headers"]
     assert route["plugins"]["forward-auth"]["allow_degradation"] is False
     assert route["upstream"]["nodes"] == {"pay.example.com:443": 1}
-    # Before forward-auth has asked, nobody takes the key away; what a client claims goes first.
+    # The key is not removed before forward-auth has run; a client's X-Stoa-* headers are.
     assert set(route["plugins"]["proxy-rewrite"]) == {"regex_uri"}
     assert route["plugins"]["serverless-post-function"]["phase"] == "access"  # it is the last there
     (removal,) = route["plugins"]["serverless-pre-function"]["functions"]
