@@ -9,8 +9,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
-from django.utils.functional import cached_property
-
 from catalog.models import Api
 from tenants.models import NAME_PATTERN
 
@@ -33,14 +31,14 @@ UNRESERVED = re.compile(r"%(?:2d|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])",
 NAME = re.compile(NAME_PATTERN, re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RequestTarget:
     """Where a call goes: the tenant's name, and the path after it; "" if nothing follows the name."""
 
     tenant: str
     path: str
 
-    @cached_property
+    @property
     def prefixes(self) -> list[str]:
         """The paths of all APIs that could serve this call, the longest first."""
         # Not longer than an API's path can be: 8,192 characters could have 4,000 prefixes, all to be sent to

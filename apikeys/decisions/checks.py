@@ -25,7 +25,7 @@ class Check(NamedTuple):
     condition: str
 
 
-# The first check that fails is the reason, so the order is: what the caller can mend first comes first.
+# In this order: the first check that fails is the reason of the refusal.
 CHECKS = (
     Check("key_sent", Reason.KEY_MISSING, "cardinality(%(digests)s::bytea[]) > 0 OR NOT api.auth_required"),
     Check("key_known", Reason.KEY_UNKNOWN, "cardinality(%(digests)s::bytea[]) = 0 OR secret.id IS NOT NULL"),
