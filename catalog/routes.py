@@ -17,7 +17,7 @@ path_cache: Cache[str, frozenset[str]] = Cache()  # by the tenant's name; listed
 
 def cached_path(target: RequestTarget) -> str | None:
     """Return the path of the API that serves a call; None if there is none, or the paths are not cached."""
-    return _longest(target, _paths.get(target.tenant))
+    return _longest(target, path_cache.get(target.tenant))
 
 
 def load_path(target: RequestTarget) -> str | None:
@@ -26,9 +26,9 @@ def load_path(target: RequestTarget) -> str | None:
     Return None if there is no such API. Also while this process holds no lease: then no decision may be cached, and the
     path is only needed for its cache key.
     """
-    paths = _paths.get(target.tenant)
+    paths = path_cache.get(target.tenant)
     if paths is None and lease.is_held():
-        with _paths.loading(target.tenant) as keep:
+        with path_cache.loading(target.tenant) as keep:
             found = fetch_one(FIND_PATHS, {"tenant": target.tenant})
             if found:
                 tenant_id, paths = found[0], frozenset(found[1])

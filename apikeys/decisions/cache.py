@@ -102,7 +102,7 @@ class PendingLookup:
     facts: Facts | None = None
 
 
-class DecisionCache:
+class DecisionCache(ProcessCache):
     """The allowed decisions of this process, and the tokens that it has still to return to the meters."""
 
     def __init__(self, pool: TokenPool) -> None:
@@ -138,7 +138,7 @@ class DecisionCache:
     @contextmanager
     def loading(self, cache_key: CacheKey, cost: int) -> Iterator[PendingLookup]:
         """Store the facts that are set inside the block, unless an invalidation came in the meantime."""
-        loaded_at = monotonic()
+        loaded_at = lease.note_load()
         with self._changed:
             lookup = self._begin_load(cache_key, cost)
         try:
@@ -232,5 +232,5 @@ class DecisionCache:
             raise
 
 
-# One per process: the fast path, the views and the listener of changes use the same one.
+# One per process: the fast path, the views and the listener of changes use the same one. Listed in the settings.
 decision_cache = DecisionCache(open_token_pool())

@@ -65,7 +65,7 @@ LIMITS = (
 )
 
 # Percent of a month's quota, and the event that is emitted once a month when they are used.
-ANNOUNCEMENTS = ((80, "quota.warning"), (100, "quota.exceeded"))
+ANNOUNCEMENTS = ((80, QuotaEvent.WARNING), (100, QuotaEvent.EXCEEDED))
 # How many calls are left until a limit is reached, or an announcement is due. A block of tokens ends before each of
 # these: so the call that reaches it goes to PostgreSQL, which refuses or announces. NULL: no limit, or announced
 # already.

@@ -12,6 +12,7 @@ from django.db.models.functions import Now, TruncHour, TruncMonth
 
 from apikeys.decisions.checks import ANNOUNCEMENTS
 from apikeys.decisions.windows import month_after
+from apikeys.event_types import QuotaEvent
 from apikeys.models import LeaseState, Meter
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import NotFound

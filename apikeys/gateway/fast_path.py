@@ -23,7 +23,6 @@ from apikeys.gateway.middleware import common_headers, language_of
 from apikeys.gateway.verify import encode_verification
 from catalog.gateways import cached_gateway
 from catalog.routing import read_target
-from stoa_cp.caching.listener import ensure_listening
 from stoa_cp.crypto.credentials import is_well_formed
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.observability.headers import API_HEADERS
@@ -66,7 +65,6 @@ class CachedDecisionMiddleware:
 
 
 def _answer_from_cache(environ: WSGIEnvironment, path: str) -> CachedAnswer | None:
-    ensure_listening()
     # Only gateways that were authenticated before: Django looks up a token that is not cached, and a bearer token.
     token = environ.get("HTTP_X_STOA_GATEWAY_TOKEN")
     if token is None or cached_gateway(token) is None:

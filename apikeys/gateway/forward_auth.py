@@ -16,7 +16,6 @@ from apikeys.decisions.statement import Facts
 from apikeys.decisions.windows import remaining
 from apikeys.gateway.calls import Meta, Profile, handed_over, key_of
 from catalog.routing import RequestTarget
-from catalog.upstreams import DEFAULT_PORTS
 from stoa_cp.db.ids import new_id
 from stoa_cp.domain.errors import ErrorCode
 from stoa_cp.net.urls import DEFAULT_PORTS

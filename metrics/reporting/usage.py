@@ -131,7 +131,7 @@ def usage_of(row: Any) -> Usage:
     )
 
 
-def _folded(model: type[Rollup]) -> QuerySet[Any, Any]:
+def _folded_rows(model: type[Rollup]) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = model.objects.filter(
         series__dimension=Dimension.SUBSCRIPTION, series__subscription=OuterRef("pk")
     ).values("series__subscription")

@@ -58,8 +58,8 @@ def mobile(payments: Api) -> Subscription:
 
 
 @pytest.fixture
-def no_idle_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep idle decisions: a loaded machine may leave a test waiting for longer than 0.3 s."""
+def keys_never_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no key become idle: on a loaded machine, a test may wait for longer than IDLE_SECONDS."""
     monkeypatch.setattr(cache, "IDLE_SECONDS", 60)
 
 
@@ -69,7 +69,12 @@ Issue = Callable[..., tuple[ApiKey, str]]
 @pytest.fixture
 def issue(mobile: Subscription) -> Issue:
     """Issue another key of the subscription: ``issue(mode="test", expires_at=…)``."""
-    return lambda **fields: issue_key(mobile, NewKey(**fields), by=SYSTEM)
+
+    def make(**fields: object) -> tuple[ApiKey, str]:
+        issued = issue_key(mobile, NewKey(**fields), by=SYSTEM)
+        return issued.resource, issued.secret
+
+    return make
 
 
 @pytest.fixture

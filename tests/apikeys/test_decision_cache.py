@@ -37,7 +37,7 @@ from tests.races import at_once
 from tests.stores import redis_server
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_idle_expiry")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("keys_never_idle")]
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +79,10 @@ def return_all_tokens() -> None:
 def another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[DecisionCache]:
     """Decide as a process with a cache of its own, which keeps its tokens until an invalidation."""
     other = DecisionCache(LocalTokenPool() if isinstance(decision_cache.pool, LocalTokenPool) else decision_cache.pool)
+    list_cache(other, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(decisions_decide, "decision_cache", other)
         yield other
-
-
-@pytest.fixture(autouse=True)
-def no_other_process_afterwards() -> Iterator[None]:
-    invalidations, maintenance = list(invalidation_callbacks), list(maintenance_callbacks)
-    yield
-    invalidation_callbacks[:], maintenance_callbacks[:] = invalidations, maintenance
 
 
 # --- Counting --------------------------------------------------------------------------------------------------------

@@ -20,14 +20,13 @@ from apikeys.models import ApiKey
 from catalog.authentication import HEADER
 from catalog.gateways import register_gateway
 from catalog.models import Api, Gateway
-from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.barrier import wait_for_invalidation
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.observability.metrics import OWN
 from subscriptions.models import Subscription
 from tests.listening import listener
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_idle_expiry")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("keys_never_idle")]
 
 VERIFY = "/v1/gateway/keys/verify"
 AUTHORIZE = "/v1/gateway/authorize"

@@ -67,6 +67,7 @@ def calls(secret: str, count: int) -> int:
     return sum(decide(Call(secret)).is_allowed for _call in range(count))
 
 
+@pytest.mark.deadline
 def test_while_redis_is_silent_the_database_decides_on_every_call(
     secret: str, silent_redis: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +76,7 @@ def test_while_redis_is_silent_the_database_decides_on_every_call(
     with listener():
         started_at = monotonic()
         assert calls(secret, 120) == 100
-        assert monotonic() - started_at < 4  # 0.25 s once a second
+        assert monotonic() - started_at < 15  # 120 times a quarter of a second, if each call waited for Redis
         wait_until(lambda: Meter.objects.get().hour_calls == 100)
 
 

@@ -1,4 +1,4 @@
-"""The input of configurations; and served APIs behind real proxies: one that a key opens, and one open to all."""
+"""Rows and sites for gateway configurations, and a deployment whose APIs real proxies serve."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ TOKEN = new_credential("stoa_gtw_")
 
 
 @dataclass(frozen=True, slots=True)
-class ServedApis:
-    """``payments``, which the key opens, is served below /base of its upstream; all others by ``other_upstream``."""
+class Deployment:
+    """``payments``, which the key opens, is served below /base by ``paying``; all other APIs by ``others``."""
 
     payments: Api
     mobile: Subscription
     key: ApiKey
     secret: str
-    payments_upstream: Upstream
-    other_upstream: Upstream
+    paying: Upstream
+    others: Upstream
 
     @property
     def credential(self) -> str:
@@ -39,34 +39,33 @@ class ServedApis:
 
     @property
     def calls(self) -> int:
-        return len(self.payments_upstream.calls) + len(self.other_upstream.calls)
+        return len(self.paying.calls) + len(self.others.calls)
 
 
 @pytest.fixture
-def apis(transactional_db: None) -> Iterator[ServedApis]:
+def deployment(transactional_db: None) -> Iterator[Deployment]:
     acme = TenantFactory(name="acme")
-    with upstream() as payments_upstream, upstream() as other_upstream:
-        payments = ApiFactory(
-            tenant=acme, name="payments", path="/payments", upstream_url=f"{payments_upstream.url}/base"
-        )
+    with upstream() as paying, upstream() as others:
+        payments = ApiFactory(tenant=acme, name="payments", path="/payments", upstream_url=f"{paying.url}/base")
         for path in ("/admin", "/payments/admin", "/pay"):
-            ApiFactory(tenant=acme, name=path, path=path, upstream_url=f"{other_upstream.url}{path}")
-        ApiFactory(tenant=acme, name="open", path="/open", upstream_url=other_upstream.url, auth_required=False)
+            ApiFactory(tenant=acme, name=path, path=path, upstream_url=f"{others.url}{path}")
+        ApiFactory(tenant=acme, name="open", path="/open", upstream_url=others.url, auth_required=False)
         mobile = SubscriptionFactory(tenant=acme, api=payments, active=True, application="mobile é")
-        key, secret = issue_key(mobile, NewKey(), by=SYSTEM)
-        yield ServedApis(payments, mobile, key, secret, payments_upstream, other_upstream)
+        issued = issue_key(mobile, NewKey(), by=SYSTEM)
+        key, secret = issued.resource, issued.secret
+        yield Deployment(payments, mobile, key, secret, paying, others)
 
 
 @pytest.fixture
-def edge_token(apis: ServedApis) -> str:
-    return register_gateway("edge-1", by=SYSTEM)[1]
+def edge_token(deployment: Deployment) -> str:
+    return register_gateway("edge-1", by=SYSTEM).secret
 
 
 @pytest.fixture(params=FILES)
 def edge(
-    request: Any, apis: ServedApis, edge_token: str, live_server: Any, tmp_path: Path, settings: Any
+    request: Any, deployment: Deployment, edge_token: str, live_server: Any, tmp_path: Path, settings: Any
 ) -> Iterator[Proxy]:
-    """A real proxy in front of the APIs, which queries a real control plane."""
+    """A real proxy in front of the deployment, which asks a real control plane."""
     settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
     site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
     with proxy(request.param, site, tmp_path) as running:
@@ -93,5 +92,5 @@ def mobile(payments: Api, status: Api) -> Subscription:
 
 @pytest.fixture
 def site(mobile: Subscription) -> Site:
-    """The input of a configuration, for an API that needs a key and one that does not."""
+    """What a configuration is made of, for an API that asks for a key and one that does not."""
     return describe_site(token=TOKEN)

@@ -1,4 +1,4 @@
-"""Real proxies in front of web processes as in production, which cache the decisions on busy keys."""
+"""Real proxies before web processes as in production, which let busy keys pass from memory."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from apikeys.services import revoke_key
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.apikeys.processes import Application, web_processes
-from tests.gateways.conftest import ServedApis
+from tests.gateways.conftest import Deployment
 from tests.gateways.proxies import FILES, Proxy, listen, proxy
 
 CALLERS = 4
@@ -22,7 +22,7 @@ PAYMENTS = "/acme/payments"
 
 
 @pytest.fixture(params=FILES)
-def edge(request: Any, apis: ServedApis, edge_token: str, tmp_path: Path, settings: Any) -> Iterator[Proxy]:
+def edge(request: Any, deployment: Deployment, edge_token: str, tmp_path: Path, settings: Any) -> Iterator[Proxy]:
     with web_processes(Application(workers=2)) as (server,):
         settings.STOA_URL = f"http://127.0.0.1:{server.port}"
         site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
@@ -30,22 +30,22 @@ def edge(request: Any, apis: ServedApis, edge_token: str, tmp_path: Path, settin
             yield running
 
 
-def statuses(edge: Proxy, apis: ServedApis, calls: int) -> Counter[int]:
+def statuses(edge: Proxy, deployment: Deployment, calls: int) -> Counter[int]:
     """Return how many calls of several callers were answered how."""
     with ThreadPoolExecutor(CALLERS) as pool:
-        return Counter(pool.map(lambda _call: edge.call(PAYMENTS, apis.credential).status, range(calls)))
+        return Counter(pool.map(lambda _call: edge.call(PAYMENTS, deployment.credential).status, range(calls)))
 
 
-def test_a_limit_is_exact(edge: Proxy, apis: ServedApis) -> None:
-    Subscription.objects.filter(pk=apis.mobile.pk).update(rate_limit=150)
-    assert statuses(edge, apis, 200) == {200: 150, 429: 50}
-    assert len(apis.payments_upstream.calls) == 150
+def test_a_limit_is_exact(edge: Proxy, deployment: Deployment) -> None:
+    Subscription.objects.filter(pk=deployment.mobile.pk).update(rate_limit=150)
+    assert statuses(edge, deployment, 200) == {200: 150, 429: 50}
+    assert len(deployment.paying.calls) == 150
     assert Meter.objects.get().hour_calls == 150
 
 
-def test_nothing_gets_through_after_a_revocation(edge: Proxy, apis: ServedApis) -> None:
-    assert statuses(edge, apis, 60) == {200: 60}
+def test_nothing_gets_through_after_a_revocation(edge: Proxy, deployment: Deployment) -> None:
+    assert statuses(edge, deployment, 60) == {200: 60}
     assert Meter.objects.get().leases == LeaseState.LEASED
-    revoke_key(apis.key, by=SYSTEM)
-    assert statuses(edge, apis, 20) == {401: 20}
-    assert len(apis.payments_upstream.calls) == 60
+    revoke_key(deployment.key, by=SYSTEM)
+    assert statuses(edge, deployment, 20) == {401: 20}
+    assert len(deployment.paying.calls) == 60

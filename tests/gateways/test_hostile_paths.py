@@ -5,7 +5,7 @@ The key opens payments alone. Whatever the path, no other API is called, and wha
 
 import re
 
-from tests.gateways.conftest import ServedApis
+from tests.gateways.conftest import Deployment
 from tests.gateways.proxies import Answer, Proxy
 
 REFUSED = (400, 403, 404, 414, 503)  # 503: Django's test server looks for a file of that name, and fails on the longest
@@ -63,14 +63,14 @@ HOSTILE: tuple[bytes, ...] = (
 )
 
 
-def fault_of(path: bytes, apis: ServedApis, answer: Answer) -> str | None:
+def fault_of(path: bytes, deployment: Deployment, answer: Answer) -> str | None:
     """Return what is wrong with how a path was treated; None if nothing is."""
-    if apis.other_upstream.calls:
-        return f"{path!r} called another API: {apis.other_upstream.calls}"
-    if not apis.payments_upstream.calls:
+    if deployment.others.calls:
+        return f"{path!r} called another API: {deployment.others.calls}"
+    if not deployment.paying.calls:
         return None if answer.status in REFUSED else f"{path!r} was answered {answer.status}"
-    _method, target, headers = apis.payments_upstream.calls.pop()
-    if headers["x-stoa-api"] != apis.payments.id:
+    _method, target, headers = deployment.paying.calls.pop()
+    if headers["x-stoa-api"] != deployment.payments.id:
         return f"{path!r} was decided about {headers['x-stoa-api']}"
     if not CALM.fullmatch(target) or "/.." in target:
         return f"{path!r} became {target!r}"
@@ -81,18 +81,18 @@ def test_the_list_is_long_enough() -> None:
     assert len(set(HOSTILE)) >= 40
 
 
-def test_no_hostile_path_reaches_another_api(edge: Proxy, apis: ServedApis) -> None:
+def test_no_hostile_path_reaches_another_api(edge: Proxy, deployment: Deployment) -> None:
     faults = []
     for path in HOSTILE:
-        fault = fault_of(path, apis, edge.call(path, apis.credential))
+        fault = fault_of(path, deployment, edge.call(path, deployment.credential))
         if fault:
             faults.append(fault)
-            apis.other_upstream.calls.clear()
-            apis.payments_upstream.calls.clear()
+            deployment.others.calls.clear()
+            deployment.paying.calls.clear()
     assert faults == []
     # The proxy is as well as before, and so is the key.
-    assert edge.call("/acme/payments/1", apis.credential).status == 200
-    assert apis.payments_upstream.calls[0][1] == "/base/1"
+    assert edge.call("/acme/payments/1", deployment.credential).status == 200
+    assert deployment.paying.calls[0][1] == "/base/1"
 
 
 HONEST = {
@@ -108,9 +108,9 @@ HONEST = {
 }
 
 
-def test_an_honest_path_arrives_as_it_was_sent(edge: Proxy, apis: ServedApis) -> None:
+def test_an_honest_path_arrives_as_it_was_sent(edge: Proxy, deployment: Deployment) -> None:
     for path in HONEST:
-        assert edge.call(path, apis.credential).status == 200, path
+        assert edge.call(path, deployment.credential).status == 200, path
     # An empty query may go missing on the way.
-    arrived = [target.removesuffix("?") for _method, target, _headers in apis.payments_upstream.calls]
+    arrived = [target.removesuffix("?") for _method, target, _headers in deployment.paying.calls]
     assert arrived == list(HONEST.values())

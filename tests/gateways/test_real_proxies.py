@@ -15,7 +15,7 @@ from stoa_cp.devserver.cluster import free_port
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
-from tests.gateways.conftest import ServedApis
+from tests.gateways.conftest import Deployment
 from tests.gateways.proxies import FILES, Proxy, listen, proxy
 from tests.metrics.traffic import counted
 
@@ -27,50 +27,50 @@ follow_the_file = pytest.mark.parametrize("edge", ["envoy", "haproxy", "traefik"
 tell_the_caller = pytest.mark.parametrize("edge", ["nginx", "caddy", "envoy", "haproxy"], indirect=True)
 
 
-def test_a_subscribed_key_gets_through(edge: Proxy, apis: ServedApis) -> None:
-    answer = edge.call(f"{PAYMENTS}/42?a=1&b=%2F", apis.credential)
+def test_a_subscribed_key_gets_through(edge: Proxy, deployment: Deployment) -> None:
+    answer = edge.call(f"{PAYMENTS}/42?a=1&b=%2F", deployment.credential)
 
     assert answer.status == 200
-    ((method, target, headers),) = apis.payments_upstream.calls
+    ((method, target, headers),) = deployment.paying.calls
     assert (method, target) == ("GET", "/base/42?a=1&b=%2F")
-    assert headers["host"] == apis.payments_upstream.url.removeprefix("http://")
-    assert headers["x-stoa-api"] == apis.payments.id
-    assert headers["x-stoa-tenant"] == apis.payments.tenant_id
-    assert headers["x-stoa-subscription"] == apis.mobile.id
-    assert headers["x-stoa-key"] == apis.key.id
+    assert headers["host"] == deployment.paying.url.removeprefix("http://")
+    assert headers["x-stoa-api"] == deployment.payments.id
+    assert headers["x-stoa-tenant"] == deployment.payments.tenant_id
+    assert headers["x-stoa-subscription"] == deployment.mobile.id
+    assert headers["x-stoa-key"] == deployment.key.id
     assert headers["x-stoa-application"] == "mobile %C3%A9"
     assert headers["x-stoa-decision"].startswith("dec-")
     assert headers["x-forwarded-for"]
 
 
 @tell_the_caller
-def test_a_caller_learns_its_limits(edge: Proxy, apis: ServedApis) -> None:
-    answer = edge.call(PAYMENTS, apis.credential)
+def test_a_caller_learns_its_limits(edge: Proxy, deployment: Deployment) -> None:
+    answer = edge.call(PAYMENTS, deployment.credential)
     assert answer.headers["x-ratelimit-limit"] == "1000"
     assert answer.headers["x-ratelimit-remaining"] == "999"
 
 
-def test_a_bearer_key_gets_through_and_no_key_reaches_the_upstream(edge: Proxy, apis: ServedApis) -> None:
-    bearer = f"Authorization: Bearer {apis.secret}"
-    for credentials in ([bearer], [apis.credential], [bearer, apis.credential]):
+def test_a_bearer_key_gets_through_and_no_key_reaches_the_upstream(edge: Proxy, deployment: Deployment) -> None:
+    bearer = f"Authorization: Bearer {deployment.secret}"
+    for credentials in ([bearer], [deployment.credential], [bearer, deployment.credential]):
         assert edge.call(PAYMENTS, *credentials).status == 200
-    assert [target for _method, target, _headers in apis.payments_upstream.calls] == ["/base"] * 3
-    assert apis.secret not in str(apis.payments_upstream.calls)
+    assert [target for _method, target, _headers in deployment.paying.calls] == ["/base"] * 3
+    assert deployment.secret not in str(deployment.paying.calls)
 
 
-def test_another_credential_is_the_upstreams_own_business(edge: Proxy, apis: ServedApis) -> None:
+def test_another_credential_is_the_upstreams_own_business(edge: Proxy, deployment: Deployment) -> None:
     edge.call("/acme/open/", "X-API-Key: mine", "Authorization: Basic bWluZQ==")
-    ((_method, target, headers),) = apis.other_upstream.calls
+    ((_method, target, headers),) = deployment.others.calls
     assert target == "/"
     assert headers["x-api-key"] == "mine"
     assert headers["authorization"] == "Basic bWluZQ=="
 
 
-def test_a_body_arrives(edge: Proxy, apis: ServedApis) -> None:
+def test_a_body_arrives(edge: Proxy, deployment: Deployment) -> None:
     body = b"x" * 2_000_000
-    answer = edge.call(PAYMENTS, apis.credential, method="POST", body=body)
+    answer = edge.call(PAYMENTS, deployment.credential, method="POST", body=body)
     assert answer.status == 200
-    assert apis.payments_upstream.calls[0][0] == "POST"
+    assert deployment.paying.calls[0][0] == "POST"
     assert len(answer.content) > len(body)
 
 
@@ -87,9 +87,9 @@ REFUSALS = [
 CODES = {401: "unauthorized", 403: "forbidden", 404: "not_found"}
 
 
-def test_a_refusal_says_why(edge: Proxy, apis: ServedApis) -> None:
+def test_a_refusal_says_why(edge: Proxy, deployment: Deployment) -> None:
     for target, credential, status, reason in REFUSALS:
-        key = apis.secret if credential is None else credential
+        key = deployment.secret if credential is None else credential
         answer = edge.call(target, *([f"X-API-Key: {key}"] if key else []))
         assert (answer.status, answer.headers["x-stoa-reason"]) == (status, reason), target
         assert answer.headers["content-type"] == "application/json"
@@ -98,50 +98,50 @@ def test_a_refusal_says_why(edge: Proxy, apis: ServedApis) -> None:
         assert answer.error["details"][0]["code"] == reason
         assert answer.error["request_id"]
         assert answer.headers.get("www-authenticate", "") == ('Bearer realm="stoa"' if status == 401 else "")
-    assert apis.calls == 0
+    assert deployment.calls == 0
 
 
-def test_too_many_calls_are_told_when_to_come_back(edge: Proxy, apis: ServedApis) -> None:
-    Subscription.objects.filter(pk=apis.mobile.pk).update(rate_limit=2)
-    statuses = [edge.call(PAYMENTS, apis.credential).status for _call in range(3)]
-    refused = edge.call(PAYMENTS, apis.credential)
+def test_too_many_calls_are_told_when_to_come_back(edge: Proxy, deployment: Deployment) -> None:
+    Subscription.objects.filter(pk=deployment.mobile.pk).update(rate_limit=2)
+    statuses = [edge.call(PAYMENTS, deployment.credential).status for _call in range(3)]
+    refused = edge.call(PAYMENTS, deployment.credential)
     assert statuses == [200, 200, 429]
-    assert len(apis.payments_upstream.calls) == 2
+    assert len(deployment.paying.calls) == 2
     assert refused.error["code"] == "rate_limited"
     assert refused.error["reason"] == "rate_limited"
     assert 1 <= int(refused.headers["retry-after"]) <= 3600
     assert refused.headers["x-ratelimit-remaining"] == "0"
 
 
-def test_a_revoked_key_is_refused_on_the_very_next_call(edge: Proxy, apis: ServedApis) -> None:
-    assert edge.call(PAYMENTS, apis.credential).status == 200
-    revoke_key(apis.key, by=SYSTEM)
-    answer = edge.call(PAYMENTS, apis.credential)
+def test_a_revoked_key_is_refused_on_the_very_next_call(edge: Proxy, deployment: Deployment) -> None:
+    assert edge.call(PAYMENTS, deployment.credential).status == 200
+    revoke_key(deployment.key, by=SYSTEM)
+    answer = edge.call(PAYMENTS, deployment.credential)
     assert (answer.status, answer.error["reason"]) == (401, "key_revoked")
-    assert len(apis.payments_upstream.calls) == 1
+    assert len(deployment.paying.calls) == 1
 
 
 @follow_the_answer
-def test_an_api_that_moves_needs_no_new_configuration(edge: Proxy, apis: ServedApis) -> None:
-    Api.objects.filter(pk=apis.payments.pk).update(upstream_url=f"{apis.other_upstream.url}/moved")
-    assert edge.call(f"{PAYMENTS}/1", apis.credential).status == 200
-    assert apis.other_upstream.calls[0][1] == "/moved/1"
+def test_an_api_that_moves_needs_no_new_configuration(edge: Proxy, deployment: Deployment) -> None:
+    Api.objects.filter(pk=deployment.payments.pk).update(upstream_url=f"{deployment.others.url}/moved")
+    assert edge.call(f"{PAYMENTS}/1", deployment.credential).status == 200
+    assert deployment.others.calls[0][1] == "/moved/1"
 
 
 @follow_the_file
-def test_an_api_that_is_newer_than_the_file_is_unavailable(edge: Proxy, apis: ServedApis) -> None:
-    ApiFactory(tenant=apis.payments.tenant, path="/new", upstream_url=apis.other_upstream.url, auth_required=False)
+def test_an_api_that_is_newer_than_the_file_is_unavailable(edge: Proxy, deployment: Deployment) -> None:
+    ApiFactory(tenant=deployment.payments.tenant, path="/new", upstream_url=deployment.others.url, auth_required=False)
     assert edge.call("/acme/new").status == 503
     assert edge.call("/acme/newer").status == 404
-    assert apis.calls == 0
+    assert deployment.calls == 0
 
 
 @tell_the_caller
-def test_a_deprecated_api_says_so(edge: Proxy, apis: ServedApis) -> None:
-    Api.objects.filter(pk=apis.payments.pk).update(
+def test_a_deprecated_api_says_so(edge: Proxy, deployment: Deployment) -> None:
+    Api.objects.filter(pk=deployment.payments.pk).update(
         status="deprecated", deprecated_at=timezone.now(), sunset_at=timezone.now()
     )
-    answer = edge.call(PAYMENTS, apis.credential)
+    answer = edge.call(PAYMENTS, deployment.credential)
     assert answer.headers["deprecation"].startswith("@")
     assert answer.headers["sunset"].endswith("GMT")
 
@@ -168,16 +168,16 @@ SPOOFED = (
 
 
 @pytest.mark.parametrize("target", [PAYMENTS, "/acme/open"])
-def test_what_a_client_claims_never_reaches_the_upstream(edge: Proxy, apis: ServedApis, target: str) -> None:
-    credential = [apis.credential] if target == PAYMENTS else []
+def test_what_a_client_claims_never_reaches_the_upstream(edge: Proxy, deployment: Deployment, target: str) -> None:
+    credential = [deployment.credential] if target == PAYMENTS else []
     assert edge.call(target, *SPOOFED, *credential).status == 200
-    (((_method, _target, headers)),) = apis.payments_upstream.calls + apis.other_upstream.calls
+    (((_method, _target, headers)),) = deployment.paying.calls + deployment.others.calls
     ours = {name: value for name, value in headers.items() if "stoa" in name}
     assert "evil" not in str(ours)
     assert "x-stoa-gateway-token" not in headers
     assert "x-stoa-upstream-host" not in headers
     if target == PAYMENTS:
-        assert headers["x-stoa-tenant"] == apis.payments.tenant_id
+        assert headers["x-stoa-tenant"] == deployment.payments.tenant_id
 
 
 CLAIMS = (
@@ -189,18 +189,18 @@ CLAIMS = (
 )
 
 
-def test_a_client_cannot_ask_about_another_path(edge: Proxy, apis: ServedApis) -> None:
+def test_a_client_cannot_ask_about_another_path(edge: Proxy, deployment: Deployment) -> None:
     for claim in CLAIMS:
         assert edge.call(PAYMENTS, claim).status == 401, claim
-        assert edge.call("/acme/admin", claim, apis.credential).status == 403, claim
-    assert apis.calls == 0
+        assert edge.call("/acme/admin", claim, deployment.credential).status == 403, claim
+    assert deployment.calls == 0
 
 
-def test_two_keys_are_no_key(edge: Proxy, apis: ServedApis) -> None:
-    other = issue_key(apis.mobile, NewKey(name="other"), by=SYSTEM)[1]
-    answer = edge.call(PAYMENTS, apis.credential, f"Authorization: Bearer {other}")
+def test_two_keys_are_no_key(edge: Proxy, deployment: Deployment) -> None:
+    other = issue_key(deployment.mobile, NewKey(name="other"), by=SYSTEM).secret
+    answer = edge.call(PAYMENTS, deployment.credential, f"Authorization: Bearer {other}")
     assert (answer.status, answer.error["reason"]) == (401, "key_malformed")
-    assert apis.calls == 0
+    assert deployment.calls == 0
 
 
 STRANGE = (
@@ -214,51 +214,51 @@ STRANGE = (
 )
 
 
-def test_a_strange_header_is_a_clear_refusal(edge: Proxy, apis: ServedApis) -> None:
+def test_a_strange_header_is_a_clear_refusal(edge: Proxy, deployment: Deployment) -> None:
     for headers in STRANGE:
         assert edge.call(PAYMENTS, *headers).status in (400, 401, 413, 414, 431), headers[0][:20]
-    assert apis.calls == 0
+    assert deployment.calls == 0
 
 
 @pytest.mark.parametrize("program", FILES)
 def test_without_the_control_plane_nobody_gets_through(
-    program: str, apis: ServedApis, edge_token: str, tmp_path: Path, settings: Any
+    program: str, deployment: Deployment, edge_token: str, tmp_path: Path, settings: Any
 ) -> None:
     settings.STOA_URL = f"http://127.0.0.1:{free_port(0)}"
     site = describe_site(token=edge_token, listen=listen(), is_standalone=True)
     with proxy(program, site, tmp_path) as lonely:
         for target in (PAYMENTS, "/acme/open", "/"):
-            answer = lonely.call(target, apis.credential)
+            answer = lonely.call(target, deployment.credential)
             assert answer.status == {"caddy": 502, "traefik": 500}.get(program, 503)
             if program != "traefik":  # which says nothing
                 assert answer.error["code"] == "internal_error"
                 assert answer.headers["retry-after"] == "2"
-    assert apis.calls == 0
+    assert deployment.calls == 0
 
 
 @pytest.mark.parametrize("program", FILES)
 def test_a_gateway_whose_token_was_taken_away_lets_nobody_through(
-    program: str, apis: ServedApis, live_server: Any, tmp_path: Path, settings: Any
+    program: str, deployment: Deployment, live_server: Any, tmp_path: Path, settings: Any
 ) -> None:
     settings.STOA_URL = live_server.url.replace("localhost", "127.0.0.1")
     site = describe_site(token="stoa_gtw_none", listen=listen(), is_standalone=True)
-    with proxy(program, site, tmp_path) as stranger:
-        answer = stranger.call(PAYMENTS, apis.credential)
+    with proxy(program, site, tmp_path) as untrusted:
+        answer = untrusted.call(PAYMENTS, deployment.credential)
     # These two cannot tell whose credential was refused.
     assert answer.status == (401 if program in ("envoy", "traefik") else 503)
     assert answer.error["code"] == ("internal_error" if answer.status == 503 else "unauthorized")
-    assert apis.calls == 0
+    assert deployment.calls == 0
 
 
 @follow_the_answer
-def test_the_log_says_what_counts(edge: Proxy, apis: ServedApis, edge_token: str, live_server: Any) -> None:
-    test_secret = issue_key(apis.mobile, NewKey(name="test", mode="test"), by=SYSTEM)[1]
+def test_the_log_says_what_counts(edge: Proxy, deployment: Deployment, edge_token: str, live_server: Any) -> None:
+    test_secret = issue_key(deployment.mobile, NewKey(name="test", mode="test"), by=SYSTEM).secret
     for _call in range(3):
-        edge.call(f"{PAYMENTS}/1?secret=1", apis.credential)
+        edge.call(f"{PAYMENTS}/1?secret=1", deployment.credential)
     edge.call(PAYMENTS, f"X-API-Key: {test_secret}")
     edge.call(PAYMENTS, f"Authorization: bearer {test_secret}")
     edge.call(PAYMENTS)
-    edge.call("/acme/nothing", apis.credential)
+    edge.call("/acme/nothing", deployment.credential)
     edge.call("/acme/open")
 
     out = StringIO()
@@ -267,8 +267,8 @@ def test_the_log_says_what_counts(edge: Proxy, apis: ServedApis, edge_token: str
 
     assert out.getvalue() == "accepted 4\n"
     assert counted() == 4
-    assert len(apis.payments_upstream.calls) == 5
+    assert len(deployment.paying.calls) == 5
     text = edge.log.read_text()
-    assert apis.secret not in text
+    assert deployment.secret not in text
     assert test_secret not in text
     assert edge_token not in text
