@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
-from apikeys import services
 from apikeys.decisions import meters
 from apikeys.models import ApiKey, KeySecret, KeyStatus, Meter, Mode
+from apikeys.services import keys
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, number_field, service_action
 from stoa_cp.console.pages import (
     LargeTableAdmin,
@@ -41,8 +41,8 @@ class RotationForm(DialogForm):
         label=_("Overlap"),
         help_text=_("hours during which the old secret still works"),
         min_value=0,
-        max_value=services.MAX_OVERLAP_SECONDS // HOUR_SECONDS,
-        initial=services.DEFAULT_OVERLAP_SECONDS // HOUR_SECONDS,
+        max_value=keys.MAX_OVERLAP_SECONDS // HOUR_SECONDS,
+        initial=keys.DEFAULT_OVERLAP_SECONDS // HOUR_SECONDS,
     )
     force = flag_field(label=_("End a rotation that is under way"))
 
@@ -114,7 +114,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def rotate(self, key: ApiKey, form: RotationForm, by: Actor) -> ActionResult:
         wish = form.cleaned_data
         overlap_seconds = wish["overlap_hours"] * HOUR_SECONDS
-        issued = services.rotate_key(key, overlap_seconds, force=wish["force"], by=by)
+        issued = keys.rotate_key(key, overlap_seconds, force=wish["force"], by=by)
         key, secret = issued.resource, issued.secret
         return ActionResult(_("%(name)s has a new secret:") % {"name": key.name}, secret)
 
@@ -128,7 +128,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         )
     )
     def finish_rotation(self, key: ApiKey, _form: DialogForm, by: Actor) -> ActionResult:
-        services.finish_rotation(key, by=by)
+        keys.finish_rotation(key, by=by)
         return ActionResult(_("The old secret of %(name)s is retired.") % {"name": key.name})
 
     @service_action(
@@ -142,7 +142,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         )
     )
     def revoke(self, key: ApiKey, _form: DialogForm, by: Actor) -> ActionResult:
-        services.revoke_key(key, by=by)
+        keys.revoke_key(key, by=by)
         return ActionResult(_("%(name)s is revoked.") % {"name": key.name})
 
 

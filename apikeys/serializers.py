@@ -6,7 +6,7 @@ from apikeys import examples as sample
 from apikeys.gateway.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
 from apikeys.gateway.exporters import FORMATS
 from apikeys.models import KeyStatus, Mode
-from apikeys.services import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
+from apikeys.services.keys import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from catalog.models import ApiStatus
 from catalog.serializers import ApiRateLimitSerializer
 from stoa_cp.openapi.schema import examples

@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
-from apikeys import services
 from apikeys.decisions.explain import explain
 from apikeys.gateway.serializers import (
     ExplanationRequestSerializer,
@@ -23,6 +22,7 @@ from apikeys.serializers import (
     KeyRotationSerializer,
     NewKeySerializer,
 )
+from apikeys.services import keys
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.conditional import composite_version
 from stoa_cp.rest.serializers import NothingSerializer
@@ -60,25 +60,25 @@ class ApiKeyViewSet(TenantScopedViewSet):
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         fields = self.parse(NewKeySerializer)
         subscription = self._find_subscription(fields.pop("subscription_id"))
-        issue = partial(services.issue_key, subscription, services.NewKey(**fields))
+        issue = partial(keys.issue_key, subscription, keys.NewKey(**fields))
         return self.write(issue, status=HTTPStatus.CREATED)
 
     def destroy(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
-        return self.write(partial(services.revoke_key, key), instance=key, status=HTTPStatus.NO_CONTENT)
+        return self.write(partial(keys.revoke_key, key), instance=key, status=HTTPStatus.NO_CONTENT)
 
     @extend_schema(summary="Rotate an API key", request=KeyRotationSerializer, responses={200: IssuedKeySerializer})
     def rotate(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
         rotation = self.parse(KeyRotationSerializer)
-        rotate = partial(services.rotate_key, key, rotation["overlap_seconds"], force=rotation["force"])
+        rotate = partial(keys.rotate_key, key, rotation["overlap_seconds"], force=rotation["force"])
         return self.write(rotate, instance=key)
 
     @extend_schema(summary="End the overlap of a rotation", request=None)
     def finish_rotation(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(partial(services.finish_rotation, key), instance=key)
+        return self.write(partial(keys.finish_rotation, key), instance=key)
 
     def etag_version(self, resource: Any) -> str:
         return composite_version(

@@ -4,13 +4,13 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
-from catalog import gateways
 from catalog.models import Api, ApiStatus, Gateway
-from catalog.services import update_api
+from catalog.services import gateways
+from catalog.services.apis import update_api
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, service_action, text_field
 from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, deleted_filter, row_header
 from stoa_cp.domain.actors import Actor
-from subscriptions.services import delete_api_and_subscriptions
+from subscriptions.services.subscriptions import delete_api_and_subscriptions
 
 STATUS_COLOURS = {ApiStatus.ACTIVE: "success", ApiStatus.INACTIVE: "", ApiStatus.DEPRECATED: "warning"}
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.serializers import ValidationError
 
 from catalog.serializers import NewApiSerializer
-from catalog.services import NewApi
+from catalog.services.apis import NewApi
 from stoa_cp.domain.errors import InvalidField
 
 OPENAPI_VERSION = r"3\.[0-9]{1,3}\.[0-9]{1,3}(?:-[0-9A-Za-z.-]{1,20})?"

@@ -9,7 +9,6 @@ from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 
-from catalog import gateways, services
 from catalog.importing import read_registration
 from catalog.models import Api, Gateway
 from catalog.parsers import OldYAMLParser, TextYAMLParser, YAMLParser
@@ -20,11 +19,12 @@ from catalog.serializers import (
     NewApiSerializer,
     NewGatewaySerializer,
 )
+from catalog.services import apis, gateways
 from stoa_cp.rest.parameters import flag_parameter
 from stoa_cp.rest.parsers import StrictJSONParser
 from stoa_cp.rest.serializers import NothingSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
-from subscriptions.services import delete_api_and_subscriptions
+from subscriptions.services.subscriptions import delete_api_and_subscriptions
 from tenants.scoping import TenantScopedViewSet
 
 # What the query string of an import may say better than the document does.
@@ -62,13 +62,13 @@ class ApiViewSet(TenantScopedViewSet):
         return self.tenant.apis.live()
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
-        new = services.NewApi(**self.parse(NewApiSerializer))
-        return self.write(partial(services.create_api, self.tenant, new), status=HTTPStatus.CREATED)
+        new = apis.NewApi(**self.parse(NewApiSerializer))
+        return self.write(partial(apis.create_api, self.tenant, new), status=HTTPStatus.CREATED)
 
     def partial_update(self, request: Any, tenant_id: str, api_id: str) -> HttpResponse:
         api = self.get_object()
         fields = self.parse(ApiSerializer, instance=api)
-        return self.write(partial(services.update_api, api, fields), instance=api)
+        return self.write(partial(apis.update_api, api, fields), instance=api)
 
     def destroy(self, request: Any, tenant_id: str, api_id: str) -> HttpResponse:
         api, cascade = self.get_object(), flag_parameter(request, "cascade")
@@ -96,7 +96,7 @@ class ApiImportViewSet(TenantScopedViewSet):
     def register(self, request: Any, tenant_id: str) -> HttpResponse:
         overrides = {name: request.query_params[name] for name in WISHES if name in request.query_params}
         new = read_registration(request.data, overrides)
-        return self.write(partial(services.create_api, self.tenant, new), status=HTTPStatus.CREATED)
+        return self.write(partial(apis.create_api, self.tenant, new), status=HTTPStatus.CREATED)
 
     @property
     def collection_path(self) -> str:

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
-from apikeys.services import grant_access
+from apikeys.services.access import grant_access
 from stoa_cp.console.actions import (
     ActionResult,
     Dialog,
@@ -18,9 +18,9 @@ from stoa_cp.console.actions import (
 )
 from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, format_limit, row_header
 from stoa_cp.domain.actors import Actor
-from subscriptions import services
 from subscriptions.models import Approval, Plan, Subscription, SubscriptionStatus
 from subscriptions.serializers import MAX_QUOTA, MAX_RATE_LIMIT
+from subscriptions.services import decisions, subscriptions
 
 STATUS_COLOURS = {
     SubscriptionStatus.PENDING_APPROVAL: "warning",
@@ -86,13 +86,13 @@ class TermsForm(DialogForm):
         super().__init__(*args, **kwargs)
         subscription = Subscription.objects.select_related("plan").filter(pk=self.object_id).first()
         if subscription:
-            terms = services.Terms.of(subscription)
+            terms = decisions.Terms.of(subscription)
             end = f"{terms.expires_at:%Y-%m-%dT%H:%M}" if terms.expires_at else None
             self.initial |= {"rate_limit": terms.rate_limit, "quota": terms.quota, "expires_at": end}
 
-    def terms(self) -> services.Terms:
+    def terms(self) -> decisions.Terms:
         agreed = self.cleaned_data
-        return services.Terms(agreed["rate_limit"], agreed["quota"], agreed["expires_at"])
+        return decisions.Terms(agreed["rate_limit"], agreed["quota"], agreed["expires_at"])
 
 
 @admin.register(Subscription)
@@ -165,7 +165,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         )
     )
     def reject(self, subscription: Subscription, form: ReasonForm, by: Actor) -> ActionResult:
-        services.reject_subscription(subscription, form.cleaned_data["reason"], by=by)
+        decisions.reject_subscription(subscription, form.cleaned_data["reason"], by=by)
         return ActionResult(_("%(application)s is rejected.") % {"application": subscription.application})
 
     @service_action(
@@ -179,7 +179,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         )
     )
     def suspend(self, subscription: Subscription, form: ReasonForm, by: Actor) -> ActionResult:
-        services.suspend_subscription(subscription, form.cleaned_data["reason"], by=by)
+        subscriptions.suspend_subscription(subscription, form.cleaned_data["reason"], by=by)
         return ActionResult(_("%(application)s is suspended.") % {"application": subscription.application})
 
     @service_action(
@@ -192,7 +192,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         )
     )
     def resume(self, subscription: Subscription, _form: DialogForm, by: Actor) -> ActionResult:
-        services.resume_subscription(subscription, by=by)
+        subscriptions.resume_subscription(subscription, by=by)
         return ActionResult(_("%(application)s is active again.") % {"application": subscription.application})
 
     @service_action(
@@ -209,5 +209,5 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         )
     )
     def revoke(self, subscription: Subscription, form: ReasonForm, by: Actor) -> ActionResult:
-        services.revoke_subscription(subscription, form.cleaned_data["reason"], by=by)
+        subscriptions.revoke_subscription(subscription, form.cleaned_data["reason"], by=by)
         return ActionResult(_("%(application)s is revoked.") % {"application": subscription.application})

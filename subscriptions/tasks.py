@@ -2,11 +2,11 @@
 
 from celery import shared_task
 
-from subscriptions import services
+from subscriptions.services.subscriptions import expire_next_subscription
 
 
 @shared_task(name="subscriptions.expire_due")
 def expire_due() -> None:
     """End the active subscriptions whose time is over."""
-    while services.expire_next_subscription():
+    while expire_next_subscription():
         pass

@@ -9,13 +9,11 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from apikeys.queries import newest_live_start
-from apikeys.services import grant_access, subscribe
+from apikeys.services.access import grant_access, subscribe
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.conditional import composite_version
 from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
-from subscriptions import plans, services
 from subscriptions.models import Plan, Subscription
-from subscriptions.requests import NewSubscription
 from subscriptions.serializers import (
     NewPlanSerializer,
     NewSubscriptionSerializer,
@@ -24,6 +22,8 @@ from subscriptions.serializers import (
     SubscriptionSerializer,
     TermsSerializer,
 )
+from subscriptions.services import decisions, plans, subscriptions
+from subscriptions.services.requests import NewSubscription
 from tenants.scoping import TenantScopedViewSet
 
 # What of a live subscription only somebody who could approve it may change.
@@ -117,12 +117,12 @@ class SubscriptionViewSet(TenantScopedViewSet):
         fields = self.parse(SubscriptionSerializer, instance=subscription)
         if APPROVERS_FIELDS & fields.keys():
             require(self.actor, "subscriptions:decide")
-        return self.write(partial(services.update_subscription, subscription, fields), instance=subscription)
+        return self.write(partial(subscriptions.update_subscription, subscription, fields), instance=subscription)
 
     def destroy(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         reason = self.parse(ReasonSerializer)["reason"]
-        revoke = partial(services.revoke_subscription, subscription, reason)
+        revoke = partial(subscriptions.revoke_subscription, subscription, reason)
         return self.write(revoke, instance=subscription, status=HTTPStatus.NO_CONTENT)
 
     @extend_schema(summary="Approve a subscription", request=TermsSerializer)
@@ -130,7 +130,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
         subscription = self.get_object()
         agreed = self.parse(TermsSerializer)
         with_key = agreed.pop("issue_key")
-        terms = services.Terms.of(subscription, **agreed)
+        terms = decisions.Terms.of(subscription, **agreed)
         # grant_access is the highest app's service: approving activates the subscription and issues its first key.
         return self.write(partial(grant_access, subscription, terms, with_key=with_key), instance=subscription)
 
@@ -138,19 +138,19 @@ class SubscriptionViewSet(TenantScopedViewSet):
     def reject(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         reason = self.parse(ReasonSerializer)["reason"]
-        return self.write(partial(services.reject_subscription, subscription, reason), instance=subscription)
+        return self.write(partial(decisions.reject_subscription, subscription, reason), instance=subscription)
 
     @extend_schema(summary="Suspend a subscription", request=ReasonSerializer)
     def suspend(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         reason = self.parse(ReasonSerializer)["reason"]
-        return self.write(partial(services.suspend_subscription, subscription, reason), instance=subscription)
+        return self.write(partial(subscriptions.suspend_subscription, subscription, reason), instance=subscription)
 
     @extend_schema(summary="Resume a suspended subscription", request=None)
     def resume(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         self.parse(NothingSerializer)
-        return self.write(partial(services.resume_subscription, subscription), instance=subscription)
+        return self.write(partial(subscriptions.resume_subscription, subscription), instance=subscription)
 
     def etag_version(self, resource: Any) -> str:
         return composite_version(resource.version, resource.api_key_start)

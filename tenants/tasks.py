@@ -2,18 +2,18 @@
 
 from celery import shared_task
 
-from subscriptions import plans
+from subscriptions.services import provisioning
 from tenants.queries import waiting_tenants
 
 
 @shared_task(name="tenants.set_up_tenant")
 def set_up_tenant(tenant_id: str) -> None:
     """Set up one new tenant."""
-    plans.set_up_tenant(tenant_id)
+    provisioning.set_up_tenant(tenant_id)
 
 
 @shared_task(name="tenants.set_up_waiting_tenants")
 def set_up_waiting_tenants() -> None:
     """Set up the tenants whose doorbell was lost."""
     for tenant_id in waiting_tenants():
-        plans.set_up_tenant(tenant_id)
+        provisioning.set_up_tenant(tenant_id)

@@ -7,7 +7,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from apikeys.models import ApiKey, KeySecret
-from apikeys.services import shown_start
+from apikeys.services.keys import shown_start
 from catalog.models import Api, Gateway
 from stoa_cp.crypto.credentials import digest, new_credential
 from subscriptions.models import Plan, Subscription, SubscriptionStatus

@@ -17,7 +17,7 @@ from apikeys.decisions.reasons import Reason
 from apikeys.decisions.statement import LAST_USED_RESOLUTION_SECONDS, DecisionParameters, Facts, run
 from apikeys.decisions.token_leases import recall_tokens
 from apikeys.models import KeySecret
-from apikeys.services import PREFIXES
+from apikeys.services.keys import PREFIXES
 from catalog.routes import cached_path, load_path
 from catalog.routing import RequestTarget
 from stoa_cp.crypto.credentials import digests, is_well_formed

@@ -11,7 +11,7 @@ from apikeys.decisions.decide import reason_of
 from apikeys.decisions.reasons import Reason, sentence_of
 from apikeys.decisions.statement import DecisionParameters, Facts, run
 from apikeys.models import KeySecret
-from apikeys.services import PREFIXES
+from apikeys.services.keys import PREFIXES
 from catalog.routing import RequestTarget, read_target
 from stoa_cp.crypto.credentials import digests, is_well_formed
 from stoa_cp.domain.errors import InvalidField

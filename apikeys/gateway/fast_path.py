@@ -21,7 +21,7 @@ from apikeys.gateway.calls import PROFILES, Profile, envoy_profile, hand_over, k
 from apikeys.gateway.forward_auth import decision_headers
 from apikeys.gateway.middleware import common_headers, language_of
 from apikeys.gateway.verify import encode_verification
-from catalog.gateways import cached_gateway
+from catalog.authentication import cached_gateway
 from catalog.routing import read_target
 from stoa_cp.crypto.credentials import is_well_formed
 from stoa_cp.domain.errors import InvalidField

@@ -158,7 +158,7 @@ STOA_DECISION_CACHE = env.bool("STOA_DECISION_CACHE", default=True) and not STOA
 # Every cache of rows that a process has, by dotted path. One that is missing here would never be invalidated: a test
 # compares this list with the caches that exist.
 STOA_PROCESS_CACHES = [
-    "catalog.gateways.gateway_cache",
+    "catalog.authentication.gateway_cache",
     "catalog.routes.path_cache",
     "apikeys.decisions.cache.decision_cache",
 ]

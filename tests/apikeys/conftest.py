@@ -9,10 +9,10 @@ from django.test import Client
 
 from apikeys.decisions import cache
 from apikeys.models import ApiKey
-from apikeys.services import NewKey, issue_key
+from apikeys.services.keys import NewKey, issue_key
 from catalog.authentication import HEADER
-from catalog.gateways import register_gateway
 from catalog.models import Api
+from catalog.services.gateways import register_gateway
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tenants.models import Tenant

@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from apikeys.models import ApiKey
 from catalog.authentication import HEADER
-from catalog.gateways import delete_gateway
 from catalog.models import Api, Gateway
+from catalog.services.gateways import delete_gateway
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription

@@ -12,7 +12,6 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from apikeys import services
 from apikeys.decisions import cache as cache_module
 from apikeys.decisions import decide as decisions_decide
 from apikeys.decisions.cache import IDLE_SECONDS, MAX_BLOCK_CALLS, DecisionCache, decision_cache
@@ -22,6 +21,7 @@ from apikeys.decisions.statement import Facts
 from apikeys.decisions.token_leases import TokenLease, return_tokens
 from apikeys.decisions.token_pool import LocalTokenPool, RedisTokenPool, TokenPool
 from apikeys.models import ApiKey, LeaseState, Meter
+from apikeys.services import keys
 from catalog.models import Api
 from catalog.routing import read_target
 from stoa_cp.caching.barrier import wait_for_invalidation
@@ -29,7 +29,7 @@ from stoa_cp.caching.cache import Lease
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
-from subscriptions.services import update_subscription
+from subscriptions.services.subscriptions import update_subscription
 from tests.apikeys.conftest import Edge, Issue
 from tests.factories import ApiFactory
 from tests.listening import list_cache, listener
@@ -230,7 +230,7 @@ def test_what_changes_while_it_is_loaded_is_not_cached(secret: str, monkeypatch:
     limit(quota=1_000)
     calls(secret, 1)
     with a_call_that_is_being_decided(secret, monkeypatch) as goes_on:
-        services.revoke_key(ApiKey.objects.get(), by=SYSTEM)
+        keys.revoke_key(ApiKey.objects.get(), by=SYSTEM)
         goes_on.set()
     assert decide(Call(secret)).reason == "key_revoked"
     wait_until(lambda: Meter.objects.get().month_calls == 2)
@@ -241,8 +241,8 @@ def test_what_changes_while_it_is_loaded_is_not_cached(secret: str, monkeypatch:
 
 Change = Callable[[Subscription], object]
 CHANGES: dict[str, tuple[Change, str]] = {
-    "a revoked key": (lambda mobile: services.revoke_key(mobile.api_keys.get(), by=SYSTEM), "key_revoked"),
-    "a rotated key": (lambda mobile: services.rotate_key(mobile.api_keys.get(), 0, by=SYSTEM), "key_revoked"),
+    "a revoked key": (lambda mobile: keys.revoke_key(mobile.api_keys.get(), by=SYSTEM), "key_revoked"),
+    "a rotated key": (lambda mobile: keys.rotate_key(mobile.api_keys.get(), 0, by=SYSTEM), "key_revoked"),
     "a lowered limit": (lambda mobile: update_subscription(mobile, {"rate_limit": 20}, by=SYSTEM), "rate_limited"),
 }
 

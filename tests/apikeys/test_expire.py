@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apikeys.expiry import announce_next_expiry
 from apikeys.models import ApiKey
-from apikeys.services import revoke_key
+from apikeys.services.expiry import announce_next_expiry
+from apikeys.services.keys import revoke_key
 from apikeys.tasks import announce_expiries
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event

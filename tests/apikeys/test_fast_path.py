@@ -13,13 +13,13 @@ from django.test import RequestFactory
 from django.test.client import ClientHandler
 from django.urls import resolve
 
-from apikeys import services
 from apikeys.gateway.calls import CALL_KEY
 from apikeys.gateway.fast_path import CachedDecisionMiddleware
 from apikeys.models import ApiKey
+from apikeys.services import keys
 from catalog.authentication import HEADER
-from catalog.gateways import register_gateway
 from catalog.models import Api, Gateway
+from catalog.services.gateways import register_gateway
 from stoa_cp.caching.barrier import wait_for_invalidation
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.observability.metrics import OWN
@@ -76,7 +76,7 @@ def service(db: None) -> Iterator[Service]:
 @pytest.fixture
 def secret(mobile: Subscription) -> str:
     Subscription.objects.update(rate_limit=1_000_000, quota=1_000_000)
-    return services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
+    return keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret
 
 
 def question(kind: str, secret: str) -> tuple[str, str, bytes, dict[str, str]]:
@@ -234,7 +234,7 @@ def test_a_revoked_key_is_refused_by_the_next_answer(service: Service, secret: s
     method, path, body, headers = question(kind, secret)
     for _call in range(3):
         service.ask(method, path, body, **headers)
-    services.revoke_key(ApiKey.objects.get(), by=SYSTEM)
+    keys.revoke_key(ApiKey.objects.get(), by=SYSTEM)
     status, answered, content = service.ask(method, path, body, **headers)
     assert (json.loads(content)["code"] if kind == "verify" else answered["X-Stoa-Reason"]) == "key_revoked"
     assert status == ("200 OK" if kind == "verify" else "401 Unauthorized")

@@ -18,7 +18,7 @@ from stoa_cp.domain.actors import operator
 from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
-from subscriptions.services import update_subscription
+from subscriptions.services.subscriptions import update_subscription
 from tests.apikeys.conftest import Edge, Issue
 from tests.factories import ApiKeyFactory, SubscriptionFactory
 from tests.races import at_once

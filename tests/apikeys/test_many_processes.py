@@ -10,15 +10,15 @@ from threading import Thread
 
 import pytest
 
-from apikeys import services
 from apikeys.models import ApiKey, Meter
+from apikeys.services import keys
 from catalog.authentication import HEADER
-from catalog.gateways import register_gateway
 from catalog.models import Api
+from catalog.services.gateways import register_gateway
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services import delete_api_and_subscriptions, resume_subscription, suspend_subscription
+from subscriptions.services.subscriptions import delete_api_and_subscriptions, resume_subscription, suspend_subscription
 from tenants.services import resume_tenant, suspend_tenant
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
@@ -73,7 +73,7 @@ def subscription_to(api: Api) -> Subscription:
 @pytest.fixture
 def under_load(servers: list[WebProcess], mobile: Subscription) -> Iterator[list[WebProcess]]:
     """The servers, each busy with calls of another key."""
-    busy = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
+    busy = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret
     stop, failures = Flag(), list[str]()
 
     def load(server: WebProcess) -> None:
@@ -96,8 +96,8 @@ def under_load(servers: list[WebProcess], mobile: Subscription) -> Iterator[list
 # What is done to a key, and what undoes it for the next round.
 Step = Callable[[ApiKey], object]
 ENDS: dict[str, tuple[Step, Step]] = {
-    "revoke": (lambda key: services.revoke_key(key, by=SYSTEM), lambda _key: None),
-    "rotate out": (lambda key: services.rotate_key(key, 0, by=SYSTEM), lambda _key: None),
+    "revoke": (lambda key: keys.revoke_key(key, by=SYSTEM), lambda _key: None),
+    "rotate out": (lambda key: keys.rotate_key(key, 0, by=SYSTEM), lambda _key: None),
     "suspend the subscription": (
         lambda key: suspend_subscription(key.subscription, "", by=SYSTEM),
         lambda key: resume_subscription(key.subscription, by=SYSTEM),
@@ -119,7 +119,7 @@ def test_no_process_says_valid_after_the_answer(under_load: list[WebProcess], mo
     end, undo = ENDS[kind]
     with ThreadPoolExecutor(len(under_load)) as pool:
         for _round in range(ROUNDS):
-            issued = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            issued = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM)
             key, secret = issued.resource, issued.secret
             assert codes(under_load, pool, secret) == {"valid"}
             end(key)
@@ -131,7 +131,7 @@ def test_no_process_says_valid_after_the_api_is_deleted(under_load: list[WebProc
     with ThreadPoolExecutor(len(under_load)) as pool:
         for _round in range(ROUNDS):
             api = ApiFactory(tenant=mobile.tenant)
-            secret = services.issue_key(subscription_to(api), services.NewKey(), by=SYSTEM).secret
+            secret = keys.issue_key(subscription_to(api), keys.NewKey(), by=SYSTEM).secret
             assert codes(under_load, pool, secret) == {"valid"}
             delete_api_and_subscriptions(api, cascade=True, by=SYSTEM)
             assert codes(under_load, pool, secret) == {"subscription_revoked"}
@@ -144,14 +144,14 @@ def test_a_process_that_slept_through_a_revocation_refuses_as_well(
     is_cut: bool,  # noqa: FBT001 - a column
 ) -> None:
     sleeper = under_load[0]
-    issued = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+    issued = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM)
     key, secret = issued.resource, issued.secret
     with ThreadPoolExecutor(len(under_load)) as pool:
         assert codes(under_load, pool, secret) == {"valid"}
         with sleeper.stopped():
             if is_cut:
                 cut_listeners()
-            services.revoke_key(key, by=SYSTEM)
+            keys.revoke_key(key, by=SYSTEM)
             asked = pool.submit(sleeper.verify, secret)
             assert codes(under_load[1:], pool, secret) == {"key_revoked"}
             assert not asked.done()
@@ -161,17 +161,17 @@ def test_a_process_that_slept_through_a_revocation_refuses_as_well(
 def test_a_process_whose_listener_is_cut_refuses_as_well(under_load: list[WebProcess], mobile: Subscription) -> None:
     with ThreadPoolExecutor(len(under_load)) as pool:
         for _round in range(ROUNDS):
-            issued = services.issue_key(mobile, services.NewKey(), by=SYSTEM)
+            issued = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM)
             key, secret = issued.resource, issued.secret
             assert codes(under_load, pool, secret) == {"valid"}
             cut_listeners()
-            services.revoke_key(key, by=SYSTEM)
+            keys.revoke_key(key, by=SYSTEM)
             assert codes(under_load, pool, secret) == {"key_revoked"}
 
 
 def test_a_limit_is_exact_while_processes_hold_tokens(servers: list[WebProcess], mobile: Subscription) -> None:
     Subscription.objects.update(rate_limit=2_000)
-    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
+    secret = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret
 
     def use_up(server: WebProcess) -> int:
         passed = 0
@@ -186,7 +186,7 @@ def test_a_limit_is_exact_while_processes_hold_tokens(servers: list[WebProcess],
 
 def test_a_server_that_stops_returns_its_tokens(db: None, mobile: Subscription) -> None:
     token = register_gateway("edge-1", by=SYSTEM).secret
-    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
+    secret = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret
     with web_processes(Application()) as (server,):
         server.token = token
         assert {server.verify(secret) for _call in range(20)} == {"valid"}
@@ -199,7 +199,7 @@ def test_of_64_calls_over_four_processes_with_ten_left_ten_pass(
 ) -> None:
     Subscription.objects.update(rate_limit=10, quota=10)
     Api.objects.update(requests_per_hour=10)
-    secrets = [services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret for _key in range(2)]
+    secrets = [keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret for _key in range(2)]
 
     def call(number: int) -> int:
         twin = servers[number % len(servers)].twin()
@@ -216,7 +216,7 @@ def test_of_64_calls_over_four_processes_with_ten_left_ten_pass(
 
 
 def test_the_server_passes_on_any_method_and_body(servers: list[WebProcess], mobile: Subscription) -> None:
-    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
+    secret = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret
     asked = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secret}
     for method, body in (("POST", b"x" * 300_000), ("PURGE", b"y"), ("HEAD", b""), ("GET", b"")):
         twin = servers[0].twin()  # the server closes a connection on which a body was left unread
@@ -229,7 +229,7 @@ def test_the_server_passes_on_any_method_and_body(servers: list[WebProcess], mob
 @pytest.mark.parametrize("doubled", ["X-API-Key", "X-Forwarded-Uri"])
 def test_doubled_headers_are_refused(servers: list[WebProcess], mobile: Subscription, doubled: str) -> None:
     ApiFactory(tenant=mobile.tenant, path="/", auth_required=False)
-    secret = services.issue_key(mobile, services.NewKey(), by=SYSTEM).secret
+    secret = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret
     sent = {"X-Forwarded-Uri": "/acme/payments", "X-API-Key": secret, HEADER: servers[0].token}
     connection = HTTPConnection("127.0.0.1", servers[0].port)
     connection.putrequest("GET", "/v1/gateway/authorize")

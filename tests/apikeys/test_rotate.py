@@ -8,9 +8,9 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apikeys import services
 from apikeys.decisions.decide import Call, decide
 from apikeys.models import ApiKey, KeySecret
+from apikeys.services import keys
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.domain.errors import DomainError
@@ -216,12 +216,12 @@ def test_no_secret_verifies_after_a_revocation_that_met_rotations_and_calls() ->
     for _round in range(8):
         secret = new_credential("stoa_live_")
         key = ApiKeyFactory(subscription__tenant=tenant, current_secret=secret)
-        rotate = outcome_of(lambda: services.rotate_key(key, 3600, force=True, by=SYSTEM))  # noqa: B023 - as above
+        rotate = outcome_of(lambda: keys.rotate_key(key, 3600, force=True, by=SYSTEM))  # noqa: B023 - as above
 
         first, second, _revoked, during = at_once(
             rotate,
             rotate,
-            lambda: services.revoke_key(key, by=SYSTEM),  # noqa: B023 - as above
+            lambda: keys.revoke_key(key, by=SYSTEM),  # noqa: B023 - as above
             lambda: decide(Call(secret)),  # noqa: B023 - as above
         )
 

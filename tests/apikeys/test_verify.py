@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from apikeys import services
 from apikeys.decisions.decide import Call, decide, record_use
 from apikeys.models import ApiKey, KeySecret, Meter
+from apikeys.services import keys
 from catalog.models import Api
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
@@ -58,7 +58,7 @@ def hour_end() -> int:
 
 
 STATES: dict[str, Callable[[], object]] = {
-    "key_revoked": lambda: services.revoke_key(ApiKey.objects.get(), by=SYSTEM),
+    "key_revoked": lambda: keys.revoke_key(ApiKey.objects.get(), by=SYSTEM),
     "key_expired": lambda: ApiKey.objects.update(expires_at=PAST),
     "subscription_suspended": lambda: Subscription.objects.update(status=SubscriptionStatus.SUSPENDED),
     "subscription_revoked": lambda: Subscription.objects.update(status=SubscriptionStatus.REVOKED),
@@ -196,7 +196,7 @@ def test_both_secrets_of_a_rotation_verify_and_the_use_of_the_old_one_is_told(
     edge: Edge, alice: Caller, issue: Issue
 ) -> None:
     key, old = issue()
-    issued = services.rotate_key(key, 3600, by=SYSTEM)
+    issued = keys.rotate_key(key, 3600, by=SYSTEM)
     key, new = issued.resource, issued.secret
 
     answers = [edge.verify(secret).json() for secret in (old, new)]
@@ -209,7 +209,7 @@ def test_both_secrets_of_a_rotation_verify_and_the_use_of_the_old_one_is_told(
 
 def test_a_secret_that_was_rotated_out_is_revoked(edge: Edge, issue: Issue) -> None:
     key, old = issue()
-    new = services.rotate_key(key, 0, by=SYSTEM).secret
+    new = keys.rotate_key(key, 0, by=SYSTEM).secret
     assert edge.verify(old).json()["code"] == "key_revoked"
     assert edge.verify(new).json()["code"] == "valid"
 

@@ -8,8 +8,8 @@ from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
-from apikeys.services import NewKey, issue_key
-from catalog.gateways import register_gateway
+from apikeys.services.keys import NewKey, issue_key
+from catalog.services.gateways import register_gateway
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.rest.pagination import DEFAULT_LIMIT
 from tests.apikeys.processes import WebProcess, web_processes

@@ -14,7 +14,7 @@ from statistics import median
 from django.utils import timezone
 
 from catalog.authentication import HEADER
-from catalog.gateways import register_gateway
+from catalog.services.gateways import register_gateway
 from metrics.simulation import Target
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import web_processes

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from statistics import median
 
-from apikeys.services import NewKey, issue_key
+from apikeys.services.keys import NewKey, issue_key
 from catalog.authentication import HEADER
-from catalog.gateways import register_gateway
+from catalog.services.gateways import register_gateway
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.benchmarks.load import Measured, measure

@@ -9,7 +9,7 @@ from threading import Event
 from django.db import connection
 
 from apikeys.models import ApiKey
-from apikeys.services import NewKey, issue_key, revoke_key
+from apikeys.services.keys import NewKey, issue_key, revoke_key
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import WebProcess
 from tests.factories import SubscriptionFactory

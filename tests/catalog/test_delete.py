@@ -8,7 +8,7 @@ import pytest
 from catalog.models import Api
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services import delete_api_and_subscriptions, suspend_subscription
+from subscriptions.services.subscriptions import delete_api_and_subscriptions, suspend_subscription
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, invalid, refusal_of

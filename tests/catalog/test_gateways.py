@@ -6,8 +6,9 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from catalog.gateways import delete_gateway, find_gateway, register_gateway, rotate_gateway_token
+from catalog.authentication import load_gateway
 from catalog.models import Gateway
+from catalog.services.gateways import delete_gateway, register_gateway, rotate_gateway_token
 from stoa_cp.crypto.credentials import digest, is_well_formed
 from stoa_cp.db.constraints import Duplicate
 from stoa_cp.domain.actors import SYSTEM, operator
@@ -25,7 +26,7 @@ def test_a_gateway_is_known_by_its_token() -> None:
     issued = register_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
 
-    actor = find_gateway(token)
+    actor = load_gateway(token)
     assert actor is not None
     assert (actor.id, actor.roles, actor.tenants) == (gateway.id, {"stoa-gateway"}, ())
 
@@ -53,8 +54,8 @@ def test_a_rotation_ends_the_old_token_at_once() -> None:
 
     new = rotate_gateway_token(gateway, by=OLGA).secret
 
-    assert find_gateway(old) is None
-    assert find_gateway(new) is not None
+    assert load_gateway(old) is None
+    assert load_gateway(new) is not None
 
 
 def test_a_withdrawn_gateway_is_refused() -> None:
@@ -63,7 +64,7 @@ def test_a_withdrawn_gateway_is_refused() -> None:
 
     delete_gateway(gateway, by=OLGA)
 
-    assert find_gateway(token) is None
+    assert load_gateway(token) is None
     with pytest.raises(NotFound):
         delete_gateway(gateway, by=OLGA)
     with pytest.raises(NotFound):
@@ -75,16 +76,16 @@ def test_a_withdrawn_gateway_is_refused() -> None:
 )
 def test_what_is_no_token_asks_no_database(token: str, django_assert_num_queries: object) -> None:
     with django_assert_num_queries(0):  # type: ignore[operator]  # pytest-django's fixture has no public type
-        assert find_gateway(token) is None
+        assert load_gateway(token) is None
 
 
 def test_its_presence_is_noted_once_a_minute() -> None:
     issued = register_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
 
-    find_gateway(token)
+    load_gateway(token)
     first = Gateway.objects.get(pk=gateway.pk).last_seen_at
-    find_gateway(token)
+    load_gateway(token)
 
     assert first is not None
     assert (timezone.now() - first).total_seconds() < 60

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.gateways import find_gateway
+from catalog.authentication import load_gateway
 from catalog.models import Gateway
 from tests.commands import refusal_of_command, run
 
@@ -14,7 +14,7 @@ def test_a_gateway_is_registered_and_its_token_printed() -> None:
 
     gateway = Gateway.objects.get()
     assert line == f"Gateway edge-1 ({gateway.id}) presents this token, which is not shown again:"
-    actor = find_gateway(token)
+    actor = load_gateway(token)
     assert actor is not None
     assert actor.id == gateway.id
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from psycopg import sql
 
-from catalog.gateways import register_gateway, rotate_gateway_token
+from catalog.services.gateways import register_gateway, rotate_gateway_token
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
 from stoa_cp.domain.actors import SYSTEM

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from subscriptions.plans import set_up_tenant
+from subscriptions.services.provisioning import set_up_tenant
 from tests.conftest import Caller
 
 pytestmark = pytest.mark.django_db

@@ -44,7 +44,7 @@ class World:
 
     def gateway_token(self) -> str:
         """Register a gateway; return what it proves itself with."""
-        from catalog.gateways import register_gateway
+        from catalog.services.gateways import register_gateway
         from stoa_cp.domain.actors import SYSTEM
 
         return register_gateway(f"gateway-of-a-row-{next(self._names)}", by=SYSTEM).secret

@@ -9,9 +9,9 @@ import pytest
 
 from apikeys.gateway.exporters.site import Site, describe_site
 from apikeys.models import ApiKey
-from apikeys.services import NewKey, issue_key
-from catalog.gateways import register_gateway
+from apikeys.services.keys import NewKey, issue_key
 from catalog.models import Api
+from catalog.services.gateways import register_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription

@@ -14,14 +14,14 @@ from django.test import Client
 from apikeys.gateway import configuration
 from apikeys.gateway.exporters import FORMATS
 from apikeys.models import ApiKey, KeySecret
-from apikeys.services import revoke_key, rotate_key
+from apikeys.services.keys import revoke_key, rotate_key
 from catalog.authentication import HEADER
 from catalog.models import Api
-from catalog.services import update_api
+from catalog.services.apis import update_api
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services import suspend_subscription
+from subscriptions.services.subscriptions import suspend_subscription
 from tenants.models import Tenant
 from tenants.services import suspend_tenant
 from tests.answers import invalid, refusal_of

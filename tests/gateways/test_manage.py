@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from catalog.gateways import find_gateway
+from catalog.authentication import load_gateway
 from catalog.models import Gateway
 from stoa_cp.eventlog.chain import first_broken_sequence
 from stoa_cp.eventlog.emit import PLATFORM_LOG
@@ -38,7 +38,7 @@ def test_a_registration_answers_the_token_once(olga: Caller) -> None:
     assert response["Location"] == f"{URL}/{gateway['id']}"
     assert response["Cache-Control"] == "no-store"
     assert olga.get(f"{URL}/{gateway['id']}").json() == gateway
-    actor = find_gateway(token)
+    actor = load_gateway(token)
     assert actor is not None
     assert actor.id == gateway["id"]
     assert token not in whole_log()
@@ -74,14 +74,14 @@ def test_a_name_that_is_no_label_is_refused(olga: Caller, name: Any) -> None:
 def test_a_new_token_replaces_the_old_one_at_once(olga: Caller) -> None:
     gateway = register(olga).json()
     renewed = olga.post(f"{URL}/{gateway['id']}/rotate-token").json()
-    assert find_gateway(gateway["token"]) is None
-    assert find_gateway(renewed["token"]) is not None
+    assert load_gateway(gateway["token"]) is None
+    assert load_gateway(renewed["token"]) is not None
 
 
 def test_a_withdrawn_gateway_is_nobody(olga: Caller) -> None:
     gateway = register(olga).json()
     olga.delete(f"{URL}/{gateway['id']}")
-    assert find_gateway(gateway["token"]) is None
+    assert load_gateway(gateway["token"]) is None
     assert refusal_of(olga.post(f"{URL}/{gateway['id']}/rotate-token")) == NOT_FOUND
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from catalog.gateways import register_gateway
+from catalog.services.gateways import register_gateway
 from metrics.access_logs import tail
 from stoa_cp.domain.actors import SYSTEM
 from tests.factories import SubscriptionFactory

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from catalog.authentication import HEADER
-from catalog.gateways import register_gateway
+from catalog.services.gateways import register_gateway
 from metrics.models import TrafficBatch
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription

@@ -8,10 +8,10 @@ import pytest
 from pytest_django import Settings
 
 from apikeys.models import ApiKey
-from apikeys.services import grant_access
+from apikeys.services.access import grant_access
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services import Terms, approve_subscription, reject_subscription
+from subscriptions.services.decisions import Terms, approve_subscription, reject_subscription
 from tenants.models import Tenant
 from tenants.services import delete_tenant
 from tests import log

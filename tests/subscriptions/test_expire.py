@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from stoa_cp.celery import BEAT_SCHEDULE
 from subscriptions.models import Subscription
-from subscriptions.services import expire_next_subscription
+from subscriptions.services.subscriptions import expire_next_subscription
 from subscriptions.tasks import expire_due
 from tenants.models import Tenant
 from tests import log

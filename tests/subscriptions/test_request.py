@@ -9,11 +9,11 @@ from pytest_django import Settings
 
 from apikeys.models import ApiKey
 from catalog.models import Api
-from catalog.services import update_api
+from catalog.services.apis import update_api
 from stoa_cp.crypto.encryption import decrypt
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Plan, Subscription
-from subscriptions.requests import NewSubscription, request_subscription
+from subscriptions.services.requests import NewSubscription, request_subscription
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, duplicate, invalid, refusal_of, refused_fields

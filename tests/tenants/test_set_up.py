@@ -6,7 +6,7 @@ import pytest
 
 from stoa_cp.celery import BEAT_SCHEDULE
 from subscriptions.models import Plan
-from subscriptions.plans import set_up_tenant
+from subscriptions.services.provisioning import set_up_tenant
 from tenants.tasks import set_up_tenant as set_up_task
 from tenants.tasks import set_up_waiting_tenants
 from tests import log

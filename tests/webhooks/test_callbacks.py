@@ -8,7 +8,7 @@ from standardwebhooks import Webhook as Verifier
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services import suspend_subscription, update_subscription
+from subscriptions.services.subscriptions import suspend_subscription, update_subscription
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.factories import PlanFactory, SubscriptionFactory

@@ -5,10 +5,10 @@ from importlib import import_module
 
 import pytest
 
-import apikeys.services
-import catalog.services
-import subscriptions.plans
-import subscriptions.services
+import apikeys.services.keys
+import catalog.services.apis
+import subscriptions.services.plans
+import subscriptions.services.subscriptions
 import tenants.services
 import webhooks.services
 from tests.conftest import Caller
@@ -50,10 +50,10 @@ def test_the_examples_have_the_members_of_what_is_sent() -> None:
     webhook = WebhookFactory()
     sent = {
         "tenant": tenants.services.snapshot(key.tenant),
-        "api": catalog.services.snapshot(key.subscription.api),
-        "plan": subscriptions.plans.snapshot(key.subscription.plan),
-        "subscription": subscriptions.services.snapshot(key.subscription),
-        "apikey": apikeys.services.snapshot(key),
+        "api": catalog.services.apis.snapshot(key.subscription.api),
+        "plan": subscriptions.services.plans.snapshot(key.subscription.plan),
+        "subscription": subscriptions.services.subscriptions.snapshot(key.subscription),
+        "apikey": apikeys.services.keys.snapshot(key),
         "webhook": webhooks.services.snapshot(webhook),
     }
     for event_type in TYPES.values():

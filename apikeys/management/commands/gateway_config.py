@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 
 from apikeys.gateway.exporters import FORMATS, export_configuration
 from apikeys.gateway.exporters.site import DEFAULT_LISTEN, LISTEN, describe_site
-from catalog.gateways import TOKEN_PREFIX
+from catalog.services.gateways import TOKEN_PREFIX
 from stoa_cp.crypto.credentials import is_well_formed
 
 TOKEN_VARIABLE = "STOA_GATEWAY_TOKEN"  # noqa: S105 - a variable's name

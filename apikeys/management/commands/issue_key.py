@@ -6,7 +6,7 @@ from typing import Any
 
 from apikeys.models import Mode
 from apikeys.serializers import NewKeySerializer
-from apikeys.services import NewKey, issue_key
+from apikeys.services.keys import NewKey, issue_key
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, add_field, body_of, checked
 from subscriptions.management.lookup import subscription_called

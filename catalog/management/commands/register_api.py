@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from catalog.serializers import NewApiSerializer
-from catalog.services import NewApi, create_api
+from catalog.services.apis import NewApi, create_api
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, body_of, checked, limit
 from tenants.management.lookup import tenant_called

@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from catalog.gateways import register_gateway
 from catalog.serializers import NewGatewaySerializer
+from catalog.services.gateways import register_gateway
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, checked
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from catalog.authentication import HEADER
-from catalog.gateways import delete_gateway, register_gateway
+from catalog.services.gateways import delete_gateway, register_gateway
 from metrics.ingest.batches import MAX_RECORDS, Batch
 from metrics.ingest.records import MAX_AGE
 from metrics.rollups.fold import fold_deltas

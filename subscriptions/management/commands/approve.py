@@ -4,12 +4,12 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from apikeys.services import grant_access
+from apikeys.services.access import grant_access
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, add_field, body_of, checked, limit
 from subscriptions.management.lookup import subscription_called
 from subscriptions.serializers import TermsSerializer
-from subscriptions.services import Terms
+from subscriptions.services.decisions import Terms
 
 
 class Command(OperatorCommand):

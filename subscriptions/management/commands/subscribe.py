@@ -4,12 +4,12 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from apikeys.services import subscribe
+from apikeys.services.access import subscribe
 from catalog.management.lookup import api_called
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, checked
-from subscriptions.requests import NewSubscription
 from subscriptions.serializers import NewSubscriptionSerializer
+from subscriptions.services.requests import NewSubscription
 from tenants.management.lookup import tenant_called
 
 

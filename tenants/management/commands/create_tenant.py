@@ -8,7 +8,7 @@ from django.conf import settings
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, checked
-from subscriptions.plans import set_up_tenant
+from subscriptions.services.provisioning import set_up_tenant
 from tenants.models import Tier
 from tenants.serializers import NewTenantSerializer
 from tenants.services import NewTenant, create_tenant

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 
-from apikeys.services import NewKey, issue_key
+from apikeys.services.keys import NewKey, issue_key
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import WebProcess
 from tests.factories import ApiFactory, SubscriptionFactory, TenantFactory

@@ -13,7 +13,7 @@ from django.db import connection
 
 from apikeys.decisions.meters import open_meters
 from apikeys.models import ApiKey, Meter
-from apikeys.services import NewKey, issue_key
+from apikeys.services.keys import NewKey, issue_key
 from catalog.models import Api
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import EventChain

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apikeys.models import ApiKey, KeySecret
-from apikeys.services import NewKey, issue_key
+from apikeys.services.keys import NewKey, issue_key
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.apikeys.processes import WebProcess

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from apikeys.decisions.cache import MAX_BLOCK_CALLS
 from apikeys.models import Meter
-from apikeys.services import NewKey, issue_key
+from apikeys.services.keys import NewKey, issue_key
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription

@@ -8,9 +8,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from apikeys.models import ApiKey, KeySecret, Meter
-from apikeys.services import NewKey, issue_key
-from catalog.gateways import register_gateway
+from apikeys.services.keys import NewKey, issue_key
 from catalog.models import Api, Gateway
+from catalog.services.gateways import register_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Plan, Subscription

@@ -15,7 +15,7 @@ PREAMBLE = """
 import os, sys
 from threading import enumerate as threads
 import stoa_cp.wsgi
-from catalog.gateways import gateway_cache
+from catalog.authentication import gateway_cache
 from django.db import connection
 from stoa_cp.caching.cache import lease
 from stoa_cp.caching.models import CacheLease

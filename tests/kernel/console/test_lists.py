@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apikeys.models import ApiKey, KeySecret
-from catalog.gateways import register_gateway
 from catalog.models import Api, Gateway
+from catalog.services.gateways import register_gateway
 from metrics.models import Series, TrafficBatch, TrafficDelta
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from apikeys.models import ApiKey, KeySecret
-from catalog.gateways import find_gateway
+from catalog.authentication import load_gateway
 from catalog.models import Api, Gateway
 from stoa_cp.crypto.credentials import digest
 from stoa_cp.eventlog.models import Event
@@ -103,7 +103,7 @@ def test_a_gateway_gets_a_token_that_is_shown_once(console: Client) -> None:
     token = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
 
     gateway = Gateway.objects.get()
-    actor = find_gateway(token)
+    actor = load_gateway(token)
     assert actor is not None
     assert actor.id == gateway.id
 
@@ -112,15 +112,15 @@ def test_a_gateways_new_token_replaces_the_old_one(console: Client) -> None:
     old = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
     new = secret_in(answer(console, dialog_of(Gateway.objects.get(), "rotate_token")))
 
-    assert find_gateway(old) is None
-    assert find_gateway(new) is not None
+    assert load_gateway(old) is None
+    assert load_gateway(new) is not None
 
 
 def test_a_withdrawn_gateway_is_refused(console: Client) -> None:
     token = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
     answer(console, dialog_of(Gateway.objects.get(), "withdraw"))
 
-    assert find_gateway(token) is None
+    assert load_gateway(token) is None
 
 
 def test_a_rotated_key_has_two_secrets_until_the_rotation_is_finished(console: Client) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.gateways import register_gateway
+from catalog.services.gateways import register_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import Application, web_processes

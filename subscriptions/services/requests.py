@@ -13,8 +13,8 @@ from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import Plan, Subscription
-from subscriptions.plans import set_up_tenant
-from subscriptions.services import ensure_callback_secret, snapshot
+from subscriptions.services.provisioning import set_up_tenant
+from subscriptions.services.subscriptions import ensure_callback_secret, snapshot
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 

@@ -93,7 +93,7 @@ def _with_dates(api: Api, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @transaction.atomic
 def delete_api(api: Api, *, by: Actor) -> None:
-    """Delete an API; its name and path are free again. Whether it may go is asked in ``subscriptions.services``."""
+    """Delete an API; its name and path are free again. Whether it may go is decided in ``subscriptions``."""
     api = lock_api(api.id)
     api.deleted_at = timezone.now()
     api.save()

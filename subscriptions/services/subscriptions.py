@@ -1,24 +1,21 @@
-"""The life of a subscription: decided, changed, suspended, over. How it begins is told in ``requests``."""
+"""Use cases of a subscription that was decided on: changed, suspended, resumed, revoked, expired."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
-from catalog.services import delete_api, lock_api
+from catalog.services.apis import delete_api, lock_api
 from stoa_cp.crypto.credentials import new_signing_secret
 from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField, NotFound, WrongState
+from stoa_cp.domain.errors import DomainError, NotFound, WrongState
 from stoa_cp.domain.issued import Issued
+from stoa_cp.domain.times import check_not_past
 from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import LIVE_STATUSES, Subscription, SubscriptionStatus
@@ -31,14 +28,6 @@ class SubscriptionNotInState(WrongState):
         super().__init__(_("The subscription is %(status)s.") % {"status": subscription.get_status_display().lower()})
 
 
-class SecondApproverRequired(DomainError):
-    """Whoever asked for access may not grant it."""
-
-    code = ErrorCode.FORBIDDEN
-    detail_code = "second_approver_required"
-    message = _("Somebody else than the requester must approve this subscription.")
-
-
 class ApiInUse(DomainError):
     """Live subscriptions to the API would be cut off."""
 
@@ -49,67 +38,18 @@ class ApiInUse(DomainError):
         super().__init__(sentence % {"count": subscriptions})
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What an approver grants: requests per hour, requests per calendar month, and an end; null is none."""
-
-    rate_limit: int | None
-    quota: int | None
-    expires_at: datetime | None = None
-
-    @classmethod
-    def of(cls, subscription: Subscription, **agreed: Any) -> "Terms":
-        """Return what is agreed now, else what was while the subscription was pending, else the plan's own terms."""
-        plan = subscription.plan
-        before = {
-            "rate_limit": plan.rate_limit if subscription.rate_limit is None else subscription.rate_limit,
-            "quota": plan.quota if subscription.quota is None else subscription.quota,
-            "expires_at": subscription.expires_at,
-        }
-        return cls(**before | agreed)
-
-
-@transaction.atomic
-def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor) -> Subscription:
-    """Let the application call the API within ``terms``, and announce it.
-
-    Raises SubscriptionNotInState if somebody has decided already, SecondApproverRequired where the house demands one.
-    """
-    # Two approvers may click at once: the second waits here, then sees the first's decision.
-    subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
-    if settings.STOA_REQUIRE_SECOND_APPROVER and by.id == subscription.created_by:
-        raise SecondApproverRequired
-    _refuse_past(terms.expires_at)
-    subscription.status = SubscriptionStatus.ACTIVE
-    subscription.rate_limit = terms.rate_limit
-    subscription.quota = terms.quota
-    subscription.expires_at = terms.expires_at
-    subscription.decided_by, subscription.decided_at = by.id, timezone.now()
-    subscription.save()
-    emit(SubscriptionEvent.APPROVED, tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
-    return subscription
-
-
-@transaction.atomic
-def reject_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
-    """Turn the application down. Raises SubscriptionNotInState if somebody has decided already."""
-    subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
-    subscription.decided_by, subscription.decided_at = by.id, timezone.now()
-    return _transition(subscription, SubscriptionStatus.REJECTED, SubscriptionEvent.REJECTED, reason=reason, by=by)
-
-
 @transaction.atomic
 def suspend_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
     """Refuse the application's keys until it is resumed. Raises SubscriptionNotInState unless it is active."""
     subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
-    return _transition(subscription, SubscriptionStatus.SUSPENDED, SubscriptionEvent.SUSPENDED, reason=reason, by=by)
+    return change_status(subscription, SubscriptionStatus.SUSPENDED, SubscriptionEvent.SUSPENDED, reason=reason, by=by)
 
 
 @transaction.atomic
 def resume_subscription(subscription: Subscription, *, by: Actor) -> Subscription:
     """Let a suspended application call again. Raises SubscriptionNotInState unless it is suspended."""
     subscription = lock_subscription(subscription, SubscriptionStatus.SUSPENDED)
-    return _transition(subscription, SubscriptionStatus.ACTIVE, SubscriptionEvent.RESUMED, reason="", by=by)
+    return change_status(subscription, SubscriptionStatus.ACTIVE, SubscriptionEvent.RESUMED, reason="", by=by)
 
 
 @transaction.atomic
@@ -118,7 +58,7 @@ def revoke_subscription(subscription: Subscription, reason: str, *, by: Actor) -
     subscription = lock_subscription(subscription, *SubscriptionStatus)
     if not subscription.is_live:
         raise NotFound
-    return _transition(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason=reason, by=by)
+    return change_status(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason=reason, by=by)
 
 
 @transaction.atomic
@@ -131,7 +71,7 @@ def update_subscription(subscription: Subscription, fields: Mapping[str, Any], *
     subscription = lock_subscription(subscription, *LIVE_STATUSES)
     changes = apply_changes(subscription, fields)
     if "expires_at" in changes:
-        _refuse_past(subscription.expires_at)
+        check_not_past("expires_at", subscription.expires_at)
     if not changes:
         return Issued(subscription)
     secrets = ensure_callback_secret(subscription)
@@ -161,7 +101,7 @@ def expire_next_subscription() -> Subscription | None:
     subscription = rows.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
     if subscription is None:
         return None
-    return _transition(subscription, SubscriptionStatus.EXPIRED, SubscriptionEvent.EXPIRED, reason="", by=SYSTEM)
+    return change_status(subscription, SubscriptionStatus.EXPIRED, SubscriptionEvent.EXPIRED, reason="", by=SYSTEM)
 
 
 @transaction.atomic
@@ -174,7 +114,7 @@ def delete_api_and_subscriptions(api: Api, *, cascade: bool, by: Actor) -> None:
     # All locked before the first event: somebody who holds one of them may be waiting for the event chain.
     locked = live.select_related("plan").select_for_update(of=("self",), no_key=True).order_by("id")
     for subscription in list(locked):
-        _transition(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason="", by=by)
+        change_status(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason="", by=by)
     delete_api(api, by=by)
 
 
@@ -190,18 +130,14 @@ def lock_subscription(subscription: Subscription, *allowed: SubscriptionStatus) 
     return subscription
 
 
-def _transition(
+def change_status(
     subscription: Subscription, status: SubscriptionStatus, event: SubscriptionEvent, *, reason: str, by: Actor
 ) -> Subscription:
+    """Set a locked subscription's status and its reason, save it, and announce it."""
     subscription.status, subscription.status_reason = status, reason
     subscription.save()
     emit(event, tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
     return subscription
-
-
-def _refuse_past(expires_at: datetime | None) -> None:
-    if expires_at and expires_at <= timezone.now():
-        raise InvalidField("expires_at", _("This time has passed already."))
 
 
 def snapshot(subscription: Subscription) -> dict[str, Any]:

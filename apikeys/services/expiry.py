@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from apikeys.event_types import KeyEvent
 from apikeys.models import ApiKey
-from apikeys.services import snapshot
+from apikeys.services.keys import snapshot
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import SubscriptionStatus

@@ -13,19 +13,13 @@ from apikeys.event_types import KeyEvent
 from apikeys.models import ApiKey, KeySecret, Mode
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.db.changes import as_json
-from stoa_cp.domain.actors import SYSTEM, Actor
-from stoa_cp.domain.errors import InvalidField, NotFound, WrongState
+from stoa_cp.domain.actors import Actor
+from stoa_cp.domain.errors import NotFound, WrongState
 from stoa_cp.domain.issued import Issued
+from stoa_cp.domain.times import check_not_past
 from stoa_cp.eventlog.emit import emit
-from subscriptions.models import Approval, Subscription, SubscriptionStatus
-from subscriptions.requests import NewSubscription, request_subscription
-from subscriptions.services import (
-    SubscriptionNotInState,
-    Terms,
-    approve_subscription,
-    lock_subscription,
-)
-from tenants.models import Tenant
+from subscriptions.models import Subscription, SubscriptionStatus
+from subscriptions.services.subscriptions import SubscriptionNotInState, lock_subscription
 from tenants.services import lock_tenant
 
 PREFIXES = {Mode.LIVE: "stoa_live_", Mode.TEST: "stoa_test_"}
@@ -63,31 +57,6 @@ class NewKey:
 
 
 @transaction.atomic
-def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subscription]:
-    """Request access; a plan with automatic approval grants it at once. Raises as request_subscription does.
-
-    The secrets are those of ``grant_access`` and of ``request_subscription``.
-    """
-    requested = request_subscription(tenant, new, by=by)
-    subscription = requested.resource
-    if subscription.plan.approval != Approval.AUTOMATIC:
-        return requested
-    # The author of the plan has decided, not the requester: a second approver has nothing to add.
-    granted = grant_access(subscription, Terms.of(subscription), by=SYSTEM)
-    return Issued(granted.resource, {**granted.secrets, **requested.secrets})
-
-
-@transaction.atomic
-def grant_access(subscription: Subscription, terms: Terms, *, with_key: bool = True, by: Actor) -> Issued[Subscription]:
-    """Approve a subscription and issue its first key, shown as ``api_key``. Raises as approve_subscription does."""
-    lock_tenant(subscription.tenant_id)
-    subscription = approve_subscription(subscription, terms, by=by)
-    if not with_key:
-        return Issued(subscription)
-    return Issued(subscription, {"api_key": issue_key(subscription, NewKey(), by=by).secret})
-
-
-@transaction.atomic
 def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[ApiKey]:
     """Issue a key; its secret is shown as ``key``.
 
@@ -95,8 +64,7 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[A
     """
     lock_tenant(subscription.tenant_id)
     subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
-    if new.expires_at and new.expires_at <= timezone.now():
-        raise InvalidField("expires_at", _("This time has passed already."))
+    check_not_past("expires_at", new.expires_at)
     secret = new_credential(PREFIXES[Mode(new.mode)])
     key = ApiKey(
         tenant_id=subscription.tenant_id,

@@ -10,13 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, translate_violations
-from stoa_cp.domain.actors import SYSTEM, Actor
+from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, NotFound
 from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import PlanEvent
 from subscriptions.models import Approval, Plan, Subscription
-from tenants.models import Tenant, TenantStatus
-from tenants.services import activate_tenant, lock_tenant
+from tenants.models import Tenant
+from tenants.services import lock_tenant
 
 DUPLICATES = {"plan_slug_unique": Duplicate(_("A plan of this slug exists already."), field="slug")}
 
@@ -32,13 +32,6 @@ class NewPlan:
     approval: str = Approval.MANUAL
 
 
-DEFAULT_PLANS = (
-    NewPlan("free", "Free", rate_limit=100, quota=10_000, approval=Approval.AUTOMATIC),
-    NewPlan("standard", "Standard", rate_limit=1_000, quota=50_000),
-    NewPlan("premium", "Premium", rate_limit=10_000, quota=1_000_000),
-)
-
-
 class PlanInUse(DomainError):
     """Live subscriptions stand under the plan."""
 
@@ -46,22 +39,6 @@ class PlanInUse(DomainError):
 
     def __init__(self, subscriptions: int) -> None:
         super().__init__(_("%(count)d live subscriptions use this plan.") % {"count": subscriptions})
-
-
-@transaction.atomic
-def set_up_tenant(tenant_id: str) -> None:
-    """Give a new tenant its default plans, but for those that it has made itself, and open it.
-
-    Does nothing the second time, or to a deleted tenant.
-    """
-    tenant = Tenant.objects.live().select_for_update(no_key=True).filter(id=tenant_id).first()
-    if tenant is None or tenant.status != TenantStatus.PROVISIONING:
-        return
-    own = set(Plan.objects.live().filter(tenant=tenant).values_list("slug", flat=True))
-    for new in DEFAULT_PLANS:
-        if new.slug not in own:
-            create_plan(tenant, new, by=SYSTEM)
-    activate_tenant(tenant, by=SYSTEM)
 
 
 @transaction.atomic

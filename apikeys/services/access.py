@@ -1,0 +1,37 @@
+"""Access for an application: a subscription, together with its first key."""
+
+from django.db import transaction
+
+from apikeys.services.keys import NewKey, issue_key
+from stoa_cp.domain.actors import SYSTEM, Actor
+from stoa_cp.domain.issued import Issued
+from subscriptions.models import Approval, Subscription
+from subscriptions.services.decisions import Terms, approve_subscription
+from subscriptions.services.requests import NewSubscription, request_subscription
+from tenants.models import Tenant
+from tenants.services import lock_tenant
+
+
+@transaction.atomic
+def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subscription]:
+    """Request access; a plan with automatic approval grants it at once. Raises as request_subscription does.
+
+    The secrets are those of ``grant_access`` and of ``request_subscription``.
+    """
+    requested = request_subscription(tenant, new, by=by)
+    subscription = requested.resource
+    if subscription.plan.approval != Approval.AUTOMATIC:
+        return requested
+    # The author of the plan has decided, not the requester: a second approver has nothing to add.
+    granted = grant_access(subscription, Terms.of(subscription), by=SYSTEM)
+    return Issued(granted.resource, {**granted.secrets, **requested.secrets})
+
+
+@transaction.atomic
+def grant_access(subscription: Subscription, terms: Terms, *, with_key: bool = True, by: Actor) -> Issued[Subscription]:
+    """Approve a subscription and issue its first key, shown as ``api_key``. Raises as approve_subscription does."""
+    lock_tenant(subscription.tenant_id)
+    subscription = approve_subscription(subscription, terms, by=by)
+    if not with_key:
+        return Issued(subscription)
+    return Issued(subscription, {"api_key": issue_key(subscription, NewKey(), by=by).secret})

@@ -1,0 +1,1 @@
+"""What happens to APIs (``apis``) and to gateways (``gateways``): one function per use case."""

@@ -1,0 +1,1 @@
+"""Use cases of plans and subscriptions."""

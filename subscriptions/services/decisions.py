@@ -1,0 +1,75 @@
+"""How a request is decided: approved within terms, or rejected."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.domain.actors import Actor
+from stoa_cp.domain.errors import DomainError, ErrorCode
+from stoa_cp.domain.times import check_not_past
+from stoa_cp.eventlog.emit import emit
+from subscriptions.event_types import SubscriptionEvent
+from subscriptions.models import Subscription, SubscriptionStatus
+from subscriptions.services.subscriptions import change_status, lock_subscription, snapshot
+
+
+class SecondApproverRequired(DomainError):
+    """Whoever asked for access may not grant it."""
+
+    code = ErrorCode.FORBIDDEN
+    detail_code = "second_approver_required"
+    message = _("Somebody else than the requester must approve this subscription.")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an approver grants: requests per hour, requests per calendar month, and an end; null is none."""
+
+    rate_limit: int | None
+    quota: int | None
+    expires_at: datetime | None = None
+
+    @classmethod
+    def of(cls, subscription: Subscription, **agreed: Any) -> "Terms":
+        """Return what is agreed now, else what was while the subscription was pending, else the plan's own terms."""
+        plan = subscription.plan
+        before = {
+            "rate_limit": plan.rate_limit if subscription.rate_limit is None else subscription.rate_limit,
+            "quota": plan.quota if subscription.quota is None else subscription.quota,
+            "expires_at": subscription.expires_at,
+        }
+        return cls(**before | agreed)
+
+
+@transaction.atomic
+def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor) -> Subscription:
+    """Let the application call the API within ``terms``, and announce it.
+
+    Raises SubscriptionNotInState if somebody has decided already, SecondApproverRequired where the house demands one.
+    """
+    # Two approvers may click at once: the second waits here, then sees the first's decision.
+    subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
+    if settings.STOA_REQUIRE_SECOND_APPROVER and by.id == subscription.created_by:
+        raise SecondApproverRequired
+    check_not_past("expires_at", terms.expires_at)
+    subscription.status = SubscriptionStatus.ACTIVE
+    subscription.rate_limit = terms.rate_limit
+    subscription.quota = terms.quota
+    subscription.expires_at = terms.expires_at
+    subscription.decided_by, subscription.decided_at = by.id, timezone.now()
+    subscription.save()
+    emit(SubscriptionEvent.APPROVED, tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
+    return subscription
+
+
+@transaction.atomic
+def reject_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
+    """Turn the application down. Raises SubscriptionNotInState if somebody has decided already."""
+    subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
+    subscription.decided_by, subscription.decided_at = by.id, timezone.now()
+    return change_status(subscription, SubscriptionStatus.REJECTED, SubscriptionEvent.REJECTED, reason=reason, by=by)
