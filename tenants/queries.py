@@ -53,8 +53,8 @@ def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -
     return tenant
 
 
-def waiting_tenants() -> list[str]:
-    """Return the ids of up to 100 tenants that have not been set up yet, oldest first."""
+def waiting_tenants() -> list[Tenant]:
+    """Return up to 100 tenants that have not been set up yet, oldest first."""
     # Without a bound, a sweep could hold its worker for long. The next sweep finds the rest.
     waiting = Tenant.objects.live().filter(status=TenantStatus.PROVISIONING).order_by("created_at", "id")
-    return list(waiting.values_list("id", flat=True)[:100])
+    return list(waiting[:100])

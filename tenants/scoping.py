@@ -23,5 +23,5 @@ class TenantScopedViewSet(ControlPlaneViewSet):
         super().check_permissions(request)
 
     def check_precondition(self, resource: Model) -> None:
-        lock_tenant(self.tenant.id)  # the order of locks begins with the tenant
+        lock_tenant(self.tenant)  # before the row that If-Match names: the order of locks begins with the tenant
         super().check_precondition(resource)

@@ -3,17 +3,19 @@
 from celery import shared_task
 
 from subscriptions.services import provisioning
-from tenants.queries import waiting_tenants
+from tenants.queries import live_tenant, waiting_tenants
 
 
 @shared_task(name="tenants.set_up_tenant")
 def set_up_tenant(tenant_id: str) -> None:
     """Set up one new tenant."""
-    provisioning.set_up_tenant(tenant_id)
+    tenant = live_tenant(tenant_id)
+    if tenant:
+        provisioning.set_up_tenant(tenant)
 
 
 @shared_task(name="tenants.set_up_waiting_tenants")
 def set_up_waiting_tenants() -> None:
     """Set up the tenants whose doorbell was lost."""
-    for tenant_id in waiting_tenants():
-        provisioning.set_up_tenant(tenant_id)
+    for tenant in waiting_tenants():
+        provisioning.set_up_tenant(tenant)

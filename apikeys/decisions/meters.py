@@ -36,7 +36,7 @@ def percent_to_announce(used: int, quota: int) -> int:
 def announce_quota(subscription_id: str) -> None:
     """Emit the events for 80 and 100 % of this month's quota that are due and were not emitted yet."""
     # Many calls may find an announcement due at once: the first emits it, the others wait here and find it done.
-    meter = lock_meter(subscription_id)
+    meter = lock_meter(Meter.objects.get(subject=subscription_id))
     subscription = Subscription.objects.get(pk=subscription_id)
     quota = subscription.quota
     if quota is None:
@@ -55,7 +55,7 @@ def reset_meter(meter: Meter, *, by: Actor) -> Meter:
 
     Tokens that were leased before are not returned to the meter afterwards: see ``return_tokens``.
     """
-    meter = lock_meter(meter.subject)
+    meter = lock_meter(meter)
     data = snapshot(meter)
     meter.hour_calls = meter.month_calls = meter.announced_percent = 0
     meter.leases, meter.reset_at = LeaseState.NONE, Now()
@@ -64,12 +64,12 @@ def reset_meter(meter: Meter, *, by: Actor) -> Meter:
     return meter
 
 
-def lock_meter(subject: str) -> Meter:
+def lock_meter(meter: Meter) -> Meter:
     """Lock a meter until the end of the transaction: calls that count on it wait until then. Raises NotFound."""
-    meter = Meter.objects.select_for_update(no_key=True).filter(pk=subject).first()
-    if meter is None:
+    locked = Meter.objects.select_for_update(no_key=True).filter(pk=meter.pk).first()
+    if locked is None:
         raise NotFound
-    return meter
+    return locked
 
 
 def snapshot(meter: Meter) -> dict[str, Any]:

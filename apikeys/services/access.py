@@ -30,7 +30,7 @@ def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subs
 @transaction.atomic
 def grant_access(subscription: Subscription, terms: Terms, *, with_key: bool = True, by: Actor) -> Issued[Subscription]:
     """Approve a subscription and issue its first key, shown as ``api_key``. Raises as approve_subscription does."""
-    lock_tenant(subscription.tenant_id)
+    lock_tenant(subscription.tenant)
     subscription = approve_subscription(subscription, terms, by=by)
     if not with_key:
         return Issued(subscription)

@@ -62,7 +62,7 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[A
 
     Raises SubscriptionNotInState unless the subscription is active, InvalidField for an expiry in the past.
     """
-    lock_tenant(subscription.tenant_id)
+    lock_tenant(subscription.tenant)
     subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
     check_not_past("expires_at", new.expires_at)
     secret = new_credential(PREFIXES[Mode(new.mode)])

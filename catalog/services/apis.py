@@ -42,7 +42,7 @@ class NewApi:
 @transaction.atomic
 def create_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
     """Offer an API at a path of the tenant's. Raises Duplicate if a live one has its name and version, or its path."""
-    tenant = lock_tenant(tenant.id)
+    tenant = lock_tenant(tenant)
     api = Api(
         tenant=tenant,
         name=new.name,
@@ -66,7 +66,7 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
 
     Raises Duplicate as registration does, InvalidField for a sunset without a deprecation.
     """
-    api = lock_api(api.id)
+    api = lock_api(api)
     was_deprecated = api.status == ApiStatus.DEPRECATED
     changes = apply_changes(api, _with_dates(api, fields))
     if changes:
@@ -94,24 +94,20 @@ def _with_dates(api: Api, fields: Mapping[str, Any]) -> dict[str, Any]:
 @transaction.atomic
 def delete_api(api: Api, *, by: Actor) -> None:
     """Delete an API; its name and path are free again. Whether it may go is decided in ``subscriptions``."""
-    api = lock_api(api.id)
+    api = lock_api(api)
     api.deleted_at = timezone.now()
     api.save()
     emit(ApiEvent.DELETED, tenant_id=api.tenant_id, actor=by, data=snapshot(api))
 
 
-def lock_api(api_id: str) -> Api:
-    """Lock a live API until the end of the transaction. Raises NotFound."""
-    api = (
-        Api.objects.live()
-        .select_related("tenant")
-        .select_for_update(of=("self",), no_key=True)
-        .filter(id=api_id)
-        .first()
-    )
-    if api is None:
+def lock_api(api: Api) -> Api:
+    """Lock a live API until the end of the transaction, and return its row as it is now. Raises NotFound."""
+    # Of the API alone: `select_related` would lock the tenant too, and out of order.
+    rows = Api.objects.live().select_related("tenant").select_for_update(of=("self",), no_key=True)
+    locked = rows.filter(pk=api.pk).first()
+    if locked is None:
         raise NotFound
-    return api
+    return locked
 
 
 def snapshot(api: Api) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def register_gateway(name: str, *, by: Actor) -> Issued[Gateway]:
 @transaction.atomic
 def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> Issued[Gateway]:
     """Replace the token at once; the old one is refused from now on. Raises NotFound."""
-    gateway = lock_gateway(gateway.id)
+    gateway = lock_gateway(gateway)
     token = new_credential(TOKEN_PREFIX)
     gateway.token_digest = digest(token)
     gateway.save()
@@ -46,7 +46,7 @@ def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> Issued[Gateway]:
 @transaction.atomic
 def delete_gateway(gateway: Gateway, *, by: Actor) -> None:
     """Withdraw a gateway; its token is refused from now on. Raises NotFound."""
-    gateway = lock_gateway(gateway.id)
+    gateway = lock_gateway(gateway)
     gateway.deleted_at = timezone.now()
     gateway.save()
     emit(GatewayEvent.DELETED, tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
@@ -62,9 +62,9 @@ def snapshot(gateway: Gateway) -> dict[str, Any]:
     }
 
 
-def lock_gateway(gateway_id: str) -> Gateway:
-    """Lock a live gateway until the end of the transaction. Raises NotFound."""
-    gateway = Gateway.objects.live().select_for_update(no_key=True).filter(id=gateway_id).first()
-    if gateway is None:
+def lock_gateway(gateway: Gateway) -> Gateway:
+    """Lock a live gateway until the end of the transaction, and return its row as it is now. Raises NotFound."""
+    locked = Gateway.objects.live().select_for_update(no_key=True).filter(pk=gateway.pk).first()
+    if locked is None:
         raise NotFound
-    return gateway
+    return locked

@@ -44,7 +44,7 @@ class PlanInUse(DomainError):
 @transaction.atomic
 def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
     """Offer a plan. Raises Duplicate if a live one has its slug."""
-    tenant = lock_tenant(tenant.id)
+    tenant = lock_tenant(tenant)
     plan = Plan(
         tenant=tenant,
         slug=new.slug,
@@ -84,7 +84,7 @@ def delete_plan(plan: Plan, *, by: Actor) -> None:
 
 def _lock_plan(plan: Plan) -> Plan:
     """Lock a live plan with its tenant, so that nobody subscribes under it meanwhile. Raises NotFound."""
-    lock_tenant(plan.tenant_id)
+    lock_tenant(plan.tenant)
     current: Plan | None = Plan.objects.live().filter(id=plan.id).first()
     if current is None:
         raise NotFound

@@ -3,10 +3,11 @@
 from django.db import transaction
 
 from stoa_cp.domain.actors import SYSTEM
+from stoa_cp.domain.errors import NotFound
 from subscriptions.models import Approval, Plan
 from subscriptions.services.plans import NewPlan, create_plan
 from tenants.models import Tenant, TenantStatus
-from tenants.services import activate_tenant
+from tenants.services import activate_tenant, lock_tenant
 
 DEFAULT_PLANS = (
     NewPlan("free", "Free", rate_limit=100, quota=10_000, approval=Approval.AUTOMATIC),
@@ -16,13 +17,19 @@ DEFAULT_PLANS = (
 
 
 @transaction.atomic
-def set_up_tenant(tenant_id: str) -> None:
-    """Give a new tenant its default plans, but for those that it has made itself, and open it.
+def set_up_tenant(tenant: Tenant) -> None:
+    """Give a new tenant its default plans, except for slugs that it uses already, and activate it.
 
-    Does nothing the second time, or to a deleted tenant.
+    Does nothing to a tenant that is set up, suspended or deleted.
     """
-    tenant = Tenant.objects.live().select_for_update(no_key=True).filter(id=tenant_id).first()
-    if tenant is None or tenant.status != TenantStatus.PROVISIONING:
+    # Idempotent, because it is called from three places that may meet: the background task (which a broker may
+    # deliver twice), the command that creates a tenant, and the first request for a subscription, which needs the
+    # plans before the task has run. The lock makes the second caller wait; then it finds nothing to do.
+    try:
+        tenant = lock_tenant(tenant)
+    except NotFound:
+        return
+    if tenant.status != TenantStatus.PROVISIONING:
         return
     own = set(Plan.objects.live().filter(tenant=tenant).values_list("slug", flat=True))
     for new in DEFAULT_PLANS:

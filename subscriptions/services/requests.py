@@ -6,9 +6,10 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
+from catalog.services.apis import lock_api
 from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
-from stoa_cp.domain.errors import InvalidField
+from stoa_cp.domain.errors import InvalidField, NotFound
 from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import SubscriptionEvent
@@ -36,9 +37,9 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
     The secret that signs its callbacks, if it has any, is shown as ``callback_secret``.
     Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to it.
     """
-    tenant = lock_tenant(tenant.id)
-    api = _find_api(tenant, new.api_id)
-    set_up_tenant(tenant.id)  # the background job may not have run yet, and the plans are needed now
+    tenant = lock_tenant(tenant)
+    api = _lock_api(tenant, new.api_id)
+    set_up_tenant(tenant)  # the background task may not have run yet, and the plans are needed now
     subscription = Subscription(
         tenant=tenant,
         api=api,
@@ -55,12 +56,12 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
     return Issued(subscription, secrets)
 
 
-def _find_api(tenant: Tenant, api_id: str) -> Api:
+def _lock_api(tenant: Tenant, api_id: str) -> Api:
     # Locked, because an API that is being deleted must not leave a new subscription behind.
-    api = Api.objects.live().select_for_update(no_key=True).filter(tenant=tenant, id=api_id).first()
-    if api is None:
-        raise InvalidField("api_id", _("There is no such API."))
-    return api
+    try:
+        return lock_api(tenant.apis.get(id=api_id))
+    except (Api.DoesNotExist, NotFound) as error:
+        raise InvalidField("api_id", _("There is no such API.")) from error
 
 
 def _find_plan(tenant: Tenant, slug: str) -> Plan:

@@ -107,7 +107,7 @@ def expire_next_subscription() -> Subscription | None:
 @transaction.atomic
 def delete_api_and_subscriptions(api: Api, *, cascade: bool, by: Actor) -> None:
     """Delete an API, and with ``cascade`` revoke the subscriptions to it. Raises ApiInUse without."""
-    api = lock_api(api.id)
+    api = lock_api(api)
     live = Subscription.objects.live().filter(api=api)
     if not cascade and live.exists():
         raise ApiInUse(live.count())
@@ -123,7 +123,7 @@ def lock_subscription(subscription: Subscription, *allowed: SubscriptionStatus) 
 
     Raises SubscriptionNotInState unless its status is one of ``allowed``.
     """
-    rows = Subscription.objects.select_related("plan")
+    rows = Subscription.objects.select_related("plan", "tenant")
     subscription = rows.select_for_update(of=("self",), no_key=True).get(pk=subscription.pk)
     if subscription.status not in allowed:
         raise SubscriptionNotInState(subscription)

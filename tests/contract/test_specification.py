@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from subscriptions.services.provisioning import set_up_tenant
+from tenants.tasks import set_up_tenant
 from tests.conftest import Caller
 
 pytestmark = pytest.mark.django_db

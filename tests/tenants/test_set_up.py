@@ -43,15 +43,15 @@ def test_then_it_is_active(olga: Caller) -> None:
 def test_the_second_time_nothing_happens() -> None:
     tenant = TenantFactory(status="provisioning")
 
-    set_up_tenant(tenant.id)
-    set_up_tenant(tenant.id)
+    set_up_tenant(tenant)
+    set_up_tenant(tenant)
 
     assert log.events().count() == 4
 
 
 @pytest.mark.parametrize("status", ["active", "suspended"])
 def test_a_tenant_that_is_open_is_left_alone(status: str) -> None:
-    set_up_tenant(TenantFactory(status=status).id)
+    set_up_tenant(TenantFactory(status=status))
 
     assert not Plan.objects.exists()
 
@@ -60,8 +60,8 @@ def test_a_tenant_that_is_gone_is_left_alone(olga: Caller) -> None:
     tenant = TenantFactory(name="acme", status="provisioning")
     olga.delete("/v1/tenants/acme")
 
-    set_up_tenant(tenant.id)
-    set_up_tenant("ten-0123456789abcdef")
+    set_up_tenant(tenant)
+    set_up_task("ten-0123456789abcdef")
 
     assert not Plan.objects.exists()
 
@@ -70,7 +70,7 @@ def test_a_plan_that_the_tenant_made_meanwhile_stays_as_it_is() -> None:
     tenant = TenantFactory(status="provisioning")
     own = PlanFactory(tenant=tenant, slug="standard", rate_limit=7)
 
-    set_up_tenant(tenant.id)
+    set_up_tenant(tenant)
 
     tenant.refresh_from_db()
     assert tenant.status == "active"
@@ -104,7 +104,7 @@ def test_of_two_workers_at_once_one_sets_up() -> None:
     for _round in range(3):
         tenant = TenantFactory(status="provisioning")
 
-        at_once(*[partial(set_up_tenant, tenant.id)] * 4)
+        at_once(*[partial(set_up_tenant, tenant)] * 4)
 
         assert Plan.objects.filter(tenant=tenant).count() == 3
     assert log.types().count("tenant.activated") == 3

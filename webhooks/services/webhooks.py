@@ -73,7 +73,7 @@ def register_webhook(tenant: Tenant, new: NewWebhook, *, by: Actor) -> Issued[We
     Raises TooManyWebhooks.
     """
     # Of several registrations at once, each would count the same webhooks, and together they would exceed the limit.
-    tenant = lock_tenant(tenant.id)
+    tenant = lock_tenant(tenant)
     if Webhook.objects.registered().filter(tenant=tenant).count() >= MAX_WEBHOOKS_PER_TENANT:
         raise TooManyWebhooks
     webhook = Webhook(tenant=tenant, url=new.url, events=list(new.events), description=new.description)

@@ -31,5 +31,5 @@ class Command(OperatorCommand):
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         body = {field: options[field] for field in ("name", "admin_email", "tier", "region")}
         tenant = create_tenant(NewTenant(**checked(NewTenantSerializer, body)), by=by)
-        set_up_tenant(tenant.id)
+        set_up_tenant(tenant)
         self.stdout.write(f"Tenant {tenant.name} ({tenant.id}) is active at {tenant.gateway_url}")
