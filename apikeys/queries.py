@@ -1,8 +1,12 @@
-"""What is asked of keys by other rooms."""
+"""Queries about keys that other apps use, and about what a key is issued for."""
 
 from django.db.models import OuterRef, Subquery
+from django.utils.translation import gettext as _
 
 from apikeys.models import LIVE_STATUSES, ApiKey
+from stoa_cp.domain.errors import InvalidField
+from subscriptions.models import Subscription
+from tenants.models import Tenant
 
 
 def newest_live_start() -> Subquery:
@@ -10,3 +14,11 @@ def newest_live_start() -> Subquery:
     keys = ApiKey.objects.with_status().filter(subscription=OuterRef("pk"))
     keys = keys.filter(status__in=LIVE_STATUSES)  # type: ignore[misc]  # the plugin does not see the annotation
     return Subquery(keys.order_by("-created_at", "-id").values("start")[:1])
+
+
+def find_subscription(tenant: Tenant, subscription_id: str) -> Subscription:
+    """Return the tenant's subscription that a request names. Raises InvalidField: it is a field of the body."""
+    subscription = tenant.subscriptions.filter(id=subscription_id).first()
+    if subscription is None:
+        raise InvalidField("subscription_id", _("There is no such subscription."))
+    return subscription

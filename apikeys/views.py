@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
@@ -16,6 +15,7 @@ from apikeys.gateway.serializers import (
     ExplanationSerializer,
 )
 from apikeys.models import ApiKey
+from apikeys.queries import find_subscription
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
@@ -23,10 +23,8 @@ from apikeys.serializers import (
     NewKeySerializer,
 )
 from apikeys.services import keys
-from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.conditional import composite_version
 from stoa_cp.rest.serializers import NothingSerializer
-from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
 
 
@@ -55,11 +53,11 @@ class ApiKeyViewSet(TenantScopedViewSet):
     sort_fields = ("name", "created_at", "expires_at")
 
     def get_queryset(self) -> QuerySet[ApiKey]:
-        return ApiKey.objects.with_status().filter(tenant=self.tenant).select_related("subscription")
+        return self.tenant.api_keys.with_status().select_related("subscription")
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         fields = self.parse(NewKeySerializer)
-        subscription = self._find_subscription(fields.pop("subscription_id"))
+        subscription = find_subscription(self.tenant, fields.pop("subscription_id"))
         issue = partial(keys.issue_key, subscription, keys.NewKey(**fields))
         return self.write(issue, status=HTTPStatus.CREATED)
 
@@ -92,12 +90,6 @@ class ApiKeyViewSet(TenantScopedViewSet):
     def reload(self, resource: Model) -> ApiKey:
         """Return the key as a read shows it: the database tells its status."""
         return self.get_queryset().get(pk=resource.pk)
-
-    def _find_subscription(self, subscription_id: str) -> Subscription:
-        subscription = Subscription.objects.filter(tenant=self.tenant, id=subscription_id).first()
-        if subscription is None:
-            raise InvalidField("subscription_id", _("There is no such subscription."))
-        return subscription
 
 
 @extend_schema(tags=["API keys"])

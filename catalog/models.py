@@ -31,6 +31,10 @@ class ApiQuerySet(models.QuerySet["Api"]):
     def live(self) -> "ApiQuerySet":
         return self.filter(deleted_at=None)
 
+    def named(self, id_or_name: str) -> "ApiQuerySet":
+        """Filter by id or name. Several versions of an API may share a name."""
+        return self.filter(Q(id=id_or_name) | Q(name=id_or_name))
+
 
 class Api(models.Model):
     """An HTTP API behind the gateway, at ``<gateway>/<tenant name><path>``."""

@@ -19,6 +19,7 @@ from stoa_cp.console.actions import (
 from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, format_limit, row_header
 from stoa_cp.domain.actors import Actor
 from subscriptions.models import Approval, Plan, Subscription, SubscriptionStatus
+from subscriptions.queries import find_subscription
 from subscriptions.serializers import MAX_QUOTA, MAX_RATE_LIMIT
 from subscriptions.services import decisions, subscriptions
 
@@ -84,7 +85,7 @@ class TermsForm(DialogForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        subscription = Subscription.objects.select_related("plan").filter(pk=self.object_id).first()
+        subscription = find_subscription(self.object_id)
         if subscription:
             terms = decisions.Terms.of(subscription)
             end = f"{terms.expires_at:%Y-%m-%dT%H:%M}" if terms.expires_at else None

@@ -23,3 +23,8 @@ def _of_live_tenants() -> SubscriptionQuerySet:
     # Deleting a tenant changes its own row only: the status of its subscriptions stays.
     rows: SubscriptionQuerySet = Subscription.objects.filter(tenant__deleted_at=None)
     return rows
+
+
+def find_subscription(subscription_id: str) -> Subscription | None:
+    """Return the subscription of this id with its plan and its tenant; None if there is none in a live tenant."""
+    return _of_live_tenants().select_related("plan", "tenant").filter(id=subscription_id).first()

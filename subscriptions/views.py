@@ -55,7 +55,7 @@ class PlanViewSet(TenantScopedViewSet):
     sort_fields = ("slug", "name", "created_at")
 
     def get_queryset(self) -> QuerySet[Plan]:
-        return Plan.objects.live().filter(tenant=self.tenant)
+        return self.tenant.plans.live()
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = plans.NewPlan(**self.parse(NewPlanSerializer))
@@ -104,7 +104,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
     sort_fields = ("application", "status", "created_at", "updated_at", "expires_at")
 
     def get_queryset(self) -> QuerySet[Subscription]:
-        rows = Subscription.objects.filter(tenant=self.tenant).select_related("plan")
+        rows = self.tenant.subscriptions.select_related("plan")
         return rows.annotate(api_key_start=newest_live_start())
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:

@@ -22,6 +22,7 @@ from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, row_head
 from stoa_cp.domain.actors import Actor
 from tenants import services
 from tenants.models import Tenant, TenantStatus, Tier
+from tenants.queries import live_tenant
 from tenants.serializers import NewTenantSerializer
 
 STATUS_COLOURS = {
@@ -77,7 +78,7 @@ class LimitsForm(DialogForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        tenant = Tenant.objects.filter(pk=self.object_id).first()
+        tenant = live_tenant(self.object_id)
         self.initial |= {name: getattr(tenant, name, None) for name in LIMITS}
 
 

@@ -1,4 +1,4 @@
-"""What the commands call a tenant."""
+"""How the commands find the tenant that an operator names."""
 
 from django.core.management.base import CommandError
 
