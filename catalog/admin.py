@@ -20,7 +20,7 @@ def is_live(row: Api | Gateway) -> bool:
     return row.deleted_at is None
 
 
-class RetireForm(DialogForm):
+class DeleteApiForm(DialogForm):
     """Asks whether consumers may be cut off."""
 
     cascade = flag_field(
@@ -35,7 +35,7 @@ class ApiAdmin(ReadOnlyAdmin):
     list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "status", "auth_required")
     list_select_related = ("tenant",)
     search_fields = ("id__exact", "name", "path", "tenant__name")
-    actions_row = actions_detail = ("activate", "deactivate", "retire")
+    actions_row = actions_detail = ("activate", "deactivate", "delete_api")
     fieldsets = (
         (None, {"fields": (("id", "tenant"), ("name", "api_version"), ("status", "description"))}),
         (_("Addresses"), {"fields": (("path", "public_url"), ("upstream_url", "openapi_url"))}),
@@ -83,12 +83,12 @@ class ApiAdmin(ReadOnlyAdmin):
             title=_("Delete the API"),
             icon="delete",
             description=_("Its name and path are free again. This cannot be undone."),
-            form=RetireForm,
+            form=DeleteApiForm,
             variant=ActionVariant.DANGER,
             is_available=is_live,
         )
     )
-    def retire(self, api: Api, form: RetireForm, by: Actor) -> ActionResult:
+    def delete_api(self, api: Api, form: DeleteApiForm, by: Actor) -> ActionResult:
         delete_api_and_subscriptions(api, cascade=form.cleaned_data["cascade"], by=by)
         return ActionResult(_("%(name)s is deleted.") % {"name": api.name})
 
@@ -104,8 +104,8 @@ class GatewayAdmin(ReadOnlyAdmin):
     list_display = ("name_column", "last_seen_at", "created_at")
     list_filter = (DeletedFilter,)
     search_fields = ("id__exact", "name")
-    actions_list = ("admit",)
-    actions_row = actions_detail = ("rotate_token", "withdraw")
+    actions_list = ("create",)
+    actions_row = actions_detail = ("rotate_token", "delete_gateway")
     fieldsets = (
         (None, {"fields": (("id", "name"), "last_seen_at")}),
         (_("Dates"), {"fields": (("created_at", "updated_at"), "deleted_at")}),
@@ -126,8 +126,8 @@ class GatewayAdmin(ReadOnlyAdmin):
             variant=ActionVariant.PRIMARY,
         )
     )
-    def admit(self, _row: None, form: NewGatewayForm, by: Actor) -> ActionResult:
-        issued = gateways.register_gateway(form.cleaned_data["name"], by=by)
+    def create(self, _row: None, form: NewGatewayForm, by: Actor) -> ActionResult:
+        issued = gateways.create_gateway(form.cleaned_data["name"], by=by)
         gateway, token = issued.resource, issued.secret
         return ActionResult(_("%(name)s is registered. This is its token:") % {"name": gateway.name}, token)
 
@@ -155,6 +155,6 @@ class GatewayAdmin(ReadOnlyAdmin):
             is_available=is_live,
         )
     )
-    def withdraw(self, gateway: Gateway, _form: DialogForm, by: Actor) -> ActionResult:
+    def delete_gateway(self, gateway: Gateway, _form: DialogForm, by: Actor) -> ActionResult:
         gateways.delete_gateway(gateway, by=by)
         return ActionResult(_("%(name)s is withdrawn.") % {"name": gateway.name})

@@ -127,7 +127,7 @@ class GatewayViewSet(ControlPlaneViewSet):
 
     def create(self, request: Any) -> HttpResponse:
         name = self.parse(NewGatewaySerializer)["name"]
-        return self.write(partial(gateways.register_gateway, name), status=HTTPStatus.CREATED)
+        return self.write(partial(gateways.create_gateway, name), status=HTTPStatus.CREATED)
 
     def destroy(self, request: Any, gateway_id: str) -> HttpResponse:
         gateway = self.get_object()

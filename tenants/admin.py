@@ -88,7 +88,7 @@ class TenantAdmin(ReadOnlyAdmin):
     list_filter = (DeletedFilter, "status", "tier", "region")
     search_fields = ("id__exact", "name", "admin_email")
     actions_list = ("create",)
-    actions_row = actions_detail = ("change_limits", "suspend", "resume", "close")
+    actions_row = actions_detail = ("change_limits", "suspend", "resume", "delete_tenant")
     fieldsets = (
         (None, {"fields": (("id", "name"), ("status", "status_reason"))}),
         (_("Contact"), {"fields": (("admin_email", "region"), "gateway_url")}),
@@ -175,6 +175,6 @@ class TenantAdmin(ReadOnlyAdmin):
             is_available=lambda tenant: tenant.status != TenantStatus.DELETED,
         )
     )
-    def close(self, tenant: Tenant, _form: DialogForm, by: Actor) -> ActionResult:
+    def delete_tenant(self, tenant: Tenant, _form: DialogForm, by: Actor) -> ActionResult:
         services.delete_tenant(tenant, by=by)
         return ActionResult(_("%(name)s is deleted.") % {"name": tenant.name})

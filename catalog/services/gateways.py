@@ -1,4 +1,4 @@
-"""The life of a gateway's credential: issued, rotated, withdrawn, presented."""
+"""The life of a gateway's credential: issued, rotated, deleted."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
 
 
 @transaction.atomic
-def register_gateway(name: str, *, by: Actor) -> Issued[Gateway]:
-    """Register a gateway; its token is shown as ``token``. Raises Duplicate."""
+def create_gateway(name: str, *, by: Actor) -> Issued[Gateway]:
+    """Create a gateway; its token is shown as ``token``. Raises Duplicate."""
     token = new_credential(TOKEN_PREFIX)
     gateway = Gateway(name=name, token_digest=digest(token))
     with translate_violations(
@@ -45,7 +45,7 @@ def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> Issued[Gateway]:
 
 @transaction.atomic
 def delete_gateway(gateway: Gateway, *, by: Actor) -> None:
-    """Withdraw a gateway; its token is refused from now on. Raises NotFound."""
+    """Delete a gateway; its token is refused from now on. Raises NotFound."""
     gateway = lock_gateway(gateway)
     gateway.deleted_at = timezone.now()
     gateway.save()

@@ -12,7 +12,7 @@ from apikeys.models import ApiKey
 from apikeys.services.keys import NewKey, issue_key
 from catalog.authentication import HEADER
 from catalog.models import Api
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tenants.models import Tenant
@@ -43,7 +43,7 @@ class Edge:
 
 @pytest.fixture
 def edge(db: None) -> Edge:
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
     return Edge(token)
 
 

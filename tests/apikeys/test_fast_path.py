@@ -19,7 +19,7 @@ from apikeys.models import ApiKey
 from apikeys.services import keys
 from catalog.authentication import HEADER
 from catalog.models import Api, Gateway
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.caching.barrier import wait_for_invalidation
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.observability.metrics import OWN
@@ -68,7 +68,7 @@ class Service:
 
 @pytest.fixture
 def service(db: None) -> Iterator[Service]:
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
     with listener():
         yield Service(token)
 

@@ -14,7 +14,7 @@ from apikeys.models import ApiKey, Meter
 from apikeys.services import keys
 from catalog.authentication import HEADER
 from catalog.models import Api
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
@@ -47,7 +47,7 @@ def started(
 
 @pytest.fixture
 def servers(db: None, started: list[WebProcess]) -> Iterator[list[WebProcess]]:
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
     for server in started:
         server.token = token
         server.resume()
@@ -185,7 +185,7 @@ def test_a_limit_is_exact_while_processes_hold_tokens(servers: list[WebProcess],
 
 
 def test_a_server_that_stops_returns_its_tokens(db: None, mobile: Subscription) -> None:
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
     secret = keys.issue_key(mobile, keys.NewKey(), by=SYSTEM).secret
     with web_processes(Application()) as (server,):
         server.token = token

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from apikeys.services.keys import NewKey, issue_key
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.rest.pagination import DEFAULT_LIMIT
 from tests.apikeys.processes import WebProcess, web_processes
@@ -48,7 +48,7 @@ def _memory_rows() -> Iterator[Row]:
     Resident memory (RSS) is what ``ps`` and most monitoring show. It counts in full what the workers share; the
     proportional set size (PSS), by which they add up, stands beside it.
     """
-    gateway_token = register_gateway("bench-footprint", by=SYSTEM).secret
+    gateway_token = create_gateway("bench-footprint", by=SYSTEM).secret
     tenant = make_tenant("bench-footprint")
     ApiFactory.create_batch(DEFAULT_LIMIT, tenant=tenant)
     secret = issue_key(

@@ -14,7 +14,7 @@ from statistics import median
 from django.utils import timezone
 
 from catalog.authentication import HEADER
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from metrics.simulation import Target
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import web_processes
@@ -31,7 +31,7 @@ BODIES = 4  # different ones; their batch ids are always new
 
 
 def ingestion_rows() -> Iterator[Row]:
-    token = register_gateway("bench-ingestion", by=SYSTEM).secret
+    token = create_gateway("bench-ingestion", by=SYSTEM).secret
     targets = make_targets(TenantFactory(name="bench-ingestion"), apis=10, subscriptions=20)
     with web_processes(OURS, NAIVE) as servers:
         ports = [server.port for server in servers]

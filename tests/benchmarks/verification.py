@@ -6,7 +6,7 @@ from statistics import median
 
 from apikeys.services.keys import NewKey, issue_key
 from catalog.authentication import HEADER
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import Application, WebProcess, web_processes
 from tests.benchmarks.load import Measured, measure
@@ -81,7 +81,7 @@ def _slowness(name: str, ours: Measured, other: Measured, *, goal: float | None 
 
 def make_keys() -> tuple[str, list[tuple[str, str]]]:
     """Return a gateway's token, and the path and the key of each subscription."""
-    token = register_gateway("bench", by=SYSTEM).secret
+    token = create_gateway("bench", by=SYSTEM).secret
     tenant = TenantFactory(name="acme")
     plan, keys = PlanFactory(tenant=tenant), []
     for _number in range(APIS):

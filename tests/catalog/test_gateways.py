@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from catalog.authentication import load_gateway
 from catalog.models import Gateway
-from catalog.services.gateways import delete_gateway, register_gateway, rotate_gateway_token
+from catalog.services.gateways import create_gateway, delete_gateway, rotate_gateway_token
 from stoa_cp.crypto.credentials import digest, is_well_formed
 from stoa_cp.db.constraints import Duplicate
 from stoa_cp.domain.actors import SYSTEM, operator
@@ -23,7 +23,7 @@ OLGA = operator("olga")
 
 
 def test_a_gateway_is_known_by_its_token() -> None:
-    issued = register_gateway("edge-1", by=OLGA)
+    issued = create_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
 
     actor = load_gateway(token)
@@ -32,7 +32,7 @@ def test_a_gateway_is_known_by_its_token() -> None:
 
 
 def test_only_a_digest_of_the_token_is_kept() -> None:
-    issued = register_gateway("edge-1", by=OLGA)
+    issued = create_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
 
     assert is_well_formed(token, "stoa_gtw_")
@@ -40,16 +40,16 @@ def test_only_a_digest_of_the_token_is_kept() -> None:
 
 
 def test_a_name_is_unique_while_the_gateway_lives() -> None:
-    gateway = register_gateway("edge-1", by=OLGA).resource
+    gateway = create_gateway("edge-1", by=OLGA).resource
 
     with pytest.raises(Duplicate), transaction.atomic():
-        register_gateway("edge-1", by=OLGA)
+        create_gateway("edge-1", by=OLGA)
     delete_gateway(gateway, by=OLGA)
-    register_gateway("edge-1", by=OLGA)
+    create_gateway("edge-1", by=OLGA)
 
 
 def test_a_rotation_ends_the_old_token_at_once() -> None:
-    issued = register_gateway("edge-1", by=OLGA)
+    issued = create_gateway("edge-1", by=OLGA)
     gateway, old = issued.resource, issued.secret
 
     new = rotate_gateway_token(gateway, by=OLGA).secret
@@ -59,7 +59,7 @@ def test_a_rotation_ends_the_old_token_at_once() -> None:
 
 
 def test_a_withdrawn_gateway_is_refused() -> None:
-    issued = register_gateway("edge-1", by=OLGA)
+    issued = create_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
 
     delete_gateway(gateway, by=OLGA)
@@ -80,7 +80,7 @@ def test_what_is_no_token_asks_no_database(token: str, django_assert_num_queries
 
 
 def test_its_presence_is_noted_once_a_minute() -> None:
-    issued = register_gateway("edge-1", by=OLGA)
+    issued = create_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
 
     load_gateway(token)
@@ -93,7 +93,7 @@ def test_its_presence_is_noted_once_a_minute() -> None:
 
 
 def test_the_platforms_log_tells_who_did_it() -> None:
-    issued = register_gateway("edge-1", by=OLGA)
+    issued = create_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
     rotate_gateway_token(gateway, by=OLGA)
     delete_gateway(gateway, by=OLGA)
@@ -107,7 +107,7 @@ def test_the_platforms_log_tells_who_did_it() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_rotation_does_not_bring_a_withdrawn_gateway_back() -> None:
     for number in range(20):
-        gateway = register_gateway(f"edge-{number}", by=SYSTEM).resource
+        gateway = create_gateway(f"edge-{number}", by=SYSTEM).resource
         rotate = outcome_of(partial(rotate_gateway_token, gateway, by=SYSTEM))
         delete = outcome_of(partial(delete_gateway, gateway, by=SYSTEM))
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from psycopg import sql
 
-from catalog.services.gateways import register_gateway, rotate_gateway_token
+from catalog.services.gateways import create_gateway, rotate_gateway_token
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
 from stoa_cp.domain.actors import SYSTEM
@@ -67,7 +67,7 @@ def story(acme: Tenant, alice: Caller) -> Story:
     told.post(f"/webhooks/{webhook}/rotate-secret", {}, secret="secret")
     chosen = told.post("/webhooks", {"url": "https://1.1.1.1/b", "events": ["*"], "secret": CHOSEN_SECRET})["id"]
     told.post(f"/webhooks/{chosen}/test")
-    issued = register_gateway("edge-1", by=SYSTEM)
+    issued = create_gateway("edge-1", by=SYSTEM)
     gateway, token = issued.resource, issued.secret
     told.secrets += [token, rotate_gateway_token(gateway, by=SYSTEM).secret]
     refused(alice)

@@ -44,10 +44,10 @@ class World:
 
     def gateway_token(self) -> str:
         """Register a gateway; return what it proves itself with."""
-        from catalog.services.gateways import register_gateway
+        from catalog.services.gateways import create_gateway
         from stoa_cp.domain.actors import SYSTEM
 
-        return register_gateway(f"gateway-of-a-row-{next(self._names)}", by=SYSTEM).secret
+        return create_gateway(f"gateway-of-a-row-{next(self._names)}", by=SYSTEM).secret
 
     def webhooks(self, tenant: "Tenant", url: str, count: int = 1) -> "list[Webhook]":
         """Register webhooks that want everything, each at a path of its own."""

@@ -11,7 +11,7 @@ from apikeys.gateway.exporters.site import Site, describe_site
 from apikeys.models import ApiKey
 from apikeys.services.keys import NewKey, issue_key
 from catalog.models import Api
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
@@ -58,7 +58,7 @@ def deployment(transactional_db: None) -> Iterator[Deployment]:
 
 @pytest.fixture
 def edge_token(deployment: Deployment) -> str:
-    return register_gateway("edge-1", by=SYSTEM).secret
+    return create_gateway("edge-1", by=SYSTEM).secret
 
 
 @pytest.fixture(params=FILES)

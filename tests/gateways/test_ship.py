@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from metrics.access_logs import tail
 from stoa_cp.domain.actors import SYSTEM
 from tests.factories import SubscriptionFactory
@@ -293,7 +293,7 @@ def test_killed_again_and_again_while_the_log_grows_and_rotates(control_plane: L
 @pytest.mark.django_db(transaction=True)
 def test_the_real_endpoint_counts_it(live_server: Any, log: Path, tmp_path: Path) -> None:
     mobile = SubscriptionFactory(active=True)
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
     write(log, 3, api_id=mobile.api_id, subscription_id=mobile.id)
     write(log, 1, api_id="api-0000000000000000")
     out = StringIO()

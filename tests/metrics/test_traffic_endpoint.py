@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from catalog.authentication import HEADER
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from metrics.models import TrafficBatch
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
@@ -26,7 +26,7 @@ Post = Callable[..., Any]
 @pytest.fixture
 def edge(db: None) -> Post:
     """Post as the gateway edge-1: ``edge(body, media type, batch_id=…, **headers)``."""
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
     client = Client(raise_request_exception=False)
 
     def post(body: bytes, media_type: str = "application/json", query: str = "", **headers: str) -> Any:

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
@@ -117,7 +117,7 @@ def test_a_proxy_on_the_same_machine_is_not_the_caller() -> None:
 
 
 def test_a_gateways_token_opens_it(remote_client: Client) -> None:
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
 
     assert remote_client.get("/metrics", headers={"X-Stoa-Gateway-Token": token}).status_code == 200
     assert (

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from catalog.serializers import NewGatewaySerializer
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, checked
 
@@ -20,7 +20,7 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
-        issued = register_gateway(**checked(NewGatewaySerializer, {"name": options["name"]}), by=by)
+        issued = create_gateway(**checked(NewGatewaySerializer, {"name": options["name"]}), by=by)
         gateway, token = issued.resource, issued.secret
         self.stdout.write(f"Gateway {gateway.name} ({gateway.id}) presents this token, which is not shown again:")
         self.stdout.write(token)

@@ -17,7 +17,7 @@ from django.utils import timezone
 from tqdm import tqdm
 
 from catalog.authentication import HEADER
-from catalog.services.gateways import delete_gateway, register_gateway
+from catalog.services.gateways import create_gateway, delete_gateway
 from metrics.ingest.batches import MAX_RECORDS, Batch
 from metrics.ingest.records import MAX_AGE
 from metrics.rollups.fold import fold_deltas
@@ -87,7 +87,7 @@ def _token(given: str | None) -> Iterator[str]:
     if given is not None:
         yield given
         return
-    issued = register_gateway(f"simulator-{secrets.token_hex(4)}", by=SYSTEM)
+    issued = create_gateway(f"simulator-{secrets.token_hex(4)}", by=SYSTEM)
     gateway, token = issued.resource, issued.secret
     try:
         yield token

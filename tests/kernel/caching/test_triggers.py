@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from apikeys.models import ApiKey, KeySecret, Meter
 from apikeys.services.keys import NewKey, issue_key
 from catalog.models import Api, Gateway
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Plan, Subscription
@@ -25,7 +25,7 @@ def key() -> ApiKey:
     subscription = SubscriptionFactory(active=True)
     key = issue_key(subscription, NewKey(), by=SYSTEM).resource
     Meter.objects.create(subject=subscription.id, tenant=subscription.tenant, hour=Now(), month=Now())
-    register_gateway("edge-1", by=SYSTEM)
+    create_gateway("edge-1", by=SYSTEM)
     return key
 
 

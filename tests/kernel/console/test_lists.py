@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apikeys.models import ApiKey, KeySecret
 from catalog.models import Api, Gateway
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from metrics.models import Series, TrafficBatch, TrafficDelta
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
@@ -74,7 +74,7 @@ def add_records(event: Event) -> None:
     name, now = event.id, event.timestamp
     delivery = DeliveryFactory()
     Attempt.objects.create(delivery=delivery, number=1, attempted_at=now, duration_ms=7)
-    register_gateway(name, by=SYSTEM)
+    create_gateway(name, by=SYSTEM)
     User.objects.create_user(name)
     Counter.objects.create(key=name, value=1)
     CacheLease.objects.create(confirmed_epoch=1, valid_until=now)
@@ -158,7 +158,7 @@ def test_a_deleted_tenants_things_are_hidden_unless_asked_for(console: Client) -
 
 def test_no_list_and_no_page_shows_a_digest_or_a_secret(console: Client) -> None:
     key = ApiKeyFactory(current_secret="stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8")
-    issued = register_gateway("edge-1", by=SYSTEM)
+    issued = create_gateway("edge-1", by=SYSTEM)
     gateway, token = issued.resource, issued.secret
     secret = key.secrets.get()
     pages = [list_of(ApiKey), list_of(KeySecret), list_of(Gateway), page_of(key), page_of(secret), page_of(gateway)]

@@ -71,7 +71,7 @@ def test_a_tenant_gets_other_limits(console: Client, acme: Tenant) -> None:
 
 def test_a_tenant_is_suspended_resumed_and_deleted(console: Client, acme: Tenant) -> None:
     states = []
-    for step in ("suspend", "resume", "close"):
+    for step in ("suspend", "resume", "delete_tenant"):
         answer(console, dialog_of(acme, step), reason="Unpaid")
         states.append(Tenant.objects.get().status)
 
@@ -91,16 +91,16 @@ def test_an_api_is_switched_off_and_on(console: Client) -> None:
 def test_an_api_in_use_is_deleted_only_with_its_subscriptions(console: Client) -> None:
     api = SubscriptionFactory(active=True).api
 
-    refused = answer(console, dialog_of(api, "retire"))
+    refused = answer(console, dialog_of(api, "delete_api"))
     assert said(refused)[0].startswith("warning: 1 live subscriptions")
-    answer(console, dialog_of(api, "retire"), cascade="on")
+    answer(console, dialog_of(api, "delete_api"), cascade="on")
 
     assert Api.objects.get().deleted_at is not None
     assert Subscription.objects.get().status == "revoked"
 
 
 def test_a_gateway_gets_a_token_that_is_shown_once(console: Client) -> None:
-    token = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
+    token = secret_in(answer(console, dialog_of(Gateway, "create"), name="edge-1"))
 
     gateway = Gateway.objects.get()
     actor = load_gateway(token)
@@ -109,7 +109,7 @@ def test_a_gateway_gets_a_token_that_is_shown_once(console: Client) -> None:
 
 
 def test_a_gateways_new_token_replaces_the_old_one(console: Client) -> None:
-    old = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
+    old = secret_in(answer(console, dialog_of(Gateway, "create"), name="edge-1"))
     new = secret_in(answer(console, dialog_of(Gateway.objects.get(), "rotate_token")))
 
     assert load_gateway(old) is None
@@ -117,8 +117,8 @@ def test_a_gateways_new_token_replaces_the_old_one(console: Client) -> None:
 
 
 def test_a_withdrawn_gateway_is_refused(console: Client) -> None:
-    token = secret_in(answer(console, dialog_of(Gateway, "admit"), name="edge-1"))
-    answer(console, dialog_of(Gateway.objects.get(), "withdraw"))
+    token = secret_in(answer(console, dialog_of(Gateway, "create"), name="edge-1"))
+    answer(console, dialog_of(Gateway.objects.get(), "delete_gateway"))
 
     assert load_gateway(token) is None
 

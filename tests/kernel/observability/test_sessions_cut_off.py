@@ -2,7 +2,7 @@
 
 import pytest
 
-from catalog.services.gateways import register_gateway
+from catalog.services.gateways import create_gateway
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
 from tests.apikeys.processes import Application, web_processes
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_with_nothing_in_flight_nobody_gets_an_error() -> None:
-    token = register_gateway("edge-1", by=SYSTEM).secret
+    token = create_gateway("edge-1", by=SYSTEM).secret
     secret = new_credential("stoa_live_")
     ApiKeyFactory(current_secret=secret)
     with web_processes(Application()) as [server]:
