@@ -1,4 +1,4 @@
-"""API keys in the console: what is known of them, which is never their secrets; rotated and revoked."""
+"""API keys and meters in the console: rotate and revoke keys, reset meters. No page shows a secret or a digest."""
 
 from typing import Any
 
@@ -30,12 +30,12 @@ STATUS_COLOURS = {
     KeyStatus.REVOKED: "danger",
 }
 HOUR_SECONDS = 3600
-# An ApiKey and what ``with_status`` adds to it, which no type can tell.
+# An ApiKey with the annotations of ``with_status``, which no type describes.
 AnnotatedKey = Any
 
 
 class RotationForm(DialogForm):
-    """Asks how long the old secret goes on working."""
+    """Asks how long the old secret stays valid."""
 
     overlap_hours = number_field(
         label=_("Overlap"),
@@ -112,9 +112,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         )
     )
     def rotate(self, key: ApiKey, form: RotationForm, by: Actor) -> ActionResult:
-        wish = form.cleaned_data
-        overlap_seconds = wish["overlap_hours"] * HOUR_SECONDS
-        issued = keys.rotate_key(key, overlap_seconds, force=wish["force"], by=by)
+        rotation = form.cleaned_data
+        overlap_seconds = rotation["overlap_hours"] * HOUR_SECONDS
+        issued = keys.rotate_key(key, overlap_seconds, force=rotation["force"], by=by)
         key, secret = issued.resource, issued.secret
         return ActionResult(_("%(name)s has a new secret:") % {"name": key.name}, secret)
 
@@ -152,7 +152,7 @@ class KeySecretAdmin(ReadOnlyAdmin):
     list_select_related = ("key",)
     search_fields = ("key__id__exact", "key__name")
     ordering = ("-created_at",)
-    fields = ("key", ("created_at", "valid_until"), "last_used_at")  # the digest is nobody's business
+    fields = ("key", ("created_at", "valid_until"), "last_used_at")  # not the digest: with a pepper it tells a guess
 
 
 @admin.register(Meter)

@@ -14,7 +14,7 @@ class KeyEvent(StrEnum):
 
 
 class QuotaEvent(StrEnum):
-    """What happens to a month's quota. A reset is an operator's act: it is logged and not published."""
+    """What happens to a month's quota. A reset is made by an operator: it is in the log, and webhooks do not get it."""
 
     WARNING = "quota.warning"
     EXCEEDED = "quota.exceeded"

@@ -1,4 +1,4 @@
-"""An API key, the one or two secrets that open it, and the meters that count what they let through.
+"""An API key, its one or two valid secrets, and the meters that count calls.
 
 ::
 
@@ -22,14 +22,14 @@ from tenants.models import Tenant
 
 
 class Mode(models.TextChoices):
-    """Whether calls with the key count. A test key verifies as such, and is never metered."""
+    """Whether calls with the key count. A test key is reported as one, and its calls are never metered."""
 
     LIVE = "live", _("Live")
     TEST = "test", _("Test")
 
 
 class KeyStatus(models.TextChoices):
-    """What the dates of a key and its secrets add up to."""
+    """The state of a key, computed from its dates; see the diagram above."""
 
     ACTIVE = "active", _("Active")
     ROTATING = "rotating", _("Rotating")
@@ -37,15 +37,18 @@ class KeyStatus(models.TextChoices):
     REVOKED = "revoked", _("Revoked")
 
 
-# The statuses in which a key opens something.
+# The statuses in which calls with the key may pass.
 LIVE_STATUSES = (KeyStatus.ACTIVE, KeyStatus.ROTATING)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    """Questions about many keys."""
+    """Filters and annotations of keys."""
 
     def with_status(self) -> "ApiKeyQuerySet":
-        """Add ``status`` and what is known of the secret that a rotation replaced."""
+        """Add ``status``, ``last_used_at``, and of the old secret ``previous_valid_until``, ``previous_last_used_at``.
+
+        The status is computed here and not stored, so that no task has to write it at the moment of an expiry.
+        """
         old = KeySecret.objects.filter(key=OuterRef("pk"), valid_until__gt=Now())
         is_revoked = Q(revoked_at__isnull=False) | Q(subscription__status=SubscriptionStatus.REVOKED)
         is_expired = Q(expires_at__lte=Now()) | Q(subscription__expires_at__lte=Now())
@@ -69,7 +72,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 class ApiKey(models.Model):
-    """What an application shows to the gateway. ``start`` is as much of its newest secret as may be read again."""
+    """The credential of an application. ``start`` is the readable start of its newest secret."""
 
     id = IdField(prefix="key")
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="api_keys")
@@ -79,7 +82,7 @@ class ApiKey(models.Model):
     start = models.CharField(max_length=20)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # The last warning that was given, in days before the expiry; 0 once the expiry itself was announced.
+    # The last warning that was announced, in days before the expiry; 0 once the expiry itself was announced.
     announced_days = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -93,6 +96,7 @@ class ApiKey(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="apikey_newest_first"),
+            # For the sweep that announces expiries. A key that is revoked or has no expiry is never due.
             models.Index(
                 fields=["expires_at"], name="apikey_expiring", condition=Q(revoked_at=None, expires_at__isnull=False)
             ),
@@ -104,26 +108,28 @@ class ApiKey(models.Model):
 
 
 class KeySecret(models.Model):
-    """A secret of a key, known by its digest. Without ``valid_until`` it is the current one."""
+    """A secret of a key, stored as its digest. The one without ``valid_until`` is the current one."""
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
     digest = models.BinaryField(max_length=32, unique=True)
     valid_until = models.DateTimeField(null=True, blank=True)
-    # Written once a minute at most, and on purpose in no index: PostgreSQL then updates the row in place (HOT).
+    # Written once a minute at most. No index holds it, so that PostgreSQL can update the row without writing to any
+    # index (a HOT update).
     last_used_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
+            # Rotations wait for each other at the key's lock; here the database guarantees what that achieves.
             models.UniqueConstraint(fields=["key"], condition=Q(valid_until=None), name="one_current_secret_per_key"),
         ]
 
 
 class LeaseState(models.TextChoices):
-    """Whether processes hold calls that a meter has counted before they are made.
+    """Whether processes hold tokens: calls that the meter has counted before they are made.
 
-    ``none ──► out ──► recalled ──► none``: where a call lacks, all are asked to give back, and have. Lending goes on
-    meanwhile, in ever smaller blocks.
+    ``none ──► out ──► recalled ──► none``. ``recalled``: a process ran out of tokens and asked the others to return
+    theirs. New leases are still granted, in smaller blocks.
     """
 
     NONE = "none", _("None")
@@ -132,10 +138,10 @@ class LeaseState(models.TextChoices):
 
 
 class Meter(models.Model):
-    """How many calls went through in one hour and one month: of a subscription, or of an API as a whole.
+    """How many calls passed in one hour and in one calendar month (UTC), of a subscription or of an API as a whole.
 
-    Both begin on the clock and the calendar (UTC); a row whose hour or month is over counts as zero. It is in the
-    write-ahead log, because a month's count must outlive a crash.
+    A row whose hour or month is over counts as zero: no task resets it. The table is logged, unlike the counters of the
+    control plane's own rate limit, because a month's count must survive a crash.
     """
 
     # The id of a subscription or of an API: one table, so that one statement counts both or neither.
@@ -145,7 +151,7 @@ class Meter(models.Model):
     hour_calls = models.PositiveBigIntegerField(_("calls this hour"), default=0)
     month = models.DateTimeField()
     month_calls = models.PositiveBigIntegerField(_("calls this month"), default=0)
-    # How much of this month's quota was announced to be used: 0, 80 or 100.
+    # The largest share of this month's quota that was announced as used, in percent: 0, 80 or 100.
     announced_percent = models.PositiveSmallIntegerField(default=0, editable=False)
     # The column and its values keep their first names: an older release runs beside this one during an upgrade.
     leases = models.CharField(
@@ -156,7 +162,7 @@ class Meter(models.Model):
         db_default=LeaseState.NONE,
         editable=False,
     )
-    # What was borrowed before is not given back: the reset has forgotten it.
+    # Tokens leased before the reset are not returned: the reset has set the count to zero without them.
     reset_at = models.DateTimeField(_("last reset"), null=True, blank=True, editable=False)
 
     class Meta:

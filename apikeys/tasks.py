@@ -7,6 +7,6 @@ from apikeys.services.expiry import announce_next_expiry
 
 @shared_task(name="apikeys.announce_expiries")
 def announce_expiries() -> None:
-    """Announce the keys that are about to expire, and those that have."""
+    """Announce the keys that expire soon, and those that have expired."""
     while announce_next_expiry():
         pass

@@ -1,1 +1,1 @@
-"""Use cases of API keys."""
+"""The use cases of API keys, a module per noun: ``keys``, ``access`` and ``expiry``. The one place that writes them."""

@@ -1,4 +1,7 @@
-"""Access for an application: a subscription, together with its first key."""
+"""Use cases that touch a subscription and a key in one transaction: subscribe, and approve with a first key.
+
+They stand in this app and not in ``subscriptions``, because an app imports only what stands to its left.
+"""
 
 from django.db import transaction
 
@@ -22,7 +25,8 @@ def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subs
     subscription = requested.resource
     if subscription.plan.approval != Approval.AUTOMATIC:
         return requested
-    # The author of the plan has decided, not the requester: a second approver has nothing to add.
+    # The author of the plan decided, not the requester. So the actor is the system, and the rule of the second
+    # approver does not apply.
     granted = grant_access(subscription, Terms.of(subscription), by=SYSTEM)
     return Issued(granted.resource, {**granted.secrets, **requested.secrets})
 
@@ -30,6 +34,7 @@ def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subs
 @transaction.atomic
 def grant_access(subscription: Subscription, terms: Terms, *, with_key: bool = True, by: Actor) -> Issued[Subscription]:
     """Approve a subscription and issue its first key, shown as ``api_key``. Raises as approve_subscription does."""
+    # Before the subscription, although only issue_key needs it: the order of locks begins with the tenant.
     lock_tenant(subscription.tenant)
     subscription = approve_subscription(subscription, terms, by=by)
     if not with_key:

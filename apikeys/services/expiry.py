@@ -1,4 +1,4 @@
-"""Announces that a key is about to expire, and that it has: each warning once, on the database's clock."""
+"""Announces that a key expires soon, and that it has expired: each warning once, on the database's clock."""
 
 from datetime import timedelta
 
@@ -13,15 +13,20 @@ from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import SubscriptionStatus
 
+# Days before the expiry: a month, a week, a day. The shortest comes first, so that after an outage of the workers only
+# the most urgent warning is announced, not every one that was missed.
 WARNING_DAYS = (1, 7, 30)
 
 
 @transaction.atomic
 def announce_next_expiry() -> ApiKey | None:
-    """Announce what is due of one key; return it, or None if there is no other. Workers share the work.
+    """Announce the expiry of one key that is due, and return the key; None if no key is due.
 
-    One in a transaction: each holds its tenant's event chain, and two workers might take two chains in opposite order.
+    The task calls this until it returns None.
     """
+    # One key per transaction: an event locks its tenant's chain until the commit. A worker that announced several keys
+    # in one transaction would hold several chains, and two workers could wait for each other.
+    # SKIP LOCKED: several workers share the work, and none waits for a key that a request is changing.
     key = _due().select_for_update(of=("self",), skip_locked=True, no_key=True).first()
     if key is None:
         return None
@@ -34,11 +39,14 @@ def announce_next_expiry() -> ApiKey | None:
 
 
 def _due() -> QuerySet[ApiKey]:
-    """Return the keys whose ``stage``, in days before the expiry, was reached and not announced yet."""
+    """Return the keys with a warning that is due and not announced yet: its days left are ``stage``, 0 if expired.
+
+    Keys of subscriptions that are not live, and of deleted tenants, are left out: they open nothing.
+    """
     stage = Case(
         When(expires_at__lte=Now(), then=0),
         *(
-            # A key that was issued for less than this is no surprise to anybody yet.
+            # No warning of 30 days for a key that was issued for 10: its owner has just chosen that date.
             When(
                 Q(expires_at__lte=Now() + timedelta(days=days), created_at__lte=F("expires_at") - timedelta(days=days)),
                 then=days,

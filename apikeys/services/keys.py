@@ -1,4 +1,4 @@
-"""The life of an API key: issued, rotated, revoked, expired. Every write goes through here."""
+"""Use cases of a key: issue it, rotate its secret, finish the rotation, revoke it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,34 +22,35 @@ from subscriptions.models import Subscription, SubscriptionStatus
 from subscriptions.services.subscriptions import SubscriptionNotInState, lock_subscription
 from tenants.services import lock_tenant
 
+# Scanners of source code and logs find a leaked key by its prefix; a person tells a test key from a live one.
 PREFIXES = {Mode.LIVE: "stoa_live_", Mode.TEST: "stoa_test_"}
-SHOWN_CHARACTERS = 4
+SHOWN_CHARACTERS = 4  # of 40 random ones: enough to tell two keys apart, and 36 (214 bits) stay unknown
 FIRST_KEY_NAME = "Default"
-DEFAULT_OVERLAP_SECONDS = 86_400
-MAX_OVERLAP_SECONDS = 30 * 86_400
+DEFAULT_OVERLAP_SECONDS = 86_400  # one day to deploy the new secret
+MAX_OVERLAP_SECONDS = 30 * 86_400  # a secret that is to be replaced must not stay valid for ever
 
 
 class RotationUnderWay(WrongState):
-    """The overlap of the last rotation is still open; a third secret would make it unclear which one to retire."""
+    """The old secret of the last rotation is still valid. A key has at most one old secret, which its page can show."""
 
     message = _("A rotation is under way; finish it first, or force this one.")
 
 
 class KeyExpired(WrongState):
-    """A new secret would not open anything."""
+    """The key has expired, so a new secret would be refused too."""
 
     message = _("The key has expired.")
 
 
 class NoRotationUnderWay(WrongState):
-    """There is no old secret to retire."""
+    """The key has no old secret that is still valid."""
 
     message = _("No rotation is under way.")
 
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What is asked of a key to be."""
+    """The fields of a key to be issued. Without ``expires_at`` it never expires."""
 
     name: str = FIRST_KEY_NAME
     expires_at: datetime | None = None
@@ -63,6 +64,7 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[A
     Raises SubscriptionNotInState unless the subscription is active, InvalidField for an expiry in the past.
     """
     lock_tenant(subscription.tenant)
+    # The subscription too: a revocation that is under way must not leave a new key behind.
     subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
     check_not_past("expires_at", new.expires_at)
     secret = new_credential(PREFIXES[Mode(new.mode)])
@@ -82,15 +84,15 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[A
 
 @transaction.atomic
 def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Actor) -> Issued[ApiKey]:
-    """Give the key a new secret; the old one stays valid for ``overlap_seconds``.
+    """Give the key a new secret, shown as ``key``; the old one stays valid for ``overlap_seconds``.
 
-    With ``force`` an overlap that is still open ends now. Raises RotationUnderWay without it, KeyExpired,
+    If an old secret is still valid, ``force`` ends it now. Raises RotationUnderWay without ``force``, KeyExpired, and
     SubscriptionNotInState unless the subscription is active.
     """
     key = lock_key(key)
-    _refuse_to_rotate(key)
-    if not force and key.secrets.filter(valid_until__gt=Now()).exists():
-        raise RotationUnderWay
+    _check_rotation(key, force=force)
+    # Every time that is compared here is the database's, as in decisions: a web server whose clock is late would
+    # otherwise cut the overlap short.
     key.secrets.filter(valid_until__gt=Now()).update(valid_until=Now())
     key.secrets.filter(valid_until=None).update(valid_until=Now() + timedelta(seconds=overlap_seconds))
     secret = new_credential(PREFIXES[Mode(key.mode)])
@@ -101,17 +103,19 @@ def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Ac
     return Issued(key, {"key": secret})
 
 
-def _refuse_to_rotate(key: ApiKey) -> None:
-    # Not locked: if the subscription ends at this moment, the new secret ends with it, like any other.
+def _check_rotation(key: ApiKey, *, force: bool) -> None:
+    # The subscription is not locked: if it ends at this moment, the new secret stops working like the old one.
     if key.subscription.status != SubscriptionStatus.ACTIVE:
         raise SubscriptionNotInState(key.subscription)
-    if key.expires_at and key.expires_at <= timezone.now():
+    if ApiKey.objects.filter(pk=key.pk, expires_at__lte=Now()).exists():
         raise KeyExpired
+    if not force and key.secrets.filter(valid_until__gt=Now()).exists():
+        raise RotationUnderWay
 
 
 @transaction.atomic
 def finish_rotation(key: ApiKey, *, by: Actor) -> ApiKey:
-    """Retire the old secret now. Raises NoRotationUnderWay."""
+    """End the old secret now. Raises NoRotationUnderWay if none is valid."""
     key = lock_key(key)
     if not key.secrets.filter(valid_until__gt=Now()).update(valid_until=Now()):
         raise NoRotationUnderWay
@@ -122,7 +126,7 @@ def finish_rotation(key: ApiKey, *, by: Actor) -> ApiKey:
 
 @transaction.atomic
 def revoke_key(key: ApiKey, *, by: Actor) -> ApiKey:
-    """Refuse the key for good, from this commit on. Raises NotFound when it is revoked already."""
+    """Refuse the key for good, from this commit on. Raises NotFound if it is revoked already."""
     key = lock_key(key)
     key.revoked_at = timezone.now()
     key.save()
@@ -131,7 +135,8 @@ def revoke_key(key: ApiKey, *, by: Actor) -> ApiKey:
 
 
 def lock_key(key: ApiKey) -> ApiKey:
-    """Lock a key until the end of the transaction. Raises NotFound for a revoked one."""
+    """Lock a key until the end of the transaction, and return its row as it is now. Raises NotFound if revoked."""
+    # Of the key alone: `select_related` would lock the subscription too, and out of order.
     rows = ApiKey.objects.unrevoked().select_related("subscription")
     locked = rows.select_for_update(of=("self",), no_key=True).filter(pk=key.pk).first()
     if locked is None:
@@ -140,12 +145,15 @@ def lock_key(key: ApiKey) -> ApiKey:
 
 
 def shown_start(secret: str) -> str:
-    """Return what may be read again of a secret: ``stoa_live_0123…``."""
+    """Return the part of a secret that stays readable: ``stoa_live_0123…``."""
     return secret[: len(PREFIXES[Mode.LIVE]) + SHOWN_CHARACTERS] + "…"
 
 
 def snapshot(key: ApiKey) -> dict[str, Any]:
-    """Return the key as events show it: never its secret."""
+    """Return the key as events show it, in JSON types: the start of its secret, never more.
+
+    Not the status: it depends on the clock, and an event must stay true.
+    """
     return {
         "id": key.id,
         "tenant_id": key.tenant_id,

@@ -15,22 +15,32 @@ TOKEN_VARIABLE = "STOA_GATEWAY_TOKEN"  # noqa: S105 - a variable's name
 
 
 class Command(BaseCommand):
-    """Prints the configuration; with the gateway's token in it if STOA_GATEWAY_TOKEN holds one."""
+    """Prints the configuration. It contains the gateway's token if STOA_GATEWAY_TOKEN holds one."""
 
-    help = "Print a configuration that makes a proxy ask this control plane about every call."
+    help = "Print a proxy configuration that asks this control plane whether each call may pass."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--format", choices=FORMATS, default="nginx", help="for which program (default: nginx)")
         parser.add_argument(
-            "--listen", type=_listen, default=DEFAULT_LISTEN, help="[address:]port to serve (default: 8080)"
+            "--format",
+            choices=FORMATS,
+            default="nginx",
+            help="the program that reads the configuration (default: nginx)",
         )
         parser.add_argument(
-            "--standalone", action="store_true", help="a whole file for nginx or Caddy, to start in a folder of its own"
+            "--listen",
+            type=_listen,
+            default=DEFAULT_LISTEN,
+            help="[address:]port that the gateway listens on (default: 8080)",
+        )
+        parser.add_argument(
+            "--standalone",
+            action="store_true",
+            help="print a complete file for nginx or Caddy, which starts in a folder of its own",
         )
 
     def handle(self, *, format: str, listen: str, standalone: bool, **_options: Any) -> None:  # noqa: A002 - its name
         token = os.environ.get(TOKEN_VARIABLE, "")
-        # Anything else could break out of the file's quotes.
+        # A well-formed token has letters, digits and underscores only. Anything else could end the quotes in the file.
         token = token if is_well_formed(token, TOKEN_PREFIX) else ""
         site = describe_site(listen=listen, is_standalone=standalone, token=token)
         self.stdout.write(export_configuration(format, site), ending="")

@@ -13,15 +13,20 @@ from subscriptions.management.lookup import subscription_called
 
 
 class Command(OperatorCommand):
-    """Issues a key and prints its secret, this once."""
+    """Issues a key and prints its secret, which is not stored and not shown again."""
 
-    help = "Issue an API key of an active subscription."
+    help = "Issue an API key for an active subscription and print its secret. The secret is shown only once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("subscription", help="id")
-        parser.add_argument("--name", required=True, help="what the key is called")
+        parser.add_argument("subscription", help="id of the subscription")
+        parser.add_argument("--name", required=True, help="name of the key")
         add_field(parser, "mode", help=f"one of {', '.join(Mode.values)}")
-        add_field(parser, "expires_at", metavar="TIME", help="RFC 3339: 2030-12-31T00:00:00Z")
+        add_field(
+            parser,
+            "expires_at",
+            metavar="TIME",
+            help="when the key expires (RFC 3339), such as 2030-12-31T00:00:00Z; default: never",
+        )
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
