@@ -1,4 +1,4 @@
-"""Plans and subscriptions in the console; approving and rejecting is what operators come for."""
+"""Plans and subscriptions in the console, with the actions that decide on a subscription."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ class PlanAdmin(ReadOnlyAdmin):
 
 
 class TermsForm(DialogForm):
-    """Asks for the terms of an approval, beginning with what is agreed so far."""
+    """Asks for the terms of an approval. The fields begin with the terms agreed so far."""
 
     rate_limit = number_field(
         label=_("Rate limit"),

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, after the specification's own."""
+"""Examples for the OpenAPI document, based on the specification's. Every app uses the same ids for the same objects."""
 
 NEW_PLAN = {"slug": "gold", "name": "Gold", "rate_limit": 5000, "quota": 250000, "approval": "manual"}
 PLAN_CHANGES = {"quota": 500000}

@@ -1,4 +1,4 @@
-"""A plan, and a subscription under it.
+"""Plans, and the subscriptions under them.
 
 ::
 
@@ -6,6 +6,8 @@
         │    │             │  │          │
         │    └► rejected   │  └► expired │
         └──────────────────┴─────────────┴──► revoked
+
+What must hold whatever the code does is a constraint of the database; services refuse first, with a sentence.
 """
 
 from typing import ClassVar
@@ -21,21 +23,21 @@ from tenants.models import Tenant
 
 
 class Approval(models.TextChoices):
-    """Who lets an application in."""
+    """Who approves a request: a person, or the plan itself."""
 
     MANUAL = "manual", _("Manual")
     AUTOMATIC = "automatic", _("Automatic")
 
 
 class PlanQuerySet(models.QuerySet["Plan"]):
-    """Questions about many plans."""
+    """Filters of plans."""
 
     def live(self) -> "PlanQuerySet":
         return self.filter(deleted_at=None)
 
 
 class Plan(models.Model):
-    """The terms that a tenant offers: requests per hour, requests per calendar month (UTC); null is unlimited."""
+    """The terms that a tenant offers: requests per hour, and per calendar month (UTC). Null is unlimited."""
 
     id = IdField(prefix="pln")
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="plans")
@@ -54,7 +56,9 @@ class Plan(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [
+            # The target of a foreign key that only SQL can write, (tenant, plan): no subscription under another's plan.
             models.UniqueConstraint(fields=["tenant", "id"], name="plan_of_tenant"),
+            # Of live plans only: deletion is soft, and a deleted plan's slug is free again at once.
             models.UniqueConstraint(fields=["tenant", "slug"], condition=Q(deleted_at=None), name="plan_slug_unique"),
             models.CheckConstraint(condition=Q(approval__in=Approval.values), name="plan_approval_known"),
         ]
@@ -64,7 +68,7 @@ class Plan(models.Model):
 
 
 class SubscriptionStatus(models.TextChoices):
-    """Where a subscription stands in its life."""
+    """The status of a subscription; see the diagram above."""
 
     PENDING_APPROVAL = "pending_approval", _("Pending approval")
     ACTIVE = "active", _("Active")
@@ -74,12 +78,12 @@ class SubscriptionStatus(models.TextChoices):
     EXPIRED = "expired", _("Expired")
 
 
-# The statuses that something can still come of; the others are final.
+# The statuses that can still change; the other three are final.
 LIVE_STATUSES = (SubscriptionStatus.PENDING_APPROVAL, SubscriptionStatus.ACTIVE, SubscriptionStatus.SUSPENDED)
 
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
-    """Questions about many subscriptions."""
+    """Filters of subscriptions."""
 
     def live(self) -> "SubscriptionQuerySet":
         return self.filter(status__in=LIVE_STATUSES)
@@ -99,7 +103,9 @@ class Subscription(models.Model):
     status = models.CharField(max_length=20, choices=SubscriptionStatus, default=SubscriptionStatus.PENDING_APPROVAL)
     status_reason = models.CharField(max_length=500, blank=True)
     callback_url = models.CharField(max_length=2048, null=True, blank=True)
+    # Encrypted, because callbacks are signed with it. It outlives a callback URL that is removed.
     callback_secret = models.BinaryField(null=True, blank=True)
+    # The terms. Before the approval null means "as in the plan", after it "unlimited".
     rate_limit = models.PositiveIntegerField(_("requests per hour"), null=True, blank=True)
     quota = models.PositiveBigIntegerField(_("requests per month"), null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -116,18 +122,22 @@ class Subscription(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="subscription_newest_first"),
+            # For the sweep that ends subscriptions. Only an active one expires.
             models.Index(
                 fields=["expires_at"], name="subscription_expiring", condition=Q(status=SubscriptionStatus.ACTIVE)
             ),
         ]
         constraints = [
+            # The target of a foreign key in SQL, as for plans: no key for another tenant's subscription.
             models.UniqueConstraint(fields=["tenant", "id"], name="subscription_of_tenant"),
+            # Of live ones only: an application may ask again after a rejection, a revocation or an expiry.
             models.UniqueConstraint(
                 fields=["api", "application"],
                 condition=Q(status__in=LIVE_STATUSES),
                 name="subscription_application_unique",
             ),
             models.CheckConstraint(condition=Q(status__in=SubscriptionStatus.values), name="subscription_status_known"),
+            # A pending request can be revoked without a decision.
             models.CheckConstraint(
                 condition=Q(decided_at__isnull=False)
                 | Q(status__in=[SubscriptionStatus.PENDING_APPROVAL, SubscriptionStatus.REVOKED]),

@@ -16,8 +16,9 @@ from stoa_cp.rest.serializers import (
 from subscriptions import examples as sample
 from subscriptions.models import Approval, SubscriptionStatus
 
-MAX_RATE_LIMIT = 2_000_000_000  # requests per hour
-MAX_QUOTA = 10**15  # requests per month
+MAX_RATE_LIMIT = 2_000_000_000  # requests per hour; the column is an integer, which ends at 2,147,483,647
+MAX_QUOTA = 10**15  # requests per month; in JavaScript whole numbers are exact up to 9 × 10¹⁵
+# The characters of a DNS label, so that a slug needs no quoting in a URL. `\Z`: `$` would match before a newline too.
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z"
 
 

@@ -26,7 +26,7 @@ from subscriptions.services import decisions, plans, subscriptions
 from subscriptions.services.requests import NewSubscription
 from tenants.scoping import TenantScopedViewSet
 
-# What of a live subscription only somebody who could approve it may change.
+# Fields that only an approver may change: otherwise a requester could widen the terms after the approval.
 APPROVERS_FIELDS = frozenset({"rate_limit", "quota", "expires_at"})
 
 
@@ -109,7 +109,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         new = NewSubscription(**self.parse(NewSubscriptionSerializer))
-        # subscribe is the highest app's service: a plan with automatic approval issues the first key.
+        # A service of apikeys, the rightmost app that it touches: a plan with automatic approval issues the first key.
         return self.write(partial(subscribe, self.tenant, new), status=HTTPStatus.CREATED)
 
     def partial_update(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
@@ -131,7 +131,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
         agreed = self.parse(TermsSerializer)
         with_key = agreed.pop("issue_key")
         terms = decisions.Terms.of(subscription, **agreed)
-        # grant_access is the highest app's service: approving activates the subscription and issues its first key.
+        # A service of apikeys, the rightmost app that it touches: approving also issues the first key.
         return self.write(partial(grant_access, subscription, terms, with_key=with_key), instance=subscription)
 
     @extend_schema(summary="Reject a subscription", request=ReasonSerializer)
@@ -153,8 +153,9 @@ class SubscriptionViewSet(TenantScopedViewSet):
         return self.write(partial(subscriptions.resume_subscription, subscription), instance=subscription)
 
     def etag_version(self, resource: Any) -> str:
+        # The newest key is shown with the subscription, and changes without a new version of its row.
         return composite_version(resource.version, resource.api_key_start)
 
     def reload(self, resource: Model) -> Subscription:
-        """Return the subscription as a read shows it, its newest key included."""
+        """Return the subscription as a read shows it, with the start of its newest key."""
         return self.get_queryset().get(pk=resource.pk)

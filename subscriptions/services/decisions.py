@@ -1,4 +1,4 @@
-"""How a request is decided: approved within terms, or rejected."""
+"""Use cases of an approver: approve a pending subscription within terms, or reject it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from subscriptions.services.subscriptions import change_status, lock_subscriptio
 
 
 class SecondApproverRequired(DomainError):
-    """Whoever asked for access may not grant it."""
+    """The approver is the one who asked for access, and STOA_REQUIRE_SECOND_APPROVER forbids that."""
 
     code = ErrorCode.FORBIDDEN
     detail_code = "second_approver_required"
@@ -28,7 +28,7 @@ class SecondApproverRequired(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an approver grants: requests per hour, requests per calendar month, and an end; null is none."""
+    """What an approver grants: requests per hour, requests per calendar month (UTC), and an end. None is no limit."""
 
     rate_limit: int | None
     quota: int | None
@@ -36,7 +36,10 @@ class Terms:
 
     @classmethod
     def of(cls, subscription: Subscription, **agreed: Any) -> "Terms":
-        """Return what is agreed now, else what was while the subscription was pending, else the plan's own terms."""
+        """Return the terms for an approval: each from ``agreed``, else from the subscription, else from its plan.
+
+        A pending subscription can have terms of its own, set by a PATCH before the decision.
+        """
         plan = subscription.plan
         before = {
             "rate_limit": plan.rate_limit if subscription.rate_limit is None else subscription.rate_limit,
@@ -50,7 +53,8 @@ class Terms:
 def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor) -> Subscription:
     """Let the application call the API within ``terms``, and announce it.
 
-    Raises SubscriptionNotInState if somebody has decided already, SecondApproverRequired where the house demands one.
+    Raises SubscriptionNotInState if it is decided already, InvalidField for an end that has passed, and
+    SecondApproverRequired if STOA_REQUIRE_SECOND_APPROVER is on and the requester approves.
     """
     # Two approvers may click at once: the second waits here, then sees the first's decision.
     subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
@@ -58,6 +62,7 @@ def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor)
         raise SecondApproverRequired
     check_not_past("expires_at", terms.expires_at)
     subscription.status = SubscriptionStatus.ACTIVE
+    # Copied, not read from the plan at each call: a later change of the plan must not change what was approved.
     subscription.rate_limit = terms.rate_limit
     subscription.quota = terms.quota
     subscription.expires_at = terms.expires_at
@@ -69,7 +74,7 @@ def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor)
 
 @transaction.atomic
 def reject_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
-    """Turn the application down. Raises SubscriptionNotInState if somebody has decided already."""
+    """Refuse access. Raises SubscriptionNotInState if it is decided already."""
     subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
     subscription.decided_by, subscription.decided_at = by.id, timezone.now()
     return change_status(subscription, SubscriptionStatus.REJECTED, SubscriptionEvent.REJECTED, reason=reason, by=by)

@@ -1,4 +1,4 @@
-"""The plans that a tenant offers: three to begin with, then its own."""
+"""Use cases of a plan: create, change and delete it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ DUPLICATES = {"plan_slug_unique": Duplicate(_("A plan of this slug exists alread
 
 @dataclass(frozen=True, slots=True)
 class NewPlan:
-    """What a tenant says about a plan to be; null limits are none."""
+    """The fields of a plan to be created. A limit of None is no limit."""
 
     slug: str
     name: str
@@ -33,7 +33,7 @@ class NewPlan:
 
 
 class PlanInUse(DomainError):
-    """Live subscriptions stand under the plan."""
+    """The plan has live subscriptions, which would name a plan that is gone."""
 
     detail_code = "in_use"
 
@@ -43,7 +43,7 @@ class PlanInUse(DomainError):
 
 @transaction.atomic
 def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
-    """Offer a plan. Raises Duplicate if a live one has its slug."""
+    """Create a plan, which can be chosen from this commit on. Raises Duplicate if a live one has its slug."""
     tenant = lock_tenant(tenant)
     plan = Plan(
         tenant=tenant,
@@ -61,7 +61,7 @@ def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
 
 @transaction.atomic
 def update_plan(plan: Plan, fields: Mapping[str, Any], *, by: Actor) -> Plan:
-    """Change what the plan offers from now on; subscriptions keep the terms that they were approved with."""
+    """Change the plan for later approvals; approved subscriptions keep their terms. No change writes nothing."""
     plan = _lock_plan(plan)
     changes = apply_changes(plan, fields)
     if changes:
@@ -72,7 +72,7 @@ def update_plan(plan: Plan, fields: Mapping[str, Any], *, by: Actor) -> Plan:
 
 @transaction.atomic
 def delete_plan(plan: Plan, *, by: Actor) -> None:
-    """Withdraw a plan. Raises PlanInUse while live subscriptions stand under it."""
+    """Delete a plan; its slug is free again. Raises PlanInUse while live subscriptions are under it."""
     plan = _lock_plan(plan)
     in_use = Subscription.objects.live().filter(plan=plan).count()
     if in_use:
@@ -83,7 +83,9 @@ def delete_plan(plan: Plan, *, by: Actor) -> None:
 
 
 def _lock_plan(plan: Plan) -> Plan:
-    """Lock a live plan with its tenant, so that nobody subscribes under it meanwhile. Raises NotFound."""
+    """Lock the plan's tenant until the end of the transaction, and return the plan as it is now. Raises NotFound."""
+    # The tenant's lock covers its plans: a request for a subscription takes it too, so that no subscription under this
+    # plan appears between the check and the change. Plans change rarely, hence no finer lock.
     lock_tenant(plan.tenant)
     current: Plan | None = Plan.objects.live().filter(id=plan.id).first()
     if current is None:
@@ -92,7 +94,7 @@ def _lock_plan(plan: Plan) -> Plan:
 
 
 def snapshot(plan: Plan) -> dict[str, Any]:
-    """Return the plan as events show it."""
+    """Return the plan as events show it, in JSON types."""
     return {
         "id": plan.id,
         "tenant_id": plan.tenant_id,

@@ -1,4 +1,7 @@
-"""Sets up a new tenant: gives it its default plans, then opens it."""
+"""Sets up a new tenant: creates its default plans, then activates it.
+
+Here and not in ``tenants``, because an app imports only what stands to its left, and plans belong to this app.
+"""
 
 from django.db import transaction
 
@@ -9,6 +12,7 @@ from subscriptions.services.plans import NewPlan, create_plan
 from tenants.models import Tenant, TenantStatus
 from tenants.services import activate_tenant, lock_tenant
 
+# `standard` is the specification's example: it waits for an approver, who grants 1,000 an hour and 50,000 a month.
 DEFAULT_PLANS = (
     NewPlan("free", "Free", rate_limit=100, quota=10_000, approval=Approval.AUTOMATIC),
     NewPlan("standard", "Standard", rate_limit=1_000, quota=50_000),

@@ -1,4 +1,4 @@
-"""How a subscription begins: an application asks for an API, under one of the tenant's plans."""
+"""The use case with which a subscription begins: an application asks for an API under a plan."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from tenants.services import lock_tenant
 
 @dataclass(frozen=True, slots=True)
 class NewSubscription:
-    """What an application asks for; its own events are sent to ``callback_url``."""
+    """The fields of a request. ``plan`` is a slug; events of this subscription are sent to ``callback_url``."""
 
     api_id: str
     plan: str
@@ -32,10 +32,10 @@ class NewSubscription:
 
 @transaction.atomic
 def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subscription]:
-    """Ask for access to one of the tenant's APIs under one of its plans.
+    """Create a subscription that waits for approval.
 
-    The secret that signs its callbacks, if it has any, is shown as ``callback_secret``.
-    Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to it.
+    If it has a callback URL, the secret that signs callbacks is shown as ``callback_secret``.
+    Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to the API.
     """
     tenant = lock_tenant(tenant)
     api = _lock_api(tenant, new.api_id)
@@ -50,6 +50,8 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
     )
     secrets = ensure_callback_secret(subscription)
     duplicate = Duplicate(_("This application has a live subscription to this API already."), field="application")
+    # No query asks for a duplicate first: between it and the INSERT another request could store one. The partial unique
+    # index decides, and its violation becomes the refusal.
     with translate_violations({"subscription_application_unique": duplicate}):
         subscription.save(force_insert=True)
     emit(SubscriptionEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(subscription))
@@ -57,7 +59,7 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
 
 
 def _lock_api(tenant: Tenant, api_id: str) -> Api:
-    # Locked, because an API that is being deleted must not leave a new subscription behind.
+    # Locked: a deletion of the API that is under way must not leave a new subscription behind.
     try:
         return lock_api(tenant.apis.get(id=api_id))
     except (Api.DoesNotExist, NotFound) as error:
@@ -65,6 +67,7 @@ def _lock_api(tenant: Tenant, api_id: str) -> Api:
 
 
 def _find_plan(tenant: Tenant, slug: str) -> Plan:
+    # All plans, not the one: the refusal names those that exist.
     plans = {plan.slug: plan for plan in Plan.objects.live().filter(tenant=tenant).order_by("created_at", "id")}
     if slug not in plans:
         raise InvalidField("plan", _("There is no such plan; there are: %s.") % ", ".join(plans))

@@ -1,4 +1,4 @@
-"""Use cases of a subscription that was decided on: changed, suspended, resumed, revoked, expired."""
+"""Use cases of a subscription after the request: change its terms, suspend, resume, revoke and expire it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,14 +22,14 @@ from subscriptions.models import LIVE_STATUSES, Subscription, SubscriptionStatus
 
 
 class SubscriptionNotInState(WrongState):
-    """The subscription is not in a state that this decision can start from; somebody may have decided already."""
+    """The subscription is not in a status from which this step is possible; another request may have been faster."""
 
     def __init__(self, subscription: Subscription) -> None:
         super().__init__(_("The subscription is %(status)s.") % {"status": subscription.get_status_display().lower()})
 
 
 class ApiInUse(DomainError):
-    """Live subscriptions to the API would be cut off."""
+    """The API has live subscriptions, and the caller did not ask to revoke them."""
 
     detail_code = "in_use"
 
@@ -54,26 +54,27 @@ def resume_subscription(subscription: Subscription, *, by: Actor) -> Subscriptio
 
 @transaction.atomic
 def revoke_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
-    """Take access away for good; every key stops with this one row. Raises NotFound when it is over already."""
-    subscription = lock_subscription(subscription, *SubscriptionStatus)
+    """End access for good. Raises NotFound if the subscription is over already."""
+    # The keys are left alone: a decision joins the key with its subscription, so this one row stops them all.
+    subscription = lock_subscription(subscription)
     if not subscription.is_live:
-        raise NotFound
+        raise NotFound  # as after any DELETE: a second one finds nothing
     return change_status(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason=reason, by=by)
 
 
 @transaction.atomic
 def update_subscription(subscription: Subscription, fields: Mapping[str, Any], *, by: Actor) -> Issued[Subscription]:
-    """Change the terms of a live subscription.
+    """Change the terms of a live subscription. No change writes nothing.
 
-    The secret that signs its callbacks is shown as ``callback_secret`` if this change gave it its first callback.
-    Raises SubscriptionNotInState for one that is over.
+    If this gives it its first callback URL, the new secret that signs callbacks is shown as ``callback_secret``.
+    Raises SubscriptionNotInState if it is over, InvalidField for an end that has passed.
     """
     subscription = lock_subscription(subscription, *LIVE_STATUSES)
     changes = apply_changes(subscription, fields)
-    if "expires_at" in changes:
-        check_not_past("expires_at", subscription.expires_at)
     if not changes:
         return Issued(subscription)
+    if "expires_at" in changes:  # an end that is sent back unchanged may have passed meanwhile
+        check_not_past("expires_at", subscription.expires_at)
     secrets = ensure_callback_secret(subscription)
     subscription.save()
     data = snapshot(subscription)
@@ -82,7 +83,11 @@ def update_subscription(subscription: Subscription, fields: Mapping[str, Any], *
 
 
 def ensure_callback_secret(subscription: Subscription) -> dict[str, str]:
-    """Make the secret that signs the callbacks if there is a callback and no secret yet; return it to be shown."""
+    """Make the secret that signs callbacks, if there is a callback URL and no secret yet. Does not save.
+
+    Return it as ``Issued.secrets``. It is encrypted, not hashed, because every callback is signed with it. A later
+    change of the URL keeps it: the receiver has it already.
+    """
     if not subscription.callback_url or subscription.callback_secret:
         return {}
     secret = new_signing_secret()
@@ -92,10 +97,14 @@ def ensure_callback_secret(subscription: Subscription) -> dict[str, str]:
 
 @transaction.atomic
 def expire_next_subscription() -> Subscription | None:
-    """End an active subscription whose time is over; return it, or None if there is no other. Workers share the work.
+    """End one active subscription whose time is over, and return it; None if no subscription is due.
 
-    One in a transaction: each holds its tenant's event chain, and two workers might take two chains in opposite order.
+    The task calls this until it returns None.
     """
+    # One per transaction: an event locks its tenant's chain until the commit. A worker that ended several would hold
+    # several chains, and two workers could wait for each other.
+    # SKIP LOCKED: several workers share the work, and none waits for a row that a request is changing.
+    # The database's clock, as in decisions: they refuse the keys from the same moment, before this task has run.
     due = Subscription.objects.filter(status=SubscriptionStatus.ACTIVE, expires_at__lte=Now(), tenant__deleted_at=None)
     rows = due.select_related("plan").order_by("expires_at")
     subscription = rows.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
@@ -106,12 +115,17 @@ def expire_next_subscription() -> Subscription | None:
 
 @transaction.atomic
 def delete_api_and_subscriptions(api: Api, *, cascade: bool, by: Actor) -> None:
-    """Delete an API, and with ``cascade`` revoke the subscriptions to it. Raises ApiInUse without."""
+    """Delete an API, and with ``cascade`` revoke the live subscriptions to it.
+
+    Raises ApiInUse if there are any without ``cascade``, NotFound if the API is deleted already.
+    """
+    # The API first: a request for a subscription locks it too, so that no subscription appears after this line.
     api = lock_api(api)
     live = Subscription.objects.live().filter(api=api)
     if not cascade and live.exists():
         raise ApiInUse(live.count())
-    # All locked before the first event: somebody who holds one of them may be waiting for the event chain.
+    # All are locked before the first event is emitted. Otherwise this transaction would hold the event chain and wait
+    # for a subscription, while the transaction that holds the subscription waits for the chain.
     locked = live.select_related("plan").select_for_update(of=("self",), no_key=True).order_by("id")
     for subscription in list(locked):
         change_status(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason="", by=by)
@@ -119,13 +133,14 @@ def delete_api_and_subscriptions(api: Api, *, cascade: bool, by: Actor) -> None:
 
 
 def lock_subscription(subscription: Subscription, *allowed: SubscriptionStatus) -> Subscription:
-    """Lock a subscription until the end of the transaction.
+    """Lock a subscription until the end of the transaction, and return its row as it is now, with plan and tenant.
 
-    Raises SubscriptionNotInState unless its status is one of ``allowed``.
+    Raises SubscriptionNotInState unless its status is one of ``allowed``; without any, every status is.
     """
+    # Of the subscription alone: `select_related` would lock plan and tenant too, and out of order.
     rows = Subscription.objects.select_related("plan", "tenant")
     subscription = rows.select_for_update(of=("self",), no_key=True).get(pk=subscription.pk)
-    if subscription.status not in allowed:
+    if allowed and subscription.status not in allowed:
         raise SubscriptionNotInState(subscription)
     return subscription
 
@@ -133,7 +148,7 @@ def lock_subscription(subscription: Subscription, *allowed: SubscriptionStatus) 
 def change_status(
     subscription: Subscription, status: SubscriptionStatus, event: SubscriptionEvent, *, reason: str, by: Actor
 ) -> Subscription:
-    """Set a locked subscription's status and its reason, save it, and announce it."""
+    """Set the status of a locked subscription, save it and emit the event. Its other unsaved changes are saved too."""
     subscription.status, subscription.status_reason = status, reason
     subscription.save()
     emit(event, tenant_id=subscription.tenant_id, actor=by, data=snapshot(subscription))
@@ -141,7 +156,10 @@ def change_status(
 
 
 def snapshot(subscription: Subscription) -> dict[str, Any]:
-    """Return the subscription as events show it."""
+    """Return the subscription as events show it, in JSON types.
+
+    It holds what a receiver would otherwise have to ask for, as it was at that moment; of secrets not even a part.
+    """
     return {
         "id": subscription.id,
         "tenant_id": subscription.tenant_id,

@@ -13,16 +13,21 @@ from subscriptions.services.decisions import Terms
 
 
 class Command(OperatorCommand):
-    """Approves a subscription and prints its first key, this once."""
+    """Approves a subscription and prints its first key, which is not stored and not shown again."""
 
-    help = "Approve a subscription; what is not said comes from its plan."
+    help = "Approve a subscription and print its first API key. Terms that are not given come from its plan."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("subscription", help="id")
-        add_field(parser, "rate_limit", type=limit, help="requests per hour, or unlimited")
-        add_field(parser, "quota", type=limit, help="requests per calendar month, or unlimited")
-        add_field(parser, "expires_at", metavar="TIME", help="RFC 3339: 2030-12-31T00:00:00Z")
-        parser.add_argument("--no-key", dest="issue_key", action="store_false", help="issue no key yet")
+        parser.add_argument("subscription", help="id of the subscription")
+        add_field(parser, "rate_limit", type=limit, help="requests per hour, or the word unlimited")
+        add_field(parser, "quota", type=limit, help="requests per calendar month, or the word unlimited")
+        add_field(
+            parser,
+            "expires_at",
+            metavar="TIME",
+            help="when access ends (RFC 3339), such as 2030-12-31T00:00:00Z; default: never",
+        )
+        parser.add_argument("--no-key", dest="issue_key", action="store_false", help="do not issue a key")
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:

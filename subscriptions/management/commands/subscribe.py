@@ -14,15 +14,15 @@ from tenants.management.lookup import tenant_called
 
 
 class Command(OperatorCommand):
-    """Subscribes an application; a plan with automatic approval prints the key, this once."""
+    """Subscribes an application, and prints the first key if the plan approves automatically; it is not shown again."""
 
-    help = "Subscribe an application to an API."
+    help = "Request access to an API for an application."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="id or name")
-        parser.add_argument("api", help="id or name")
-        parser.add_argument("--application", required=True, help="who is going to call")
-        parser.add_argument("--plan", default="standard", help="the slug of one of the tenant's plans")
+        parser.add_argument("tenant", help="id or name of the tenant")
+        parser.add_argument("api", help="id or name of the API")
+        parser.add_argument("--application", required=True, help="name of the application that will call the API")
+        parser.add_argument("--plan", default="standard", help="slug of a plan of the tenant (default: standard)")
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
