@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, based on the specification's. Every app uses the same ids for the same objects."""
+"""Examples for the OpenAPI document, after the specification's own. An object has one id in all apps' examples."""
 
 NEW_PLAN = {"slug": "gold", "name": "Gold", "rate_limit": 5000, "quota": 250000, "approval": "manual"}
 PLAN_CHANGES = {"quota": 500000}

@@ -1,4 +1,4 @@
-"""Tenants in the console: created, given another tier, suspended, resumed, deleted."""
+"""Tenants in the console, with the actions that create, change, suspend, resume and delete them."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ LIMITS = ("tier", "rate_limit_multiplier", "rate_limit_per_hour")
 
 
 class NewTenantForm(DialogForm):
-    """Asks what a tenant begins with; the rules are those of ``POST /v1/tenants``."""
+    """Asks for the fields of a new tenant. They are checked by the serializer of ``POST /v1/tenants``."""
 
     name = text_field(label=_("Name"), help_text=_("A DNS label, part of the gateway’s URL. It never changes."))
     tier = ChoiceField(label=_("Tier"), choices=Tier, widget=UnfoldAdminSelectWidget())
@@ -58,7 +58,7 @@ class NewTenantForm(DialogForm):
 
 
 class LimitsForm(DialogForm):
-    """Asks for the tier, and for what the platform grants beyond it."""
+    """Asks for the tier and the limits that the platform sets beside it."""
 
     tier = ChoiceField(label=_("Tier"), choices=Tier, widget=UnfoldAdminSelectWidget())
     rate_limit_multiplier = FloatField(

@@ -1,4 +1,8 @@
-"""How a tenant's event log is read over REST: in order of commit, by type, onwards from a cursor."""
+"""How a tenant's event log is read over REST: in the order of commits, filtered by type, from a cursor onwards.
+
+The filter and the pagination of ``EventViewSet``. They stand alone, because every other list has others: newest first,
+by page, filtered by fields.
+"""
 
 import re
 from collections.abc import Mapping
@@ -16,10 +20,10 @@ from stoa_cp.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from stoa_cp.rest.parameters import positive_parameter, query_parameter
 
 PARAMETERS = frozenset({"after", "limit", "type"})
-# A name such as subscription.approved, a whole family, or everything. Which names exist is not asked: the log
-# outlives the catalogue of any one release.
+# A type such as subscription.approved, a family such as subscription.*, or *. The pattern does not name the types that
+# exist: the log holds events of older releases too, whose types may be gone.
 TYPE_PATTERN = r"[a-z_]{1,31}\.(?:[a-z_]{1,32}|\*)|\*"
-CURSOR_PATTERN = r"[0-9]{1,18}"
+CURSOR_PATTERN = r"[0-9]{1,18}"  # 18 digits always fit into a bigint
 
 
 class EventTypeFilter(BaseFilterBackend):
@@ -45,8 +49,8 @@ class EventTypeFilter(BaseFilterBackend):
 class LogPagination(BasePagination):
     """Answers ``{"items", "limit", "next_cursor"}``, oldest first, from ``?after=`` on.
 
-    The cursor is the sequence number: numbers are given in order of commit, so that whoever goes on from the last
-    item it has seen misses nothing, however late it comes back.
+    The cursor is the sequence number. Numbers are given under the chain's lock, in the order of commits: no event with
+    a smaller number appears later. A reader that continues after the last cursor that it has seen misses nothing.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
@@ -54,6 +58,7 @@ class LogPagination(BasePagination):
         after = request.query_params.get("after", "0")
         if not re.fullmatch(CURSOR_PATTERN, after):
             raise InvalidField("after", _("This is not a cursor of ours."))
+        # One row more than asked for tells whether there is a next page, without a COUNT.
         rows = list(queryset.filter(sequence__gt=int(after)).order_by("sequence")[: self.limit + 1])
         items = rows[: self.limit]
         self.next_cursor = str(items[-1].sequence) if len(rows) > self.limit else None

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document; the first is the specification's own."""
+"""Examples for the OpenAPI document, after the specification's own. An object has one id in all apps' examples."""
 
 NEW_TENANT = {"name": "acme", "tier": "starter", "admin_email": "admin@acme.com", "region": "us-east-1"}
 TENANT_CHANGES = {"tier": "business", "settings": {"rate_limit_multiplier": 2.0}}

@@ -1,4 +1,4 @@
-"""A tenant, its tier and its place in life.
+"""A tenant, its tier and its status.
 
 ::
 
@@ -17,10 +17,11 @@ from django.utils.translation import gettext_lazy as _
 from stoa_cp.db.fields import VersionField
 from stoa_cp.db.ids import IdField
 
-# A DNS label (RFC 1123 §2.1) of 3 to 63 characters: it becomes part of the gateway's URL.
+# A DNS label (RFC 1123 §2.1), at most 63 characters: the name is part of the gateway's URL.
 NAME_PATTERN = r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]"
 
-# The URL space of the service itself, and names that would look like it.
+# The paths of the service itself (admin, v1), and names that a reader of a URL could take for a part of the service or
+# for its operator (www, support).
 RESERVED_NAMES = frozenset(
     {
         "about", "account", "accounts", "admin", "api", "apis", "assets", "auth", "billing", "console", "dashboard",
@@ -32,7 +33,7 @@ RESERVED_NAMES = frozenset(
 
 
 class Tier(models.TextChoices):
-    """What a tenant pays for; it sets how many calls of the control plane's own API an hour allows."""
+    """What a tenant pays for. It sets the rate limit of its calls to the control plane's own API."""
 
     FREE = "free", _("Free")
     STARTER = "starter", _("Starter")
@@ -40,11 +41,12 @@ class Tier(models.TextChoices):
     ENTERPRISE = "enterprise", _("Enterprise")
 
 
+# From the specification's section on rate limits. For "enterprise" it says "custom": rate_limit_per_hour, else 100,000.
 CALLS_PER_HOUR = {Tier.FREE: 100, Tier.STARTER: 1_000, Tier.BUSINESS: 10_000, Tier.ENTERPRISE: 100_000}
 
 
 class TenantStatus(models.TextChoices):
-    """Where a tenant stands in its life."""
+    """The status of a tenant; see the diagram above."""
 
     PROVISIONING = "provisioning", _("Provisioning")
     ACTIVE = "active", _("Active")
@@ -53,13 +55,13 @@ class TenantStatus(models.TextChoices):
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
-    """Questions about many tenants."""
+    """Filters of tenants."""
 
     def live(self) -> "TenantQuerySet":
         return self.filter(deleted_at=None)
 
     def named(self, id_or_name: str) -> "TenantQuerySet":
-        """Filter by what a path or a token calls a tenant: its id or its name, never ambiguous (no name is an id)."""
+        """Filter by id or name, as paths and tokens hold either. Never ambiguous: no name begins with ``ten-``."""
         return self.filter(Q(id=id_or_name) | Q(name=id_or_name))
 
 
@@ -86,9 +88,11 @@ class Tenant(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="tenant_newest_first", condition=Q(deleted_at=None)),
+            # For the sweep that sets tenants up every few seconds: nearly always this index is empty.
             models.Index(fields=["status"], name="tenant_provisioning", condition=Q(status="provisioning")),
         ]
         constraints = [
+            # Of live tenants only: deletion is soft, and frees the name.
             models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="tenant_name_unique"),
             models.CheckConstraint(condition=Q(tier__in=Tier.values), name="tenant_tier_known"),
             models.CheckConstraint(condition=Q(status__in=TenantStatus.values), name="tenant_status_known"),
@@ -112,7 +116,7 @@ class Tenant(models.Model):
 
     @property
     def calls_per_hour(self) -> int:
-        """How many calls of the control plane's API all of this tenant's tokens together may make in an hour."""
+        """The calls to the control plane's API that all tokens of this tenant together may make in an hour."""
         limit = CALLS_PER_HOUR[Tier(self.tier)]
         if self.tier == Tier.ENTERPRISE and self.rate_limit_per_hour is not None:
             limit = self.rate_limit_per_hour

@@ -1,4 +1,4 @@
-"""Which tenants a caller may see."""
+"""Queries that find tenants: those that a caller may see, and those that wait for their set-up."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,11 @@ def count_tenants() -> int:
 
 
 def live_tenant(id_or_name: str) -> Tenant | None:
-    """Return the live tenant whose id or name this is, or None. Prepared: nearly every request under /v1 runs it."""
+    """Return the live tenant of this id or name, or None.
+
+    Prepared, because nearly every request under /v1 needs its tenant: Django's query took 0.6 of the 2.1 ms in which
+    one API is read, this one takes 0.2.
+    """
     return _live_tenant_query()(id_or_name)
 
 
@@ -37,17 +41,19 @@ def _live_tenant_query() -> Callable[[str], Tenant | None]:
 
 
 def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -> Tenant:
-    """Return a live tenant that the actor may see. Raises NotFound for every other, in the same way.
+    """Return the live tenant of this id or name, if the actor belongs to it or is of the platform.
 
-    ``known`` is a tenant that was read earlier in the same request: it is not read again.
+    ``known`` is a tenant that was read for the same request; if it is the one, no query is made. Raises NotFound
+    otherwise, with nothing that tells a foreign tenant from one that does not exist.
     """
+    # What cannot be an id or a name is refused without a query.
     if not (is_id(id_or_name, "ten") or re.fullmatch(NAME_PATTERN, id_or_name, re.ASCII)):
         raise NotFound
     if known is not None and id_or_name in (known.id, known.name):
         tenant: Tenant | None = known
     else:
         tenant = live_tenant(id_or_name)
-    # Membership is checked after the query, so that a stranger's answer takes as long as an unknown id's.
+    # The membership is checked after the query, so that a foreign tenant takes as long to refuse as an unknown one.
     if tenant is None or not (actor.is_platform or {tenant.id, tenant.name} & set(actor.tenants)):
         raise NotFound
     return tenant

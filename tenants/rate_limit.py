@@ -1,4 +1,7 @@
-"""The budget of calls that a caller draws on: its tenant's, by tier; the platform's own people have one each."""
+"""The rate limit of a caller: its tenant's, by tier. Callers of the platform have one each.
+
+In a file of its own, because a setting names the function by its path: the kernel imports no app.
+"""
 
 from django.conf import settings
 
@@ -9,9 +12,10 @@ from tenants.queries import live_tenant
 
 
 def rate_limit_of(actor: Actor) -> RateLimit:
-    """Return the budget of the first tenant that the token names, so that all of a tenant's tokens count together."""
+    """Return the limit of the first tenant that the token names. All tokens of one tenant count together."""
     if actor.is_platform:
         return RateLimit(f"subject:{actor.id}", settings.STOA_PLATFORM_RATE_LIMIT)
+    # A token without a live tenant gets the smallest limit, for itself alone: it must not use up a tenant's.
     tenant = live_tenant(actor.tenants[0]) if actor.tenants else None
     if tenant is None:
         return RateLimit(f"subject:{actor.id}", CALLS_PER_HOUR[Tier.FREE])

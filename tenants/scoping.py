@@ -11,7 +11,7 @@ from tenants.services import lock_tenant
 
 
 class TenantScopedViewSet(ControlPlaneViewSet):
-    """Finds ``self.tenant`` from the path before it asks for a role: a stranger gets 404, a colleague 403."""
+    """Finds ``self.tenant`` from the path before roles are checked: a stranger gets 404, a colleague 403."""
 
     tenant: Tenant
 

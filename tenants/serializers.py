@@ -1,4 +1,4 @@
-"""How a tenant reads and is written in JSON."""
+"""Tenants and their events in JSON."""
 
 import re
 
@@ -20,7 +20,7 @@ from tenants.models import NAME_PATTERN, RESERVED_NAMES, TenantStatus, Tier
 
 
 class TierField(serializers.ChoiceField):
-    """One of the four tiers; the refusal is the specification's own sentence."""
+    """One of the four tiers. The refusal is the specification's sentence."""
 
     default_error_messages = {"invalid_choice": _("Invalid tier value")}
 

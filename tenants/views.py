@@ -28,7 +28,7 @@ from tenants.serializers import (
     TenantSerializer,
 )
 
-# What a tenant's own administrators may not change about it.
+# Fields that a tenant's own administrators may not change: they would raise their own limits.
 PLATFORM_FIELDS = frozenset({"tier", "rate_limit_multiplier", "rate_limit_per_hour"})
 
 
@@ -41,7 +41,7 @@ class MeViewSet(ControlPlaneViewSet):
 
     @extend_schema(tags=["Identity"], summary="Get who you are")
     def retrieve(self, request: Any, **kwargs: str) -> Response:
-        # A platform caller belongs to no tenant in particular: listing all of them would be no answer.
+        # A platform caller sees every tenant and belongs to none. 100 bound the answer; a token names a few.
         tenants = [] if self.actor.is_platform else list(visible_tenants(self.actor)[:100])
         identity = {
             "subject": self.actor.id,

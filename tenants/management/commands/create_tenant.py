@@ -15,14 +15,16 @@ from tenants.services import NewTenant, create_tenant
 
 
 class Command(OperatorCommand):
-    """Creates a tenant and sets it up at once, so that a script can go on with it."""
+    """Creates a tenant and sets it up before it returns, so that the next command of a script finds its plans."""
 
-    help = "Create a tenant with its default plans."
+    help = "Create an active tenant with the default plans."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="a DNS label: it becomes part of the gateway's URL")
-        parser.add_argument("--email", dest="admin_email", required=True, help="of the tenant's administrator")
-        parser.add_argument("--tier", default=Tier.FREE.value, help=f"one of {', '.join(Tier.values)}")
+        parser.add_argument("name", help="name of the tenant, a DNS label: it is part of the gateway's URL")
+        parser.add_argument(
+            "--email", dest="admin_email", required=True, help="e-mail address of the tenant's administrator"
+        )
+        parser.add_argument("--tier", default=Tier.FREE.value, help=f"one of {', '.join(Tier.values)} (default: free)")
         parser.add_argument(
             "--region", default=settings.STOA_REGIONS[0], help=f"one of {', '.join(settings.STOA_REGIONS)}"
         )
