@@ -1,4 +1,4 @@
-"""APIs and gateways in the console: APIs switched on, off and deleted; gateways given their tokens."""
+"""APIs and gateways in the console, with the actions that change and delete them, and that issue gateways' tokens."""
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
@@ -16,12 +16,12 @@ STATUS_COLOURS = {ApiStatus.ACTIVE: "success", ApiStatus.INACTIVE: "", ApiStatus
 
 
 def is_live(row: Api | Gateway) -> bool:
-    """Tell whether there is anything left to change."""
+    """Tell whether the row is not deleted: only then its actions are available."""
     return row.deleted_at is None
 
 
 class DeleteApiForm(DialogForm):
-    """Asks whether consumers may be cut off."""
+    """Asks whether live subscriptions are revoked too."""
 
     cascade = flag_field(
         label=_("Revoke its live subscriptions"),
@@ -94,7 +94,7 @@ class ApiAdmin(ReadOnlyAdmin):
 
 
 class NewGatewayForm(DialogForm):
-    """Asks what the gateway is called."""
+    """Asks for the gateway's name."""
 
     name = text_field(label=_("Name"), help_text=_("Such as edge-1."), max_length=63)
 

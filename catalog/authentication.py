@@ -1,4 +1,4 @@
-"""How a gateway says who it is: by its own token, or by a bearer token with the role ``stoa-gateway``."""
+"""Authenticates gateways: by a token of their own, or by a bearer token with the role ``stoa-gateway``."""
 
 from collections.abc import Mapping
 
@@ -19,8 +19,10 @@ from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import authenticate_bearer
 
 HEADER = "X-Stoa-Gateway-Token"
-# Every call of every consumer asks this. One write a minute per gateway, however many calls it makes.
-FIND = """
+# A prepared statement, because a gateway presents its token with every call of every consumer, and Django would build
+# and plan its query anew each time. The second column is true once a minute per gateway: then its use is written, so
+# that a gateway costs one write a minute however many calls it makes.
+FIND_GATEWAY = """
 SELECT id, COALESCE(last_seen_at <= statement_timestamp() - interval '60 s', true)
 FROM catalog_gateway
 WHERE token_digest = ANY(%(digests)s::bytea[]) AND deleted_at IS NULL
@@ -30,7 +32,7 @@ gateway_cache: Cache[tuple[bytes, ...], Actor] = Cache()  # by the token's diges
 
 
 class GatewayTokenInvalid(DomainError):
-    """The gateway's token is none of ours, was rotated away, or its gateway was withdrawn."""
+    """The token was not issued here, was replaced by a rotation, or its gateway is deleted."""
 
     code = ErrorCode.UNAUTHORIZED
     detail_code = "token_invalid"
@@ -38,9 +40,10 @@ class GatewayTokenInvalid(DomainError):
 
 
 def authenticate_gateway(headers: Mapping[str, str]) -> Actor:
-    """Return the gateway, or the bearer of a token that may have its role.
+    """Return the gateway as an actor; without a gateway token, the actor of the bearer token.
 
-    Raises GatewayTokenInvalid, or without a gateway's token as authenticate_bearer does.
+    Whether a bearer has the role of a gateway is checked by the caller. Raises GatewayTokenInvalid, or what
+    authenticate_bearer raises.
     """
     token = headers.get(HEADER)
     if token is None:
@@ -52,17 +55,18 @@ def authenticate_gateway(headers: Mapping[str, str]) -> Actor:
 
 
 def cached_gateway(token: str) -> Actor | None:
-    """Return the gateway that presents ``token``, if this process may remember it."""
+    """Return the gateway that has ``token``, if this process has it cached."""
     return gateway_cache.get(tuple(digests(token)))
 
 
 def load_gateway(token: str) -> Actor | None:
-    """Return the gateway that presents ``token`` as an actor; None if the token is none of ours."""
+    """Return the gateway that has ``token`` as an actor, from the database; None if no live gateway has it."""
+    # The checksum refuses a mistyped token without a query.
     if not is_well_formed(token, TOKEN_PREFIX):
         return None
     known = digests(token)
     with gateway_cache.loading(tuple(known)) as keep:
-        found = fetch_one(FIND, {"digests": known})
+        found = fetch_one(FIND_GATEWAY, {"digests": known})
         if found is None:
             return None
         gateway_id, is_use_unrecorded = found
@@ -74,7 +78,7 @@ def load_gateway(token: str) -> Actor | None:
 
 
 class GatewayAuthentication(BaseAuthentication):
-    """Authenticates calls under ``/v1/gateway/``, which the gate lets through unseen."""
+    """Authenticates calls under ``/v1/gateway/``, which the API middleware leaves to it."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None]:
         return authenticate_gateway(request.headers), None

@@ -13,7 +13,7 @@ class ApiEvent(StrEnum):
 
 
 class GatewayEvent(StrEnum):
-    """What happens to a gateway, in the platform's own log: tenants do not see it."""
+    """What happens to a gateway. These events are in the platform's own log, which tenants do not see."""
 
     CREATED = "gateway.created"
     TOKEN_ROTATED = "gateway.token_rotated"  # noqa: S105 - an event's name

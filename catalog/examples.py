@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, after the specification's own."""
+"""Examples for the OpenAPI document, after the specification's own. An object has one id in all apps' examples."""
 
 NEW_API = {
     "name": "payment-api",

@@ -1,4 +1,4 @@
-"""Reads an OpenAPI 3.x document as the registration of an API: what it is called, and where it is served from."""
+"""Reads an OpenAPI 3.x document as the fields of a new API: its title, version, first server and summary."""
 
 import re
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from catalog.services.apis import NewApi
 from stoa_cp.domain.errors import InvalidField
 
 OPENAPI_VERSION = r"3\.[0-9]{1,3}\.[0-9]{1,3}(?:-[0-9A-Za-z.-]{1,20})?"
-MAX_DESCRIPTION = 2_000  # characters; documents describe themselves at greater length than a catalogue has room for
-# Where in the document each field of a registration comes from: refusals name what the client wrote.
+MAX_DESCRIPTION = 2_000  # characters, the column's limit; longer descriptions are cut, not refused
+# The document's field for each field of an API: a refusal names what the client wrote.
 ORIGINS = {
     "name": "info.title",
     "version": "info.version",
@@ -25,16 +25,17 @@ ORIGINS = {
 
 
 def read_registration(document: Any, overrides: Mapping[str, str]) -> NewApi:
-    """Return what ``document`` registers; ``wishes`` may hold ``path`` and ``upstream_url``, which then win.
+    """Return the fields of the API that ``document`` describes.
 
-    Without a path the API hangs at its title in URL letters. Raises InvalidField or ValidationError by the name of
-    the document's field.
+    ``overrides`` may hold ``path`` and ``upstream_url``, which replace those of the document. Without a path it is made
+    from the title. Raises InvalidField or ValidationError, which name the field of the document.
     """
     if not isinstance(document, Mapping):
         raise InvalidField("", _("The body must be an OpenAPI document."))
     version = document.get("openapi")
     if not isinstance(version, str) or not re.fullmatch(OPENAPI_VERSION, version, re.ASCII):
         raise InvalidField("openapi", _("Only documents of OpenAPI 3 can be imported."))
+    # The serializer of a registration: an import passes the same rules.
     serializer = NewApiSerializer(data=_fields_of(document) | dict(overrides))
     try:
         serializer.is_valid(raise_exception=True)
@@ -59,7 +60,7 @@ def _fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _description_of(info: Mapping[str, Any]) -> Any:
-    """The summary; documents before OpenAPI 3.1 have a description only."""
+    """Return the summary, or the description in a document before OpenAPI 3.1, which has no summary."""
     text = info.get("summary") or info.get("description")
     return text[:MAX_DESCRIPTION] if isinstance(text, str) else text
 

@@ -1,4 +1,4 @@
-"""An API that a tenant offers, and a gateway that carries calls to it.
+"""The APIs that tenants offer, and the gateways that carry calls to them.
 
 ::
 
@@ -18,7 +18,7 @@ from tenants.models import Tenant
 
 
 class ApiStatus(models.TextChoices):
-    """Whether calls to an API go through; a deprecated one still answers, with a warning in its headers."""
+    """Whether calls to an API pass. Those to a deprecated one do, and the answers have warning headers (RFC 9745)."""
 
     ACTIVE = "active", _("Active")
     INACTIVE = "inactive", _("Inactive")
@@ -26,7 +26,7 @@ class ApiStatus(models.TextChoices):
 
 
 class ApiQuerySet(models.QuerySet["Api"]):
-    """Questions about many APIs."""
+    """Filters of APIs."""
 
     def live(self) -> "ApiQuerySet":
         return self.filter(deleted_at=None)
@@ -69,7 +69,9 @@ class Api(models.Model):
             ),
         ]
         constraints = [
+            # The target of a foreign key that only SQL can write, (tenant, api): no subscription to another's API.
             models.UniqueConstraint(fields=["tenant", "id"], name="api_of_tenant"),
+            # Of live APIs only: deletion is soft, and frees the name and the path at once.
             models.UniqueConstraint(
                 fields=["tenant", "name", "api_version"], condition=Q(deleted_at=None), name="api_name_unique"
             ),
@@ -92,14 +94,14 @@ class Api(models.Model):
 
 
 class GatewayQuerySet(models.QuerySet["Gateway"]):
-    """Questions about many gateways."""
+    """Filters of gateways."""
 
     def live(self) -> "GatewayQuerySet":
         return self.filter(deleted_at=None)
 
 
 class Gateway(models.Model):
-    """A proxy that asks before it lets a call through, known by its token's digest."""
+    """A proxy that asks us about each call. It authenticates with a token, of which only the digest is stored."""
 
     id = IdField(prefix="gtw")
     name = models.CharField(max_length=63)

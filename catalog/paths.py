@@ -1,10 +1,11 @@
-"""The path at which an API hangs under its tenant, in one canonical spelling."""
+"""The path of an API below its tenant, in one canonical spelling."""
 
 import re
 
-# RFC 3986 unreserved characters: nothing that two programs could decode differently.
+# Unreserved characters only (RFC 3986 §2.3): they need no percent-encoding, so all programs read such a path alike.
 SEGMENT = r"[A-Za-z0-9._~-]+"
 PATH = re.compile(rf"/|(?:/{SEGMENT})+", re.ASCII)
+# Clients and proxies remove these (RFC 3986 §5.2.4): no call would ever reach such a path.
 DOT_SEGMENTS = frozenset({".", ".."})
 
 

@@ -1,4 +1,4 @@
-"""How an API and a gateway read and are written in JSON."""
+"""APIs and gateways in JSON."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class ApiRateLimitSerializer(StrictSerializer):
     requests_per_hour = WholeNumberField(min_value=1, max_value=2_000_000_000, allow_null=True)
 
     def to_internal_value(self, data: Any) -> Any:
-        # RFC 7396: null removes the member, and whoever removes the limit wants none.
+        # RFC 7396: null removes a member. An API without the member has no limit.
         return super().to_internal_value({"requests_per_hour": None} if data is None else data)
 
 

@@ -27,8 +27,8 @@ from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.services.subscriptions import delete_api_and_subscriptions
 from tenants.scoping import TenantScopedViewSet
 
-# What the query string of an import may say better than the document does.
-WISHES = ("path", "upstream_url")
+# Query parameters of an import that replace a field of the document.
+OVERRIDES = ("path", "upstream_url")
 
 
 @extend_schema(tags=["APIs"])
@@ -94,7 +94,7 @@ class ApiImportViewSet(TenantScopedViewSet):
         responses={HTTPStatus.CREATED: ApiSerializer},
     )
     def register(self, request: Any, tenant_id: str) -> HttpResponse:
-        overrides = {name: request.query_params[name] for name in WISHES if name in request.query_params}
+        overrides = {name: request.query_params[name] for name in OVERRIDES if name in request.query_params}
         new = read_registration(request.data, overrides)
         return self.write(partial(apis.create_api, self.tenant, new), status=HTTPStatus.CREATED)
 

@@ -1,1 +1,1 @@
-"""What happens to APIs (``apis``) and to gateways (``gateways``): one function per use case."""
+"""The use cases of APIs (``apis``) and of gateways (``gateways``). Every write of the two goes through here."""

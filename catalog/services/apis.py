@@ -1,4 +1,4 @@
-"""The life of an API: registered, changed, deprecated, deleted. Every write goes through here."""
+"""Use cases of an API: create, change, deprecate and delete it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from stoa_cp.eventlog.emit import emit
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
+# By the name of the violated index. No query asks beforehand: another request could store the same name in between.
 DUPLICATES = {
     "api_name_unique": Duplicate(_("An API of this name and version exists already."), field="name"),
     "api_path_unique": Duplicate(_("An API at this path exists already."), field="path"),
@@ -27,7 +28,7 @@ DUPLICATES = {
 
 @dataclass(frozen=True, slots=True)
 class NewApi:
-    """What a tenant says about an API to be."""
+    """The fields of an API to be created."""
 
     name: str
     upstream_url: str
@@ -41,7 +42,10 @@ class NewApi:
 
 @transaction.atomic
 def create_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
-    """Offer an API at a path of the tenant's. Raises Duplicate if a live one has its name and version, or its path."""
+    """Create an API, which gateways serve from this commit on.
+
+    Raises Duplicate if a live API of the tenant has its name and version, or its path.
+    """
     tenant = lock_tenant(tenant)
     api = Api(
         tenant=tenant,
@@ -62,9 +66,9 @@ def create_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
 
 @transaction.atomic
 def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
-    """Change the given fields. What changes nothing writes nothing.
+    """Change the given fields. No change writes nothing: no version, no event.
 
-    Raises Duplicate as registration does, InvalidField for a sunset without a deprecation.
+    Raises Duplicate as create_api does, InvalidField for a sunset of an API that is not deprecated.
     """
     api = lock_api(api)
     was_deprecated = api.status == ApiStatus.DEPRECATED
@@ -79,11 +83,12 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
 
 
 def _with_dates(api: Api, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields with the two dates that the status brings along: only a deprecated API has them."""
+    """Return the fields with both dates of a deprecation: set if the API is deprecated after the change, else null."""
     sunset_at: datetime | None = fields.get("sunset_at", api.sunset_at)
     if fields.get("status", api.status) == ApiStatus.DEPRECATED:
         deprecated_at = api.deprecated_at or timezone.now()
-        if sunset_at and sunset_at < deprecated_at:  # RFC 9745 §4
+        # RFC 9745 §4: the Sunset header must not be earlier than the Deprecation header.
+        if sunset_at and sunset_at < deprecated_at:
             raise InvalidField("sunset_at", _("The sunset must not be earlier than the deprecation."))
         return {**fields, "deprecated_at": deprecated_at}
     if sunset_at != api.sunset_at:
@@ -93,7 +98,11 @@ def _with_dates(api: Api, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @transaction.atomic
 def delete_api(api: Api, *, by: Actor) -> None:
-    """Delete an API; its name and path are free again. Whether it may go is decided in ``subscriptions``."""
+    """Delete an API; its name and path are free again. The row stays, for subscriptions, metrics and the event log.
+
+    Doors call ``delete_api_and_subscriptions`` of ``subscriptions``, which refuses while the API is in use: this app
+    cannot see subscriptions, which stand to its right.
+    """
     api = lock_api(api)
     api.deleted_at = timezone.now()
     api.save()
@@ -111,7 +120,7 @@ def lock_api(api: Api) -> Api:
 
 
 def snapshot(api: Api) -> dict[str, Any]:
-    """Return the API as events show it."""
+    """Return the API as events show it, in JSON types: what a GET answers, as it was at that moment."""
     return {
         "id": api.id,
         "tenant_id": api.tenant_id,

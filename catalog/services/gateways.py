@@ -1,4 +1,7 @@
-"""The life of a gateway's credential: issued, rotated, deleted."""
+"""Use cases of a gateway: create it, rotate its token, delete it.
+
+Gateways belong to no tenant. Their events go into the log of the platform, which tenants do not see.
+"""
 
 from typing import Any
 
@@ -16,12 +19,12 @@ from stoa_cp.domain.errors import NotFound
 from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import PLATFORM_LOG, emit
 
-TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the part that is no secret
+TOKEN_PREFIX = "stoa_gtw_"  # noqa: S105 - the public part of a token, by which scanners find a leaked one
 
 
 @transaction.atomic
 def create_gateway(name: str, *, by: Actor) -> Issued[Gateway]:
-    """Create a gateway; its token is shown as ``token``. Raises Duplicate."""
+    """Create a gateway; its token is shown as ``token``. Raises Duplicate if a live one has the name."""
     token = new_credential(TOKEN_PREFIX)
     gateway = Gateway(name=name, token_digest=digest(token))
     with translate_violations(
@@ -34,7 +37,10 @@ def create_gateway(name: str, *, by: Actor) -> Issued[Gateway]:
 
 @transaction.atomic
 def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> Issued[Gateway]:
-    """Replace the token at once; the old one is refused from now on. Raises NotFound."""
+    """Replace the token, shown as ``token``; without an overlap, the old one is refused from this commit on.
+
+    Raises NotFound if the gateway is deleted.
+    """
     gateway = lock_gateway(gateway)
     token = new_credential(TOKEN_PREFIX)
     gateway.token_digest = digest(token)
@@ -45,7 +51,7 @@ def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> Issued[Gateway]:
 
 @transaction.atomic
 def delete_gateway(gateway: Gateway, *, by: Actor) -> None:
-    """Delete a gateway; its token is refused from now on. Raises NotFound."""
+    """Delete a gateway; its token is refused from this commit on. Raises NotFound if it is deleted already."""
     gateway = lock_gateway(gateway)
     gateway.deleted_at = timezone.now()
     gateway.save()
@@ -53,7 +59,7 @@ def delete_gateway(gateway: Gateway, *, by: Actor) -> None:
 
 
 def snapshot(gateway: Gateway) -> dict[str, Any]:
-    """Return the gateway as events show it: never its token."""
+    """Return the gateway as events show it, in JSON types: never its token."""
     return {
         "id": gateway.id,
         "name": gateway.name,

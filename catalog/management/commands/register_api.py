@@ -12,24 +12,29 @@ from tenants.management.lookup import tenant_called
 
 
 class Command(OperatorCommand):
-    """Offers an API behind the gateway."""
+    """Creates an API of a tenant, by the rules of the REST API."""
 
-    help = "Register an API of a tenant."
+    help = "Register an API of a tenant behind the gateways."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="id or name")
-        parser.add_argument("name")
-        parser.add_argument("--path", required=True, help="below the tenant's URL at the gateway: /payments")
-        parser.add_argument("--upstream", dest="upstream_url", required=True, help="where the API is served from")
+        parser.add_argument("tenant", help="id or name of the tenant")
+        parser.add_argument("name", help="name of the API")
         parser.add_argument(
-            "--rate-limit", type=limit, default=None, help="requests per hour of all consumers together"
+            "--path", required=True, help="path below the tenant's URL at the gateway, such as /payments"
+        )
+        parser.add_argument("--upstream", dest="upstream_url", required=True, help="URL that serves the API")
+        parser.add_argument(
+            "--rate-limit",
+            type=limit,
+            default=None,
+            help="requests per hour of all consumers together (default: no limit)",
         )
         parser.add_argument(
-            "--no-auth", dest="auth_required", action="store_false", help="let calls without a key through"
+            "--no-auth", dest="auth_required", action="store_false", help="let calls without a key pass"
         )
-        parser.add_argument("--api-version", dest="version", default="v1")
-        parser.add_argument("--description", default="")
-        parser.add_argument("--openapi-url", default="")
+        parser.add_argument("--api-version", dest="version", default="v1", help="version of the API (default: v1)")
+        parser.add_argument("--description", default="", help="text for the catalogue")
+        parser.add_argument("--openapi-url", default="", help="URL of the API's OpenAPI document")
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The command that admits a gateway."""
+"""The command that registers a gateway."""
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from stoa_cp.management.base import OperatorCommand, checked
 
 
 class Command(OperatorCommand):
-    """Admits a gateway and prints its token, this once."""
+    """Creates a gateway and prints its token, which is not stored and not shown again."""
 
-    help = "Register a gateway and print its token."
+    help = "Register a gateway and print its token. The token is shown only once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="what the gateway is called: edge-1")
+        parser.add_argument("name", help="name of the gateway, such as edge-1")
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
