@@ -25,7 +25,7 @@ class DeleteApiForm(DialogForm):
 
     cascade = flag_field(
         label=_("Revoke its live subscriptions"),
-        help_text=_("Without this, an API that somebody still uses stays."),
+        help_text=_("Without this, an API that is still in use stays."),
     )
 
 

@@ -23,7 +23,7 @@ class SecondApproverRequired(DomainError):
 
     code = ErrorCode.FORBIDDEN
     detail_code = "second_approver_required"
-    message = _("Somebody else than the requester must approve this subscription.")
+    message = _("A person other than the requester must approve this subscription.")
 
 
 @dataclass(frozen=True, slots=True)
