@@ -23,7 +23,7 @@ IDENTITY = {
     "rate_limit": {"limit": 1000, "remaining": 987, "reset": 1736420400},
 }
 EVENT = {
-    "id": "evt-4k2m9x7c1v5b8n3q",
+    "id": "evt-7b3n6w1k9d5h2t8q",
     "cursor": "42",
     "type": "tenant.updated",
     "timestamp": "2025-01-09T10:05:00Z",

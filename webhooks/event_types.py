@@ -58,9 +58,9 @@ class EventType:
         }
 
 
-TENANT_ID = "ten-0c8h1vbn5r2k7wxz"
-API_ID = "api-7m3q9t1z5x8c2v4b"
-SUBSCRIPTION_ID = "sub-6n1p8r3s5t7v9w2x"
+TENANT_ID = "ten-8fk2m9q0z3xv7hbt"
+API_ID = "api-0c8h1vbn5r2k7wxz"
+SUBSCRIPTION_ID = "sub-4m9q2tfd8s6j3yga"
 
 _TENANT = {
     "id": TENANT_ID,
@@ -125,7 +125,7 @@ _REQUEST = {
 _DECISION = {"decided_by": "alice", "decided_at": "2026-01-09T10:31:00Z", "version": 2}
 _SUBSCRIPTION = _REQUEST | _DECISION | {"status": "active", "rate_limit": 1000, "quota": 50000}
 _KEY = {
-    "id": "key-1b3c5d7f9g2h4j6k",
+    "id": "key-9w3e7n1p5z8c2v6b",
     "tenant_id": TENANT_ID,
     "subscription_id": SUBSCRIPTION_ID,
     "name": "Production",

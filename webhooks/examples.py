@@ -6,7 +6,7 @@ from webhooks.event_types import TYPES
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - Standard Webhooks' own example
 WEBHOOK = {
     "id": "whk-8v6t4r2q1p3n5m7k",
-    "tenant_id": "ten-0c8h1vbn5r2k7wxz",
+    "tenant_id": "ten-8fk2m9q0z3xv7hbt",
     "url": "https://myapp.com/webhooks/stoa",
     "events": ["subscription.created", "subscription.approved"],
     "description": "",
