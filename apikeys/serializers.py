@@ -43,7 +43,7 @@ class IssuedKeySerializer(ApiKeySerializer):
 class NewKeySerializer(StrictSerializer):
     """The body of a creation."""
 
-    subscription_id = StringField(max_length=64)
+    subscription_id = StringField(max_length=64)  # an id has 20; a wrong one is refused as unknown, not as too long
     name = StringField(max_length=100)
     expires_at = MomentField(required=False, allow_null=True)
     mode = serializers.ChoiceField(choices=Mode.choices, required=False)
@@ -53,6 +53,7 @@ class NewKeySerializer(StrictSerializer):
 class KeyRotationSerializer(StrictSerializer):
     """The body of a rotation."""
 
+    # 0 is for a leaked secret: the old one is refused at once.
     overlap_seconds = WholeNumberField(
         min_value=0, max_value=MAX_OVERLAP_SECONDS, required=False, default=DEFAULT_OVERLAP_SECONDS
     )

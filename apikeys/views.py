@@ -79,6 +79,8 @@ class ApiKeyViewSet(TenantScopedViewSet):
         return self.write(partial(keys.finish_rotation, key), instance=key)
 
     def etag_version(self, resource: Any) -> str:
+        # All that is shown with a key and changes without a new version of its row: by the clock, by the end of its
+        # subscription, by a call.
         return composite_version(
             resource.version,
             resource.status,
@@ -88,7 +90,7 @@ class ApiKeyViewSet(TenantScopedViewSet):
         )
 
     def reload(self, resource: Model) -> ApiKey:
-        """Return the key as a read shows it: the database tells its status."""
+        """Return the key as a read shows it, with the annotations that the database computes."""
         return self.get_queryset().get(pk=resource.pk)
 
 
@@ -102,6 +104,7 @@ class ExplanationViewSet(TenantScopedViewSet):
         summary="Explain a decision", request=ExplanationRequestSerializer, responses={200: ExplanationSerializer}
     )
     def explain(self, request: Any, tenant_id: str) -> Response:
+        # A POST although it changes nothing: the key is a secret, and URLs end up in access logs.
         asked = self.parse(ExplanationRequestSerializer)
         explanation = explain(self.tenant, asked["path"], key=asked.get("key"), key_id=asked.get("key_id"))
         return Response(ExplanationSerializer(explanation).data)

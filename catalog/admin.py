@@ -16,7 +16,8 @@ STATUS_COLOURS = {ApiStatus.ACTIVE: "success", ApiStatus.INACTIVE: "", ApiStatus
 
 
 def is_live(row: Api | Gateway) -> bool:
-    """Tell whether the row is not deleted: only then its actions are available."""
+    """Tell whether the row is not deleted."""
+    # Deleted rows stay in the console, for questions about the past; their actions are hidden.
     return row.deleted_at is None
 
 

@@ -14,13 +14,15 @@ from stoa_cp.net.urls import MAX_URL_LENGTH
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
 
+MAX_REQUESTS_PER_HOUR = 2_000_000_000  # the columns are integers, which end at 2,147,483,647
+# With dots, so that a host name fits. `\Z`: `$` would match before a newline too.
 GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"
 
 
 class ApiRateLimitSerializer(StrictSerializer):
     """The ceiling for all consumers of an API together; null is none."""
 
-    requests_per_hour = WholeNumberField(min_value=1, max_value=2_000_000_000, allow_null=True)
+    requests_per_hour = WholeNumberField(min_value=1, max_value=MAX_REQUESTS_PER_HOUR, allow_null=True)
 
     def to_internal_value(self, data: Any) -> Any:
         # RFC 7396: null removes a member. An API without the member has no limit.

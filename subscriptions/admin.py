@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
 from apikeys.services.access import grant_access
+from catalog.serializers import MAX_REQUESTS_PER_HOUR
 from stoa_cp.console.actions import (
     ActionResult,
     Dialog,
@@ -20,7 +21,7 @@ from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, format_
 from stoa_cp.domain.actors import Actor
 from subscriptions.models import Approval, Plan, Subscription, SubscriptionStatus
 from subscriptions.queries import find_subscription
-from subscriptions.serializers import MAX_QUOTA, MAX_RATE_LIMIT
+from subscriptions.serializers import MAX_QUOTA
 from subscriptions.services import decisions, subscriptions
 
 STATUS_COLOURS = {
@@ -71,7 +72,7 @@ class TermsForm(DialogForm):
         label=_("Rate limit"),
         help_text=_("requests per hour; empty is unlimited"),
         min_value=1,
-        max_value=MAX_RATE_LIMIT,
+        max_value=MAX_REQUESTS_PER_HOUR,
         required=False,
     )
     quota = number_field(
@@ -88,6 +89,7 @@ class TermsForm(DialogForm):
         subscription = find_subscription(self.object_id)
         if subscription:
             terms = decisions.Terms.of(subscription)
+            # What an input of type datetime-local takes: no seconds, no time zone. It is UTC, as the help text says.
             end = f"{terms.expires_at:%Y-%m-%dT%H:%M}" if terms.expires_at else None
             self.initial |= {"rate_limit": terms.rate_limit, "quota": terms.quota, "expires_at": end}
 
@@ -130,6 +132,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     def display_status(self, subscription: Subscription) -> tuple[str, str]:
         return subscription.status, subscription.get_status_display()
 
+    # Blank before the decision, because null means "as in the plan" until then and "unlimited" afterwards.
     @column(_("Rate limit"), ordering="rate_limit")
     def display_rate_limit(self, subscription: Subscription) -> str | None:
         return format_limit(subscription.rate_limit) if subscription.decided_at else None

@@ -1,4 +1,4 @@
-"""Counts subscriptions and lists those that wait for a decision, for the console's dashboard and sidebar."""
+"""Finds one subscription for forms and commands, and counts and lists them for the console's dashboard and sidebar."""
 
 from subscriptions.models import Subscription, SubscriptionQuerySet, SubscriptionStatus
 
@@ -19,12 +19,12 @@ def oldest_pending(limit: int) -> list[Subscription]:
     return list(waiting.order_by("created_at", "id")[:limit])
 
 
+def find_subscription(subscription_id: str) -> Subscription | None:
+    """Return the subscription of this id with its plan and its tenant; None if there is none in a live tenant."""
+    return _of_live_tenants().select_related("plan", "tenant").filter(id=subscription_id).first()
+
+
 def _of_live_tenants() -> SubscriptionQuerySet:
     # Deleting a tenant changes its own row only: the status of its subscriptions stays.
     rows: SubscriptionQuerySet = Subscription.objects.filter(tenant__deleted_at=None)
     return rows
-
-
-def find_subscription(subscription_id: str) -> Subscription | None:
-    """Return the subscription of this id with its plan and its tenant; None if there is none in a live tenant."""
-    return _of_live_tenants().select_related("plan", "tenant").filter(id=subscription_id).first()

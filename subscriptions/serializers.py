@@ -4,6 +4,7 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from catalog.serializers import MAX_REQUESTS_PER_HOUR
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import (
     FlagField,
@@ -16,7 +17,6 @@ from stoa_cp.rest.serializers import (
 from subscriptions import examples as sample
 from subscriptions.models import Approval, SubscriptionStatus
 
-MAX_RATE_LIMIT = 2_000_000_000  # requests per hour; the column is an integer, which ends at 2,147,483,647
 MAX_QUOTA = 10**15  # requests per month; in JavaScript whole numbers are exact up to 9 × 10¹⁵
 # The characters of a DNS label, so that a slug needs no quoting in a URL. `\Z`: `$` would match before a newline too.
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\Z"
@@ -30,7 +30,7 @@ class PlanSerializer(StrictSerializer):
     tenant_id = StringField(read_only=True)
     slug = StringField(read_only=True)
     name = StringField(max_length=100)
-    rate_limit = WholeNumberField(min_value=1, max_value=MAX_RATE_LIMIT, required=False, allow_null=True)
+    rate_limit = WholeNumberField(min_value=1, max_value=MAX_REQUESTS_PER_HOUR, required=False, allow_null=True)
     quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)
     approval = serializers.ChoiceField(choices=Approval.choices, required=False)
     created_at = MomentField(read_only=True)
@@ -62,7 +62,7 @@ class SubscriptionSerializer(StrictSerializer):
         help_text="The newest live key's masked start; the whole secret in the one answer that issues it.",
     )
     callback_url = TargetUrlField(required=False, allow_null=True)
-    rate_limit = WholeNumberField(min_value=1, max_value=MAX_RATE_LIMIT, required=False, allow_null=True)
+    rate_limit = WholeNumberField(min_value=1, max_value=MAX_REQUESTS_PER_HOUR, required=False, allow_null=True)
     quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)
     expires_at = MomentField(required=False, allow_null=True)
     created_by = StringField(read_only=True)
@@ -93,7 +93,7 @@ class NewSubscriptionSerializer(StrictSerializer):
 class TermsSerializer(StrictSerializer):
     """The body of an approval; what is left out comes from the plan."""
 
-    rate_limit = WholeNumberField(min_value=1, max_value=MAX_RATE_LIMIT, required=False, allow_null=True)
+    rate_limit = WholeNumberField(min_value=1, max_value=MAX_REQUESTS_PER_HOUR, required=False, allow_null=True)
     quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)
     expires_at = MomentField(required=False, allow_null=True)
     issue_key = FlagField(required=False, default=True, help_text=_("Whether the first key is issued as well."))

@@ -21,7 +21,7 @@ from stoa_cp.console.actions import (
 from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, row_header
 from stoa_cp.domain.actors import Actor
 from tenants import services
-from tenants.models import Tenant, TenantStatus, Tier
+from tenants.models import MAX_CALLS_PER_HOUR, MAX_MULTIPLIER, MIN_MULTIPLIER, Tenant, TenantStatus, Tier
 from tenants.queries import live_tenant
 from tenants.serializers import NewTenantSerializer
 
@@ -50,6 +50,7 @@ class NewTenantForm(DialogForm):
 
     def clean(self) -> None:
         given = {name: self.cleaned_data[name] for name in NEW_TENANT_FIELDS if name in self.cleaned_data}
+        # The rules stand once, in the serializer. A field that Django's form has refused already keeps that refusal.
         serializer = NewTenantSerializer(data=given)
         serializer.is_valid()
         for name, errors in serializer.errors.items():
@@ -64,15 +65,15 @@ class LimitsForm(DialogForm):
     rate_limit_multiplier = FloatField(
         label=_("Multiplier"),
         help_text=_("Of the tier’s calls per hour, 0.1 to 100."),
-        min_value=0.1,
-        max_value=100,
+        min_value=MIN_MULTIPLIER,
+        max_value=MAX_MULTIPLIER,
         widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.1"}),
     )
     rate_limit_per_hour = number_field(
         label=_("Calls per hour"),
         help_text=_("For the enterprise tier only; empty is its default."),
         min_value=1,
-        max_value=10_000_000,
+        max_value=MAX_CALLS_PER_HOUR,
         required=False,
     )
 
@@ -82,6 +83,8 @@ class LimitsForm(DialogForm):
         self.initial |= {name: getattr(tenant, name, None) for name in LIMITS}
 
 
+# `is_available` only hides an action that its service would refuse. The service checks again under the lock, because
+# the row may change while the dialog is open.
 @admin.register(Tenant)
 class TenantAdmin(ReadOnlyAdmin):
     list_display = ("name_column", "display_tier", "display_status", "region", "admin_email", "created_at")

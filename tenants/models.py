@@ -45,6 +45,12 @@ class Tier(models.TextChoices):
 CALLS_PER_HOUR = {Tier.FREE: 100, Tier.STARTER: 1_000, Tier.BUSINESS: 10_000, Tier.ENTERPRISE: 100_000}
 
 
+# What the platform may set for one tenant. Times the lowest, a free tenant has 10 calls an hour; times the highest, as
+# many as a business tenant.
+MIN_MULTIPLIER, MAX_MULTIPLIER = 0.1, 100
+MAX_CALLS_PER_HOUR = 10_000_000
+
+
 class TenantStatus(models.TextChoices):
     """The status of a tenant; see the diagram above."""
 
@@ -97,7 +103,7 @@ class Tenant(models.Model):
             models.CheckConstraint(condition=Q(tier__in=Tier.values), name="tenant_tier_known"),
             models.CheckConstraint(condition=Q(status__in=TenantStatus.values), name="tenant_status_known"),
             models.CheckConstraint(
-                condition=Q(rate_limit_multiplier__gte=0.1, rate_limit_multiplier__lte=100),
+                condition=Q(rate_limit_multiplier__gte=MIN_MULTIPLIER, rate_limit_multiplier__lte=MAX_MULTIPLIER),
                 name="tenant_multiplier_in_range",
             ),
             models.CheckConstraint(

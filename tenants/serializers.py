@@ -16,7 +16,15 @@ from stoa_cp.rest.serializers import (
     WholeNumberField,
 )
 from tenants import examples as sample
-from tenants.models import NAME_PATTERN, RESERVED_NAMES, TenantStatus, Tier
+from tenants.models import (
+    MAX_CALLS_PER_HOUR,
+    MAX_MULTIPLIER,
+    MIN_MULTIPLIER,
+    NAME_PATTERN,
+    RESERVED_NAMES,
+    TenantStatus,
+    Tier,
+)
 
 
 class TierField(serializers.ChoiceField):
@@ -28,8 +36,8 @@ class TierField(serializers.ChoiceField):
 class TenantSettingsSerializer(StrictSerializer):
     """Limits that the platform sets for one tenant."""
 
-    rate_limit_multiplier = NumberField(min_value=0.1, max_value=100, required=False)
-    rate_limit_per_hour = WholeNumberField(min_value=1, max_value=10_000_000, required=False, allow_null=True)
+    rate_limit_multiplier = NumberField(min_value=MIN_MULTIPLIER, max_value=MAX_MULTIPLIER, required=False)
+    rate_limit_per_hour = WholeNumberField(min_value=1, max_value=MAX_CALLS_PER_HOUR, required=False, allow_null=True)
 
 
 @examples(request=sample.TENANT_CHANGES, response=sample.TENANT)

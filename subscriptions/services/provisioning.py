@@ -7,7 +7,7 @@ from django.db import transaction
 
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.domain.errors import NotFound
-from subscriptions.models import Approval, Plan
+from subscriptions.models import Approval
 from subscriptions.services.plans import NewPlan, create_plan
 from tenants.models import Tenant, TenantStatus
 from tenants.services import activate_tenant, lock_tenant
@@ -35,7 +35,7 @@ def set_up_tenant(tenant: Tenant) -> None:
         return
     if tenant.status != TenantStatus.PROVISIONING:
         return
-    own = set(Plan.objects.live().filter(tenant=tenant).values_list("slug", flat=True))
+    own = set(tenant.plans.live().values_list("slug", flat=True))
     for new in DEFAULT_PLANS:
         if new.slug not in own:
             create_plan(tenant, new, by=SYSTEM)

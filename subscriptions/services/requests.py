@@ -68,7 +68,7 @@ def _lock_api(tenant: Tenant, api_id: str) -> Api:
 
 def _find_plan(tenant: Tenant, slug: str) -> Plan:
     # All plans, not the one: the refusal names those that exist.
-    plans = {plan.slug: plan for plan in Plan.objects.live().filter(tenant=tenant).order_by("created_at", "id")}
+    plans = {plan.slug: plan for plan in tenant.plans.live().order_by("created_at", "id")}
     if slug not in plans:
         raise InvalidField("plan", _("There is no such plan; there are: %s.") % ", ".join(plans))
     return plans[slug]
