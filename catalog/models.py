@@ -69,7 +69,8 @@ class Api(models.Model):
             ),
         ]
         constraints = [
-            # The target of a foreign key that only SQL can write, (tenant, api): no subscription to another's API.
+            # The target of the foreign key (tenant, api), which a migration adds in SQL because Django has none of two
+            # columns. With it no subscription can be to another tenant's API.
             models.UniqueConstraint(fields=["tenant", "id"], name="api_of_tenant"),
             # Of live APIs only: deletion is soft, and frees the name and the path at once.
             models.UniqueConstraint(

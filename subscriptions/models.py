@@ -7,7 +7,7 @@
         │    └► rejected   │  └► expired │
         └──────────────────┴─────────────┴──► revoked
 
-What must hold whatever the code does is a constraint of the database; services refuse first, with a sentence.
+What must hold whatever the code does is a constraint of the database. Services turn its violation into a refusal.
 """
 
 from typing import ClassVar
@@ -56,7 +56,8 @@ class Plan(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [
-            # The target of a foreign key that only SQL can write, (tenant, plan): no subscription under another's plan.
+            # The target of the foreign key (tenant, plan), which a migration adds in SQL because Django has none of two
+            # columns. With it no subscription can be under another tenant's plan.
             models.UniqueConstraint(fields=["tenant", "id"], name="plan_of_tenant"),
             # Of live plans only: deletion is soft, and a deleted plan's slug is free again at once.
             models.UniqueConstraint(fields=["tenant", "slug"], condition=Q(deleted_at=None), name="plan_slug_unique"),
@@ -128,7 +129,7 @@ class Subscription(models.Model):
             ),
         ]
         constraints = [
-            # The target of a foreign key in SQL, as for plans: no key for another tenant's subscription.
+            # As for plans: with it no key can be for another tenant's subscription.
             models.UniqueConstraint(fields=["tenant", "id"], name="subscription_of_tenant"),
             # Of live ones only: an application may ask again after a rejection, a revocation or an expiry.
             models.UniqueConstraint(
