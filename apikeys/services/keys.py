@@ -119,7 +119,7 @@ def finish_rotation(key: ApiKey, *, by: Actor) -> ApiKey:
     key = lock_key(key)
     if not key.secrets.filter(valid_until__gt=Now()).update(valid_until=Now()):
         raise NoRotationUnderWay
-    key.save()
+    key.save()  # for its version only: the ETag must change with what a read shows
     emit(KeyEvent.ROTATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key) | {"finished": True})
     return key
 

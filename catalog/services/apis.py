@@ -71,6 +71,7 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
     Raises Duplicate as create_api does, InvalidField for a sunset of an API that is not deprecated.
     """
     api = lock_api(api)
+    # A deprecation has an event of its own, once: later changes of a deprecated API, its sunset too, are updates.
     was_deprecated = api.status == ApiStatus.DEPRECATED
     changes = apply_changes(api, _with_dates(api, fields))
     if changes:
