@@ -50,12 +50,13 @@ $(KEYCLOAK):
 faults: .venv/.dev-installed
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-# Everything that needs no test: lint, types, layers, migrations, production settings, the OpenAPI document.
+# Everything that needs no test: lint, types, layers, house rules, migrations, production settings, the OpenAPI document.
 check: .venv/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py openapi --check

@@ -16,7 +16,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
             "Tenants": "Organisations that offer APIs, each on a tier.",
             "APIs": "What a tenant offers, and at which path of its gateway.",
             "Plans": "The terms under which applications subscribe.",
-            "Subscriptions": "Applications ask for access, somebody decides.",
+            "Subscriptions": "Applications ask for access, and the tenant decides.",
             "API keys": "What an application shows to the gateway.",
             "Gateways": "The proxies that may ask about calls.",
             "Gateway": "For the proxies that carry the traffic.",
