@@ -20,7 +20,7 @@ from stoa_cp.identity.tokens import read_token
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller
-from tests.kernel.identity.conftest import restart_process
+from tests.kernel.conftest import restart_process
 from tests.waiting import wait_until
 
 HOME = os.environ.get("STOA_KEYCLOAK_HOME", "")

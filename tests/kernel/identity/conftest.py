@@ -1,28 +1,13 @@
-"""An identity provider for each test, and a process that has seen no token yet."""
+"""The store of a provider's signing keys, and its clock."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
-from pytest_django import Settings
 
-from stoa_cp.identity import authentication, jwks
+from stoa_cp.identity import jwks
 from stoa_cp.identity.jwks import KeyStore
 from tests.kernel.identity.provider import Provider
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def provider(settings: Settings) -> Iterator[Provider]:
-    with Provider() as served:
-        settings.STOA_OIDC_ISSUER = served.url
-        settings.STOA_OIDC_JWKS_URL = ""
-        settings.STOA_OIDC_AUDIENCE = "control-plane-api"
-        settings.STOA_OIDC_ALLOWED_AZP = ["ci-robot"]
-        settings.STOA_OIDC_ALGORITHMS = ["RS256", "ES256", "PS256"]
-        restart_process()
-        yield served
-    restart_process()
 
 
 @pytest.fixture
@@ -52,12 +37,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
     clock = ShiftedClock()
     monkeypatch.setattr(jwks, "time", clock)
     return clock
-
-
-def restart_process() -> None:
-    """Forget what a process keeps in memory."""
-    jwks.forget_signing_keys()
-    authentication.recent_tokens.clear()
 
 
 def settle(keys: KeyStore) -> None:

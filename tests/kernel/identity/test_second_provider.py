@@ -14,7 +14,7 @@ from stoa_cp.devserver.cluster import free_port
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
 from tests.conftest import Caller
-from tests.kernel.identity.conftest import restart_process
+from tests.kernel.conftest import restart_process
 from tests.programs import install_npm_packages, require_program
 
 pytestmark = pytest.mark.django_db

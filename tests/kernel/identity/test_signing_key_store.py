@@ -17,7 +17,8 @@ from stoa_cp.identity.jwks import (
     signing_keys,
 )
 from stoa_cp.identity.models import SigningKeySet
-from tests.kernel.identity.conftest import ShiftedClock, restart_process, settle
+from tests.kernel.conftest import restart_process
+from tests.kernel.identity.conftest import ShiftedClock, settle
 from tests.kernel.identity.provider import Provider, rsa_jwk, rsa_key, sign
 from tests.races import at_once
 
