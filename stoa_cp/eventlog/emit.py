@@ -1,6 +1,7 @@
 """Appends events to the log, in the transaction of the change that they tell of.
 
-The log is the audit trail, the source of webhooks and the live stream.
+The log is the audit trail, the source of webhooks and the live stream. A service emits last: from there to the commit,
+every other change with an event of the same tenant waits for the head of its chain.
 """
 
 from collections.abc import Mapping
@@ -36,41 +37,41 @@ def emit(
     """Append an event to a tenant's log, or PLATFORM_LOG, in the caller's transaction; announce it after the commit.
 
     ``data`` is a snapshot in JSON types that never holds a secret.
-
     Every emit delays the caller after its commit, and so the response, until the caches of all processes have been
     invalidated: no process may let a call pass after the revocation of its key was answered. That takes milliseconds
     as a rule, and at most 1.5 s if a process with a lease is frozen or cut off (``stoa_cp.caching.barrier``). All
-    events wait, also those that change no decision, so that no service can forget it. A transaction waits once.
-
-    The caller should emit last. From here to the commit, every other change with an event of this tenant waits for the
-    chain's head.
+    events wait, so that no service can forget it; a transaction waits once.
 
     Raises TransactionManagementError outside a transaction: the event could be stored without its change.
     """
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError(f"{type} was emitted outside a transaction")
     head = _lock_head(tenant_id)
-    context = get_contextvars()
     event = Event(
         tenant_id=tenant_id,
         sequence=head.sequence + 1,
         type=str(type),
         timestamp=timezone.now(),
         actor=actor.id,
-        request_id=context.get("request_id", ""),
-        address=context.get("address"),
+        **_request(),
         data=dict(data),
         changes=dict(changes or {}),
         previous_hash=bytes(head.hash),
     )
-    event.hash = link_hash(bytes(head.hash), event)
+    event.hash = head.hash = link_hash(bytes(head.hash), event)
     event.save(force_insert=True)
-    head.sequence, head.hash = event.sequence, event.hash
+    head.sequence = event.sequence
     head.save()
     OutboxEntry.objects.create(event=event)
     wait_for_invalidation_on_commit()
     enqueue_on_commit(settings.EVENT_CONSUMER_TASK)
     return event
+
+
+def _request() -> dict[str, Any]:
+    """Return the request that makes the change: none, in a task or a command."""
+    context = get_contextvars()
+    return {"request_id": context.get("request_id", ""), "address": context.get("address")}
 
 
 def _lock_head(tenant_id: str) -> EventChain:

@@ -14,8 +14,11 @@ from stoa_cp.identity.authentication import actor_of
 from stoa_cp.rest.idempotency import HEADER, IdempotentRequest
 from stoa_cp.rest.parameters import flag_parameter
 
-# Long enough for the other transaction to take the lock that it waited for: without a pause this one is often faster,
-# takes its first lock again, and both deadlock a second time.
+# After a deadlock a write is tried once more. Once is enough: locks are taken in one order (tenant, API, subscription,
+# key, webhook, event chain), and only foreign keys take some out of order. It is done here and not in services, which
+# may run inside a larger transaction that PostgreSQL has rolled back as a whole; tasks run again by themselves.
+# The pause lets the other transaction take the lock that it waited for: without it, this one is often faster, takes its
+# first lock again, and both deadlock a second time.
 DEADLOCK_PAUSE_SECONDS = 0.1
 
 
@@ -32,10 +35,7 @@ def run_write(
     5. Call the service and render its result inside the transaction, so that the bytes stored for a retry are the
        bytes that the first client got.
     6. With ``?dry_run=true`` roll back; else store the answer under the key.
-    7. If PostgreSQL ended this transaction to resolve a deadlock, repeat steps 2 to 6 once, after a pause. Once is
-       enough: locks are taken in one order (tenant, API, subscription, key, webhook, event chain), and only foreign
-       keys take some out of order. The retry stands here and not in services, which may run inside a larger
-       transaction that PostgreSQL has rolled back as a whole; tasks and commands run again by themselves.
+    7. If PostgreSQL ended this transaction to resolve a deadlock, repeat steps 2 to 6 once, after a pause.
 
     Raises what the service refuses, PreconditionFailed, IdempotencyInProgress and IdempotencyKeyReused.
     """
