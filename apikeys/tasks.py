@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from apikeys.services.expiry import announce_next_expiry
+from apikeys.services.expiry_warnings import announce_next_expiry
 
 
 @shared_task(name="apikeys.announce_expiries")

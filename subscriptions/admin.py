@@ -22,7 +22,7 @@ from stoa_cp.domain.actors import Actor
 from subscriptions.models import Approval, Plan, Subscription, SubscriptionStatus
 from subscriptions.queries import find_subscription
 from subscriptions.serializers import MAX_QUOTA
-from subscriptions.services import decisions, subscriptions
+from subscriptions.services import approvals, subscriptions
 
 STATUS_COLOURS = {
     SubscriptionStatus.PENDING_APPROVAL: "warning",
@@ -88,14 +88,14 @@ class TermsForm(DialogForm):
         super().__init__(*args, **kwargs)
         subscription = find_subscription(self.object_id)
         if subscription:
-            terms = decisions.Terms.of(subscription)
+            terms = approvals.Terms.of(subscription)
             # What an input of type datetime-local takes: no seconds, no time zone. It is UTC, as the help text says.
             end = f"{terms.expires_at:%Y-%m-%dT%H:%M}" if terms.expires_at else None
             self.initial |= {"rate_limit": terms.rate_limit, "quota": terms.quota, "expires_at": end}
 
-    def terms(self) -> decisions.Terms:
+    def terms(self) -> approvals.Terms:
         agreed = self.cleaned_data
-        return decisions.Terms(agreed["rate_limit"], agreed["quota"], agreed["expires_at"])
+        return approvals.Terms(agreed["rate_limit"], agreed["quota"], agreed["expires_at"])
 
 
 @admin.register(Subscription)
@@ -169,7 +169,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         )
     )
     def reject(self, subscription: Subscription, form: ReasonForm, by: Actor) -> ActionResult:
-        decisions.reject_subscription(subscription, form.cleaned_data["reason"], by=by)
+        approvals.reject_subscription(subscription, form.cleaned_data["reason"], by=by)
         return ActionResult(_("%(application)s is rejected.") % {"application": subscription.application})
 
     @service_action(

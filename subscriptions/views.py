@@ -22,7 +22,7 @@ from subscriptions.serializers import (
     SubscriptionSerializer,
     TermsSerializer,
 )
-from subscriptions.services import decisions, plans, subscriptions
+from subscriptions.services import approvals, plans, subscriptions
 from subscriptions.services.requests import NewSubscription
 from tenants.scoping import TenantScopedViewSet
 
@@ -130,7 +130,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
         subscription = self.get_object()
         agreed = self.parse(TermsSerializer)
         with_key = agreed.pop("issue_key")
-        terms = decisions.Terms.of(subscription, **agreed)
+        terms = approvals.Terms.of(subscription, **agreed)
         # A service of apikeys, the rightmost app that it touches: approving also issues the first key.
         return self.write(partial(grant_access, subscription, terms, with_key=with_key), instance=subscription)
 
@@ -138,7 +138,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
     def reject(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         reason = self.parse(ReasonSerializer)["reason"]
-        return self.write(partial(decisions.reject_subscription, subscription, reason), instance=subscription)
+        return self.write(partial(approvals.reject_subscription, subscription, reason), instance=subscription)
 
     @extend_schema(summary="Suspend a subscription", request=ReasonSerializer)
     def suspend(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:

@@ -9,7 +9,7 @@ from apikeys.services.keys import NewKey, issue_key
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.issued import Issued
 from subscriptions.models import Approval, Subscription
-from subscriptions.services.decisions import Terms, approve_subscription
+from subscriptions.services.approvals import Terms, approve_subscription
 from subscriptions.services.requests import NewSubscription, request_subscription
 from tenants.models import Tenant
 from tenants.services import lock_tenant

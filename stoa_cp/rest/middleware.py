@@ -20,7 +20,8 @@ from stoa_cp.rest.api_call import ApiCall, attach
 from stoa_cp.rest.problems import Problem, problem_of, respond
 
 API_PREFIX = "/v1/"
-GATEWAY_PREFIX = "/v1/gateway/"  # gateways bring their own credential and are not counted
+# GatewayMiddleware answers these before ApiMiddleware does: gateways bring their own credential, and are not counted.
+GATEWAY_PREFIX = "/v1/gateway/"
 
 
 class BodyTooLarge(DomainError):

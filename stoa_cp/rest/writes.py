@@ -1,4 +1,4 @@
-"""Runs a write: one service in one transaction, with everything that a client may ask of any write."""
+"""Runs a write: one service in one transaction, with Idempotency-Key, If-Match, dry run and retry after a deadlock."""
 
 from collections.abc import Callable
 from time import sleep
@@ -14,10 +14,11 @@ from stoa_cp.identity.authentication import actor_of
 from stoa_cp.rest.idempotency import HEADER, IdempotentRequest
 from stoa_cp.rest.parameters import flag_parameter
 
-# After a deadlock a write is tried once more. Once is enough: locks are taken in one order (tenant, API, subscription,
-# key, webhook, event chain), and only foreign keys take some out of order. It is done here and not in services, which
-# may run inside a larger transaction that PostgreSQL has rolled back as a whole; tasks run again by themselves.
-# The pause lets the other transaction take the lock that it waited for: without it, this one is often faster, takes its
+# After a deadlock a write is tried once more. Once is enough: services take locks in one order (tenant, API,
+# subscription, key, webhook, event chain); only PostgreSQL's own checks of foreign keys lock rows in another order.
+# It is not done in services: a deadlock ends the whole transaction, which a service may not own. Tasks need none: the
+# next sweep finds their work again.
+# The pause lets the other transaction take the lock that it waits for. Without it this one is often faster, takes its
 # first lock again, and both deadlock a second time.
 DEADLOCK_PAUSE_SECONDS = 0.1
 
@@ -27,32 +28,32 @@ def run_write(
 ) -> HttpResponse:
     """Carry a write out, and return its answer as bytes.
 
-    1. Read the ``Idempotency-Key`` and ``?dry_run``. A malformed one is refused before anything happens.
-    2. Open one transaction around all that follows: the effect, its events and the stored answer commit together.
-    3. Claim the key. If its answer is stored, return that answer. This comes before the precondition, because a client
-       that lost the first answer repeats its ``If-Match`` too, which is stale by then.
-    4. Compare ``If-Match`` with the row, under the row's lock.
+    1. Read ``?dry_run`` and, of a POST or PATCH, the ``Idempotency-Key``. Refuse a malformed one before anything else.
+    2. Open one transaction around steps 3 to 6: the effect, its events and the stored answer commit together.
+    3. Lock the Idempotency-Key. If its answer is stored, return that answer. This comes before the precondition: a
+       retry carries the If-Match of the first attempt, which that attempt has made stale.
+    4. If the client sent ``If-Match``, compare it with the row, under the row's lock.
     5. Call the service and render its result inside the transaction, so that the bytes stored for a retry are the
        bytes that the first client got.
-    6. With ``?dry_run=true`` roll back; else store the answer under the key.
+    6. With ``?dry_run=true`` roll back; else, with a key, store the answer under it.
     7. If PostgreSQL ended this transaction to resolve a deadlock, repeat steps 2 to 6 once, after a pause.
 
-    Raises what the service refuses, PreconditionFailed, IdempotencyInProgress and IdempotencyKeyReused.
+    Raises what the service raises, PreconditionFailed, IdempotencyInProgress and IdempotencyKeyReused.
     """
-    idempotent = _idempotent_request(request)
+    keyed = _read_idempotency_key(request)
     is_dry_run = flag_parameter(request, "dry_run")
 
     def attempt() -> HttpResponse:
         with transaction.atomic():
-            if idempotent and (stored := idempotent.claim()):
+            if keyed and (stored := keyed.claim()):
                 return stored
             if check_precondition and "If-Match" in request.headers:
                 check_precondition()
-            response = _render_now(operation())
+            response = _render_to_bytes(operation())
             if is_dry_run:
                 transaction.set_rollback(True)
-            elif idempotent:
-                idempotent.store(response)
+            elif keyed:
+                keyed.store(response)
         return response
 
     try:
@@ -64,8 +65,11 @@ def run_write(
         return attempt()
 
 
-def _idempotent_request(request: Request) -> IdempotentRequest | None:
-    """Return the request under its key. DELETE needs none: a second one is a 404 and changes nothing."""
+def _read_idempotency_key(request: Request) -> IdempotentRequest | None:
+    """Return the request with its key; None without a key.
+
+    DELETE needs none: a second one is a 404 and changes nothing.
+    """
     header = request.headers.get(HEADER)
     if header is None or request.method not in ("POST", "PATCH"):
         return None
@@ -73,7 +77,7 @@ def _idempotent_request(request: Request) -> IdempotentRequest | None:
     return IdempotentRequest.read(header, scope, request.body)
 
 
-def _render_now(response: Response) -> HttpResponse:
+def _render_to_bytes(response: Response) -> HttpResponse:
     content = b"" if response.data is None else JSONRenderer().render(response.data)
     media_type = "application/json" if content else None
     rendered = HttpResponse(content, status=response.status_code, content_type=media_type)

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from apikeys.models import ApiKey
-from apikeys.services.expiry import announce_next_expiry
+from apikeys.services.expiry_warnings import announce_next_expiry
 from apikeys.services.keys import revoke_key
 from apikeys.tasks import announce_expiries
 from stoa_cp.domain.actors import SYSTEM

@@ -11,7 +11,7 @@ from apikeys.models import ApiKey, KeySecret
 from stoa_cp.crypto.credentials import digest
 from stoa_cp.domain.actors import operator
 from subscriptions.models import Subscription, SubscriptionStatus
-from subscriptions.services.decisions import reject_subscription
+from subscriptions.services.approvals import reject_subscription
 from tests.factories import SubscriptionFactory
 from tests.kernel.console.pages import list_of, page_of
 

@@ -11,7 +11,7 @@ from apikeys.models import ApiKey
 from apikeys.services.access import grant_access
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services.decisions import Terms, approve_subscription, reject_subscription
+from subscriptions.services.approvals import Terms, approve_subscription, reject_subscription
 from tenants.models import Tenant
 from tenants.services import delete_tenant
 from tests import log

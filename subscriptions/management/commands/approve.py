@@ -9,7 +9,7 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, add_field, body_of, checked, limit
 from subscriptions.management.lookup import subscription_called
 from subscriptions.serializers import TermsSerializer
-from subscriptions.services.decisions import Terms
+from subscriptions.services.approvals import Terms
 
 
 class Command(OperatorCommand):
@@ -25,7 +25,7 @@ class Command(OperatorCommand):
             parser,
             "expires_at",
             metavar="TIME",
-            help="when access ends (RFC 3339), such as 2030-12-31T00:00:00Z; default: never",
+            help="when access ends (RFC 3339), such as 2030-12-31T00:00:00Z; default: as requested",
         )
         parser.add_argument("--no-key", dest="issue_key", action="store_false", help="do not issue a key")
         super().add_arguments(parser)

@@ -1,4 +1,7 @@
-"""Use cases of an approver: approve a pending subscription within terms, or reject it."""
+"""Use cases of an approver: approve a pending subscription within terms, or reject it.
+
+Doors call ``apikeys.services.access.grant_access``, which approves and issues the first key.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +22,7 @@ from subscriptions.services.subscriptions import change_status, lock_subscriptio
 
 
 class SecondApproverRequired(DomainError):
-    """The approver is the one who asked for access, and STOA_REQUIRE_SECOND_APPROVER forbids that."""
+    """STOA_REQUIRE_SECOND_APPROVER is on, and the requester tries to approve."""
 
     code = ErrorCode.FORBIDDEN
     detail_code = "second_approver_required"
@@ -28,7 +31,7 @@ class SecondApproverRequired(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What an approver grants: requests per hour, requests per calendar month (UTC), and an end. None is no limit."""
+    """What an approver grants: requests per hour, per calendar month (UTC), and when access ends. None is no limit."""
 
     rate_limit: int | None
     quota: int | None
@@ -36,24 +39,25 @@ class Terms:
 
     @classmethod
     def of(cls, subscription: Subscription, **agreed: Any) -> "Terms":
-        """Return the terms for an approval: each from ``agreed``, else from the subscription, else from its plan.
+        """Return the terms for an approval.
 
-        A pending subscription can have terms of its own, set by a PATCH before the decision.
+        A term that is named in ``agreed`` wins, also if it is None. Else it is the pending subscription's own, set by a
+        PATCH before the decision; a limit that it has not falls back to the plan.
         """
         plan = subscription.plan
-        before = {
+        defaults = {
             "rate_limit": plan.rate_limit if subscription.rate_limit is None else subscription.rate_limit,
             "quota": plan.quota if subscription.quota is None else subscription.quota,
             "expires_at": subscription.expires_at,
         }
-        return cls(**before | agreed)
+        return cls(**defaults | agreed)
 
 
 @transaction.atomic
 def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor) -> Subscription:
     """Let the application call the API within ``terms``, and announce it.
 
-    Raises SubscriptionNotInState if it is decided already, InvalidField for an end that has passed, and
+    Raises SubscriptionNotInState unless it is pending, InvalidField for an ``expires_at`` in the past, and
     SecondApproverRequired if STOA_REQUIRE_SECOND_APPROVER is on and the requester approves.
     """
     # Two approvers may click at once: the second waits here, then sees the first's decision.
@@ -74,7 +78,7 @@ def approve_subscription(subscription: Subscription, terms: Terms, *, by: Actor)
 
 @transaction.atomic
 def reject_subscription(subscription: Subscription, reason: str, *, by: Actor) -> Subscription:
-    """Refuse access. Raises SubscriptionNotInState if it is decided already."""
+    """Refuse access. Raises SubscriptionNotInState unless it is pending."""
     subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
     subscription.decided_by, subscription.decided_at = by.id, timezone.now()
     return change_status(subscription, SubscriptionStatus.REJECTED, SubscriptionEvent.REJECTED, reason=reason, by=by)
