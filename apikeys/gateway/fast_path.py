@@ -27,7 +27,7 @@ from stoa_cp.crypto.credentials import is_well_formed
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
-from stoa_cp.rest.middleware import GATEWAY_PREFIX
+from stoa_cp.rest.limits import GATEWAY_PREFIX
 from stoa_cp.rest.parsers import parse_json
 
 AUTHORIZE, VERIFY = f"{GATEWAY_PREFIX}authorize", f"{GATEWAY_PREFIX}keys/verify"
@@ -92,6 +92,8 @@ def _authorize(environ: WSGIEnvironment, profile: Profile) -> CachedAnswer | Non
 
 
 def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
+    if environ.get("QUERY_STRING"):
+        return None  # Django refuses it: a verification has no query parameters
     length = environ.get("CONTENT_LENGTH") or ""
     # Not a number, or too large: Django refuses it, and has not to read the body for that.
     if not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:

@@ -9,7 +9,11 @@ from django.utils import translation
 from structlog.contextvars import bind_contextvars
 
 from stoa_cp.net.client_address import client_address
-from stoa_cp.rest.middleware import GATEWAY_PREFIX, check_size
+from stoa_cp.rest.limits import GATEWAY_PREFIX
+from stoa_cp.rest.middleware import check_size
+
+# What Django itself reads of the header. Cut off before it is cached: 450 headers of 350 KB would fill 100 MB.
+MAX_ACCEPT_LANGUAGE_CHARS = 500
 
 
 class GatewayMiddleware:
@@ -33,10 +37,16 @@ class GatewayMiddleware:
         return response
 
 
-# Choosing takes 28 µs, a cached choice 0.1 µs. Bounded, because clients send what they like.
-@lru_cache(maxsize=1000)
 def language_of(accepted: str) -> str:
     """Return the supported language that an ``Accept-Language`` header prefers (RFC 9110 §12.5.4)."""
+    if len(accepted) > MAX_ACCEPT_LANGUAGE_CHARS:
+        accepted = accepted[:MAX_ACCEPT_LANGUAGE_CHARS].rpartition(",")[0]
+    return _cached_language_of(accepted)
+
+
+# Choosing takes 28 µs, a cached choice 0.1 µs. Bounded, because clients send what they like.
+@lru_cache(maxsize=1000)
+def _cached_language_of(accepted: str) -> str:
     request = HttpRequest()
     request.META["HTTP_ACCEPT_LANGUAGE"] = accepted
     return translation.get_language_from_request(request)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 from stoa_cp.domain.errors import ErrorCode
-from stoa_cp.net.client_address import client_address
+from stoa_cp.net.client_address import client_network
 from stoa_cp.ratelimit.limiter import RateLimit, hit
 from stoa_cp.rest.problems import Problem, respond
 
@@ -23,7 +23,7 @@ def limit_logins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRes
     @wraps(view)
     def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST":
-            rate_limit = RateLimit(f"login:{client_address(request)}", settings.STOA_LOGIN_RATE_LIMIT)
+            rate_limit = RateLimit(f"login:{client_network(request)}", settings.STOA_LOGIN_RATE_LIMIT)
             status = hit(rate_limit, request)
             if status.is_exceeded:
                 return respond(Problem(ErrorCode.RATE_LIMITED, headers=status.headers()))

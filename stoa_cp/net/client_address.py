@@ -23,6 +23,15 @@ def client_address(request: HttpRequest) -> str:
     return str(_parse(address))
 
 
+def client_network(request: HttpRequest) -> str:
+    """Return what counts as one caller: an IPv4 address, or the /64 of an IPv6 address.
+
+    A network operator gives each customer at least a /64 (RFC 6177): per address, one caller would have 2⁶⁴ limits.
+    """
+    address = _parse(client_address(request))
+    return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
+
+
 def _parse(text: str) -> IPv4Address | IPv6Address:
     """Parse an address without its zone, and ``::ffff:192.0.2.1`` as IPv4: one client must not have two limits."""
     address = ip_address(text.partition("%")[0])

@@ -50,6 +50,11 @@ ERROR_SCHEMA: Mapping[str, Any] = {
                         },
                     },
                 },
+                "details_omitted": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "description": "How many more details there are, if there are more than 20.",
+                },
                 "request_id": {"type": ["string", "null"]},
             },
         },

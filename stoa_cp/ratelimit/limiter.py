@@ -14,7 +14,7 @@ from django_ratelimit.core import get_usage
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
-from stoa_cp.net.client_address import client_address
+from stoa_cp.net.client_address import client_network
 
 logger = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class RateLimitStatus:
 def rate_limit_of(actor: Actor | None, request: HttpRequest) -> RateLimit:
     """Return the limit that a call counts on: its tenant's, its own, or, without a valid token, that of its address."""
     if actor is None:
-        return RateLimit(f"address:{client_address(request)}", settings.STOA_ANONYMOUS_RATE_LIMIT)
+        return RateLimit(f"address:{client_network(request)}", settings.STOA_ANONYMOUS_RATE_LIMIT)
     rate_limit: RateLimit = import_string(settings.STOA_RATE_LIMIT_RESOLVER)(actor)
     return rate_limit
 

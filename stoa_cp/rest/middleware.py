@@ -6,7 +6,6 @@ limit: otherwise anyone could list the routes for free.
 
 from collections.abc import Callable
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from structlog.contextvars import bind_contextvars
@@ -17,11 +16,9 @@ from stoa_cp.identity.authentication import authenticate_bearer
 from stoa_cp.net.client_address import client_address
 from stoa_cp.ratelimit.limiter import RateLimited, hit, rate_limit_of
 from stoa_cp.rest.api_call import ApiCall, attach
+from stoa_cp.rest.body_length import LENGTH_REQUIRED
+from stoa_cp.rest.limits import API_PREFIX, body_limit
 from stoa_cp.rest.problems import Problem, problem_of, respond
-
-API_PREFIX = "/v1/"
-# GatewayMiddleware answers these before ApiMiddleware does: gateways bring their own credential, and are not counted.
-GATEWAY_PREFIX = "/v1/gateway/"
 
 
 class BodyTooLarge(DomainError):
@@ -32,13 +29,21 @@ class BodyTooLarge(DomainError):
     message = _("The request body is too large.")
 
 
+class LengthRequired(DomainError):
+    """The body has no announced length, and the server cannot tell where it ends."""
+
+    code = ErrorCode.VALIDATION_ERROR
+    detail_code = "length_required"
+    message = _("Send the length of the body in Content-Length.")
+
+
 class ApiMiddleware:
     """Attaches an ``ApiCall`` to the request, or answers in the view's place; adds the rate-limit headers.
 
     1. Compare the announced size of the body with the limit of its path.
     2. Read the body, unless it is too large.
     3. Verify the bearer token.
-    4. Count the call, an anonymous or refused one too: guessing tokens must cost something.
+    4. Count the call.
     5. Answer the first refusal, or call the view.
     """
 
@@ -53,6 +58,7 @@ class ApiMiddleware:
         if not too_large:
             _read_body(request)
         caller = _authenticate(request)
+        # Counted even if it is refused: guessing tokens must cost something.
         rate_limit = rate_limit_of(caller if isinstance(caller, Actor) else None, request)
         status = hit(rate_limit, request)
         if too_large:
@@ -75,14 +81,12 @@ def _read_body(request: HttpRequest) -> bytes:
 
 
 def check_size(request: HttpRequest) -> HttpResponseBase | None:
-    """Compare the announced length with the limit before a byte is read. Return the refusal, or None.
-
-    A batch of traffic may be larger than any other body.
-    """
-    if request.path_info.startswith(f"{GATEWAY_PREFIX}authorize"):
-        return None  # the body is the original call's, and no view reads it
-    is_traffic = request.path_info == f"{GATEWAY_PREFIX}traffic"
-    limit = settings.STOA_MAX_TRAFFIC_BODY_BYTES if is_traffic else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    """Compare the announced length with the limit before a byte is read. Return the refusal, or None."""
+    limit = body_limit(request.path_info)
+    if limit is None:
+        return None
+    if LENGTH_REQUIRED in request.META:
+        return _refuse(LengthRequired())
     announced = request.META.get("CONTENT_LENGTH") or "0"
     return None if announced.isdecimal() and int(announced) <= limit else _refuse(BodyTooLarge())
 

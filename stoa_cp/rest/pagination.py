@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
@@ -24,6 +24,7 @@ from stoa_cp.rest.parameters import positive_parameter, query_parameter
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DEPTH = 10_000  # rows that OFFSET may skip, and that COUNT may count
 
 
@@ -134,9 +135,10 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
     """Return a cursor's position: (created_at, id). Raises InvalidField if ``encode_cursor`` did not make it."""
     try:
         created_at, identifier = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
-        moment = datetime.fromisoformat(created_at)
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+        # Without an offset this raises TypeError; before the year 1 and after 9999 in UTC, OverflowError.
+        moment = datetime.fromisoformat(created_at) - EPOCH + EPOCH
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError):
         raise InvalidField("cursor", _("This is not a cursor of ours.")) from None
-    if moment.tzinfo is None or not isinstance(identifier, str) or not identifier.isprintable():
+    if not isinstance(identifier, str) or not identifier.isprintable():
         raise InvalidField("cursor", _("This is not a cursor of ours."))
     return moment, identifier

@@ -50,9 +50,12 @@ def parse_json(body: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidField(twice[:100], _("This field appears twice."))
+        # One pass: counting each name anew took 11 s of CPU for 28,000 names, which fit into a body.
+        seen: set[str] = set()
+        for name, _value in pairs:
+            if name in seen:
+                raise InvalidField(name[:100], _("This field appears twice."))
+            seen.add(name)
     return members
 
 

@@ -33,6 +33,7 @@ STATUSES: Mapping[ErrorCode, int] = {
 DETAIL_STATUSES: Mapping[str, int] = {
     "method_not_allowed": 405,
     "not_acceptable": 406,
+    "length_required": 411,
     "precondition_failed": 412,
     "too_large": 413,
     "uri_too_long": 414,
@@ -41,6 +42,8 @@ DETAIL_STATUSES: Mapping[str, int] = {
     "headers_too_large": 431,
     "unavailable": 503,
 }
+# A body of 256 KiB has room for 60,000 wrong fields, whose details would be an answer of 40 MB.
+MAX_DETAILS = 20
 RETRY_AFTER_UNAVAILABLE_SECONDS = 2  # a database that fails over or restarts is back within seconds as a rule
 # The message of these codes is always the specification's own sentence; the cause stands in ``details`` only. It is a
 # security property: a message written for one refusal must not tell callers more than every other 401 or 403 does,
@@ -76,14 +79,15 @@ class Problem:
         return STATUSES[self.code]
 
     def envelope(self) -> dict[str, Any]:
-        return {
-            "error": {
-                "code": self.code,
-                "message": str(self.message or self.code.label),
-                "details": [asdict(detail) for detail in self.details],
-                "request_id": get_contextvars().get("request_id"),
-            },
+        error = {
+            "code": self.code,
+            "message": str(self.message or self.code.label),
+            "details": [asdict(detail) for detail in self.details[:MAX_DETAILS]],
+            "request_id": get_contextvars().get("request_id"),
         }
+        if len(self.details) > MAX_DETAILS:
+            error["details_omitted"] = len(self.details) - MAX_DETAILS
+        return {"error": error}
 
     def all_headers(self) -> dict[str, str]:
         headers = dict(self.headers or {})
