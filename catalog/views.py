@@ -54,6 +54,7 @@ class ApiViewSet(TenantScopedViewSet):
         "partial_update": "apis:write",
         "destroy": "apis:delete",
     }
+    query_parameters: ClassVar = {"destroy": ("cascade",)}
     filters = {"status": "status", "name": "name", "path": "path", "version": "api_version"}
     search_fields = ("name",)
     sort_fields = ("name", "path", "status", "created_at", "updated_at")
@@ -83,6 +84,7 @@ class ApiImportViewSet(TenantScopedViewSet):
     serializer_class = ApiSerializer
     parser_classes = [StrictJSONParser, YAMLParser, OldYAMLParser, TextYAMLParser]
     rights: ClassVar = {"register": "apis:write"}
+    query_parameters: ClassVar = {"register": OVERRIDES}
 
     @extend_schema(
         summary="Register an API from its OpenAPI document",

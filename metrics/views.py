@@ -23,7 +23,7 @@ from metrics.reporting.usage import with_usage
 from metrics.services import Receipt, ingest_batch, preview_batch
 from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField
 from stoa_cp.identity.permissions import require
-from stoa_cp.rest.parameters import flag_parameter
+from stoa_cp.rest.parameters import check_query_parameters, flag_parameter
 from stoa_cp.rest.problems import Problem, problem_of, respond
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
@@ -50,6 +50,7 @@ class MetricsViewSet(TenantScopedViewSet):
         "api_traffic": "metrics:read",
         "subscription_traffic": "metrics:read",
     }
+    query_parameters: ClassVar = dict.fromkeys(rights, tuple(serializers.MetricsQuerySerializer().fields))
 
     @extend_schema(summary="Get a tenant's metrics")
     def tenant_traffic(self, request: Any, tenant_id: str) -> Response:
@@ -136,6 +137,7 @@ class TrafficViewSet(ControlPlaneViewSet):
     def report(self, request: HttpRequest) -> HttpResponse:
         actor = authenticate_gateway(request.headers)
         require(actor, self.rights["report"])
+        check_query_parameters(request, ("batch_id", "dry_run"))
         batch = _read_batch(request)
         is_dry_run = flag_parameter(request, "dry_run")
         return _render_receipt(preview_batch(batch, by=actor) if is_dry_run else ingest_batch(batch, by=actor))

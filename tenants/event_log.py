@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from stoa_cp.rest.parameters import positive_parameter, query_parameter
+from stoa_cp.rest.parameters import check_query_parameters, positive_parameter, query_parameter
 
 PARAMETERS = frozenset({"after", "limit", "type"})
 # A type such as subscription.approved, a family such as subscription.*, or *. The pattern does not name the types that
@@ -30,10 +30,7 @@ class EventTypeFilter(BaseFilterBackend):
     """Reads ``?type=subscription.approved`` or ``?type=subscription.*``; refuses parameters that do not exist."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        for name in request.query_params:
-            if name not in PARAMETERS:
-                known = ", ".join(sorted(PARAMETERS))
-                raise InvalidField(name[:100], _("Unknown parameter; known are: %s.") % known, code="unknown_field")
+        check_query_parameters(request, PARAMETERS)
         pattern = request.query_params.get("type", "*")
         if not re.fullmatch(TYPE_PATTERN, pattern):
             raise InvalidField("type", _("This is no type of event, such as subscription.approved or subscription.*."))

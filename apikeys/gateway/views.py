@@ -33,6 +33,7 @@ from catalog.routing import read_target
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.conditional import etag, etag_matches
+from stoa_cp.rest.parameters import check_query_parameters
 from stoa_cp.rest.parsers import parse_json
 from stoa_cp.rest.problems import Problem, problem_of, respond
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
@@ -88,6 +89,7 @@ class VerifyView(DecisionView):
         return super().dispatch(request, *args, **kwargs)  # refuses the method or the media type
 
     def _verify(self, request: HttpRequest) -> HttpResponse:
+        check_query_parameters(request, ())
         call = handed_over(request.META)
         return self._respond(decide(call) if call else self._decide(parse_json(request.body)))
 
@@ -129,6 +131,7 @@ class ConfigurationViewSet(ControlPlaneViewSet):
     authentication_classes = [GatewayAuthentication]
     filter_backends = []
     rights: ClassVar = {"configuration": "gateway:decide"}
+    query_parameters: ClassVar = {"configuration": tuple(ConfigurationQuerySerializer().fields)}
 
     @extend_schema(
         summary="Get routes, limits and key digests, or a program's configuration",

@@ -12,7 +12,7 @@ from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 
 from stoa_cp.domain.errors import InvalidField
-from stoa_cp.rest.parameters import query_parameter
+from stoa_cp.rest.parameters import check_query_parameters, query_parameter
 from stoa_cp.rest.parsers import UNSTORABLE
 
 LIST_PARAMETERS = frozenset({"page", "limit", "cursor", "sort", "q"})
@@ -27,14 +27,12 @@ class NamedFieldsFilter(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         options = _Options(view)
+        check_query_parameters(request, LIST_PARAMETERS | options.filters.keys())
         for name, value in _pairs(request):
             if UNSTORABLE.search(value):
                 raise InvalidField(name, _("This contains a character that cannot be stored."))
             if name in options.filters:
                 queryset = queryset.filter(**{options.filters[name]: value})
-            elif name not in LIST_PARAMETERS:
-                known = ", ".join(sorted(LIST_PARAMETERS | options.filters.keys()))
-                raise InvalidField(name[:100], _("Unknown parameter; known are: %s.") % known, code="unknown_field")
         return self._sort(request, self._search(request, queryset, options), options)
 
     def _search(self, request: Request, queryset: QuerySet[Any], options: "_Options") -> QuerySet[Any]:

@@ -1,5 +1,6 @@
 """Reads single query parameters, as strictly as bodies are read, and describes them in the OpenAPI document."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,6 +10,22 @@ from rest_framework.request import Request
 from stoa_cp.domain.errors import InvalidField
 
 MAX_DIGITS = 9  # fits 32 bits
+
+
+def check_query_parameters(request: HttpRequest | Request, known: Collection[str]) -> None:
+    """Refuse any query parameter that is not in ``known``, or is given twice. Raises InvalidField.
+
+    A misspelled ``?dry_run=true`` would otherwise carry the write out, a misspelled filter would return the whole list,
+    and of two values one would be ignored.
+    """
+    for name, values in request.GET.lists():
+        if name not in known:
+            sentence = (
+                _("Unknown parameter; known are: %s.") % ", ".join(sorted(known)) if known else _("Unknown parameter.")
+            )
+            raise InvalidField(name[:100], sentence, code="unknown_field")
+        if len(values) > 1:
+            raise InvalidField(name[:100], _("This parameter is given twice."))
 
 
 def flag_parameter(request: HttpRequest | Request, name: str) -> bool:

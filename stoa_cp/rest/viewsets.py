@@ -1,6 +1,6 @@
 """The base class of every ``/v1`` viewset: parse the request, call one service, render its result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
@@ -20,6 +21,7 @@ from stoa_cp.domain.issued import Issued
 from stoa_cp.identity.authentication import actor_of
 from stoa_cp.rest.conditional import check_row_version, etag, etag_matches
 from stoa_cp.rest.filtering import NamedFieldsFilter
+from stoa_cp.rest.parameters import check_query_parameters
 from stoa_cp.rest.writes import run_write
 
 _representations: dict[type[BaseSerializer[Any]], Callable[[Any], dict[str, Any]]] = {}
@@ -29,6 +31,8 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     """Subclasses name their ``rights`` per action, and a ``serializer_class`` that renders the resource."""
 
     rights: ClassVar[Mapping[str, str]]
+    # The query parameters of each action but ``list``, whose filters know theirs. Every write also takes ``dry_run``.
+    query_parameters: ClassVar[Mapping[str, Collection[str]]] = {}
     filter_backends = [NamedFieldsFilter]
     http_method_names = ["get", "head", "post", "patch", "delete"]
 
@@ -37,6 +41,9 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         if request.method.lower() not in self.action_map:
             self.http_method_not_allowed(request)
         super().initial(request, *args, **kwargs)
+        if self.action != "list":
+            known = set(self.query_parameters.get(str(self.action), ()))
+            check_query_parameters(request, known if request.method in SAFE_METHODS else known | {"dry_run"})
 
     @property
     def actor(self) -> Actor:
