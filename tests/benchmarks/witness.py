@@ -11,6 +11,7 @@ from django.db import connection
 from apikeys.models import ApiKey
 from apikeys.services.keys import NewKey, issue_key, revoke_key
 from stoa_cp.domain.actors import SYSTEM
+from stoa_cp.domain.issued import Issued
 from tests.apikeys.processes import WebProcess
 from tests.factories import SubscriptionFactory
 
@@ -52,14 +53,15 @@ def witnessing(server: WebProcess, findings: Findings) -> Iterator[None]:
 
 
 def _use_up_a_quota(callers: list[WebProcess], findings: Findings) -> None:
-    _key, secret = _new_key(QUOTA)
+    secret = _new_key(QUOTA).secret
     answers = [caller.verify(secret) for _call in range(2 * QUOTA // CONNECTIONS) for caller in callers]
     findings.quotas += 1
     findings.inexact += answers.count("valid") != QUOTA or answers.count("quota_exceeded") != QUOTA
 
 
 def _revoke_a_key(callers: list[WebProcess], findings: Findings) -> None:
-    key, secret = _new_key()
+    issued = _new_key()
+    key, secret = issued.resource, issued.secret
     warm = [caller.verify(secret) for _call in range(3) for caller in callers]
     revoke_key(key, by=SYSTEM)
     late = [caller.verify(secret) for caller in callers]
@@ -67,6 +69,6 @@ def _revoke_a_key(callers: list[WebProcess], findings: Findings) -> None:
     findings.late += set(warm) != {"valid"} or set(late) != {"key_revoked"}
 
 
-def _new_key(quota: int | None = None) -> tuple[ApiKey, str]:
+def _new_key(quota: int | None = None) -> Issued[ApiKey]:
     subscription = SubscriptionFactory(active=True, rate_limit=None, quota=quota)
     return issue_key(subscription, NewKey(), by=SYSTEM)

@@ -90,7 +90,7 @@ def _issuer() -> Iterator[Grants]:
 
 
 def _environment(server: PostgresServer, grants: Grants, folder: Path) -> dict[str, str]:
-    return environments.decide({}, {}) | {
+    return environments.defaults_for({}, {}) | {
         "DATABASE_URL": server.url,
         "DJANGO_SETTINGS_MODULE": "stoa_cp.settings",
         "STOA_DATA_DIR": str(folder),
