@@ -98,7 +98,7 @@ class Tenant(models.Model):
             models.Index(fields=["status"], name="tenant_provisioning", condition=Q(status="provisioning")),
         ]
         constraints = [
-            # Of live tenants only: deletion is soft, and frees the name.
+            # Of live tenants only: deletion is soft. The service keeps the name back for a while.
             models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="tenant_name_unique"),
             models.CheckConstraint(condition=Q(tier__in=Tier.values), name="tenant_tier_known"),
             models.CheckConstraint(condition=Q(status__in=TenantStatus.values), name="tenant_status_known"),

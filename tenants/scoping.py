@@ -25,3 +25,8 @@ class TenantScopedViewSet(ControlPlaneViewSet):
     def check_precondition(self, resource: Model) -> None:
         lock_tenant(self.tenant)  # before the row that If-Match names: the order of locks begins with the tenant
         super().check_precondition(resource)
+
+    @property
+    def canonical_path(self) -> str:
+        """The path with the tenant's id: by name, a later tenant of the same name would find this one's answers."""
+        return self.request.path.replace(f"/tenants/{self.kwargs['tenant_id']}", f"/tenants/{self.tenant.id}", 1)

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
-from stoa_cp.domain.errors import NotFound, WrongState
+from stoa_cp.domain.errors import DomainError, NotFound, WrongState
 from stoa_cp.eventlog.emit import emit
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 from tenants.event_types import TenantEvent
@@ -26,6 +29,16 @@ class TenantNotInState(WrongState):
 
     def __init__(self, tenant: Tenant) -> None:
         super().__init__(_("The tenant is %(status)s.") % {"status": tenant.get_status_display().lower()})
+
+
+class NameQuarantined(DomainError):
+    """A tenant of this name was deleted not long ago."""
+
+    detail_code = "name_quarantined"
+    message = _("A tenant of this name was deleted, and the name cannot be used again before %(date)s.")
+
+    def __init__(self, free_at: datetime) -> None:
+        super().__init__(self.message % {"date": free_at.date().isoformat()}, field="name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,8 @@ class NewTenant:
 def create_tenant(new: NewTenant, *, by: Actor) -> Tenant:
     """Create a tenant in status ``provisioning``. After the commit a background task sets it up.
 
-    Raises Duplicate if a live tenant has the name.
+    Raises Duplicate if a live tenant has the name, NameQuarantined if a tenant had it within the last
+    STOA_NAME_QUARANTINE_DAYS.
     """
     tenant = Tenant(
         name=new.name,
@@ -60,6 +74,9 @@ def create_tenant(new: NewTenant, *, by: Actor) -> Tenant:
         {"tenant_name_unique": Duplicate(_("A tenant of this name exists already."), field="name")}
     ):
         tenant.save(force_insert=True)
+    # After the INSERT, which waits for a deletion of the name's tenant that is under way: a query before it would not
+    # find that deletion.
+    _check_not_quarantined(tenant)
     emit(TenantEvent.CREATED, tenant_id=tenant.id, actor=by, data=snapshot(tenant))
     enqueue_on_commit(SET_UP_TASK, tenant.id)
     return tenant
@@ -140,6 +157,16 @@ def lock_tenant(tenant: Tenant) -> Tenant:
     if locked is None:
         raise NotFound
     return locked
+
+
+def _check_not_quarantined(tenant: Tenant) -> None:
+    """Tokens may name their tenant by its name, and outlive it. They must not open another tenant of the same name."""
+    quarantine = timedelta(days=settings.STOA_NAME_QUARANTINE_DAYS)
+    last_deleted = (
+        Tenant.objects.filter(name=tenant.name, deleted_at__gt=Now() - quarantine).order_by("-deleted_at").first()
+    )
+    if last_deleted is not None and last_deleted.deleted_at is not None:
+        raise NameQuarantined(last_deleted.deleted_at + quarantine)
 
 
 def snapshot(tenant: Tenant) -> dict[str, Any]:

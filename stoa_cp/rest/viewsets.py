@@ -98,7 +98,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
             return render(result) if render else self._render(result, status)
 
         precondition = None if instance is None else partial(self.check_precondition, instance)
-        return run_write(self.request, operation, check_precondition=precondition)
+        return run_write(self.request, operation, path=self.canonical_path, check_precondition=precondition)
 
     def check_precondition(self, resource: Model) -> None:
         """Compare If-Match under a lock. Raises PreconditionFailed."""
@@ -130,6 +130,11 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     def _answer(self, resource: Model, status: int, extra: Mapping[str, Any] | None = None) -> Response:
         data = representation_by(self.get_serializer_class())(resource) | dict(extra or {})
         return Response(data, status=status, headers={"ETag": etag(self.etag_version(resource))})
+
+    @property
+    def canonical_path(self) -> str:
+        """The path with ids only. Subclasses whose paths may hold a name replace it."""
+        return self.request.path
 
     @property
     def collection_path(self) -> str:

@@ -24,9 +24,13 @@ DEADLOCK_PAUSE_SECONDS = 0.1
 
 
 def run_write(
-    request: Request, operation: Callable[[], Response], *, check_precondition: Callable[[], None] | None = None
+    request: Request,
+    operation: Callable[[], Response],
+    *,
+    path: str,
+    check_precondition: Callable[[], None] | None = None,
 ) -> HttpResponse:
-    """Carry a write out, and return its answer as bytes.
+    """Carry a write out, and return its answer as bytes. An Idempotency-Key is valid for this ``path`` only.
 
     1. Read ``?dry_run`` and, of a POST or PATCH, the ``Idempotency-Key``. Refuse a malformed one before anything else.
     2. Open one transaction around steps 3 to 6: the effect, its events and the stored answer commit together.
@@ -40,7 +44,7 @@ def run_write(
 
     Raises what the service raises, PreconditionFailed, IdempotencyInProgress and IdempotencyKeyReused.
     """
-    keyed = _read_idempotency_key(request)
+    keyed = _read_idempotency_key(request, path)
     is_dry_run = flag_parameter(request, "dry_run")
 
     def attempt() -> HttpResponse:
@@ -65,7 +69,7 @@ def run_write(
         return attempt()
 
 
-def _read_idempotency_key(request: Request) -> IdempotentRequest | None:
+def _read_idempotency_key(request: Request, path: str) -> IdempotentRequest | None:
     """Return the request with its key; None without a key.
 
     DELETE needs none: a second one is a 404 and changes nothing.
@@ -73,7 +77,7 @@ def _read_idempotency_key(request: Request) -> IdempotentRequest | None:
     header = request.headers.get(HEADER)
     if header is None or request.method not in ("POST", "PATCH"):
         return None
-    scope = f"{actor_of(request).id}\n{request.method}\n{request.path}"
+    scope = f"{actor_of(request).id}\n{request.method}\n{path}"
     return IdempotentRequest.read(header, scope, request.body)
 
 

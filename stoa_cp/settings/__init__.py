@@ -32,6 +32,7 @@ STOA_TRUSTED_PROXIES = env.list("STOA_TRUSTED_PROXIES", default=[])
 STOA_REGIONS = env.list(
     "STOA_REGIONS", default=["us-east-1", "us-west-2", "eu-west-1", "eu-west-3", "eu-central-1", "ap-southeast-1"]
 )
+STOA_NAME_QUARANTINE_DAYS = env.int("STOA_NAME_QUARANTINE_DAYS", default=90)
 
 # --- Secrets -------------------------------------------------------------------------------------------------
 # Without any, each process makes random ones: enough for `manage.py check`. stoa_cp.checks refuses the prefix in

@@ -122,8 +122,7 @@ def test_of_twenty_at_once_one_happens_and_the_others_are_told(alice: Caller, ac
 
 @pytest.mark.django_db(transaction=True)
 def test_the_second_is_told_while_the_first_is_running(alice: Caller, acme: Tenant) -> None:
-    path = APIS
-    scope = None
+    path = f"/v1/tenants/{acme.id}/apis"
     with transaction.atomic():
         subject = alice.get("/v1/me").json()["subject"]
         scope = f"{subject}\nPOST\n{path}"

@@ -145,17 +145,6 @@ def test_a_name_that_is_taken_is_a_conflict(olga: Caller) -> None:
     assert log.types() == ["tenant.created"]
 
 
-def test_a_deleted_tenants_name_is_free(olga: Caller) -> None:
-    first = olga.post("/v1/tenants", ACME).json()
-    olga.delete("/v1/tenants/acme")
-
-    second = olga.post("/v1/tenants", ACME)
-
-    assert second.status_code == 201
-    assert second.json()["id"] != first["id"]
-    assert olga.get("/v1/tenants/acme").json() == second.json()
-
-
 @pytest.mark.parametrize("name", ["alice", "dave", "victor", "bob"])
 def test_only_the_platform_creates_tenants(call_as: Any, name: str) -> None:
     TenantFactory(name="acme")
