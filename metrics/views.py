@@ -21,10 +21,10 @@ from metrics.reporting.date_ranges import choose_date_range
 from metrics.reporting.render import render_metrics
 from metrics.reporting.usage import with_usage
 from metrics.services import Receipt, ingest_batch, preview_batch
-from stoa_cp.domain.errors import DomainError, ErrorCode, InvalidField
+from stoa_cp.domain.errors import DomainError, InvalidField
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.parameters import check_query_parameters, flag_parameter
-from stoa_cp.rest.problems import Problem, problem_of, respond
+from stoa_cp.rest.problems import respond_to
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
@@ -151,7 +151,7 @@ class TrafficViewSet(ControlPlaneViewSet):
         try:
             return self.report(request)
         except (DomainError, UnsupportedMediaType) as refusal:
-            return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
+            return respond_to(refusal)
 
 
 def _read_batch(request: HttpRequest) -> Batch:

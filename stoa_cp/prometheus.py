@@ -15,12 +15,12 @@ from rest_framework.request import Request
 
 from catalog.authentication import GatewayAuthentication
 from metrics.models import TrafficDelta
-from stoa_cp.domain.errors import DomainError, ErrorCode
+from stoa_cp.domain.errors import DomainError
 from stoa_cp.eventlog.models import EventChain, OutboxEntry
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.client_address import client_address
 from stoa_cp.observability.metrics import process_registry
-from stoa_cp.rest.problems import Problem, problem_of, respond
+from stoa_cp.rest.problems import respond_to
 from tenants.models import Tenant, TenantStatus
 from webhooks.models import Delivery, DeliveryStatus
 
@@ -32,7 +32,7 @@ def prometheus(request: HttpRequest) -> HttpResponse:
             actor, _none = GatewayAuthentication().authenticate(Request(request))
             require(actor, "monitoring:read")
     except DomainError as refusal:
-        return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
+        return respond_to(refusal)
     # A registry for this scrape alone: the process's outlives it, and would keep one more collector for each scrape.
     backlogs = CollectorRegistry()
     backlogs.register(BacklogCollector())

@@ -24,13 +24,13 @@ from apikeys.gateway.verify import encode_verification
 from catalog.authentication import cached_gateway
 from catalog.routing import read_target
 from stoa_cp.crypto.credentials import is_well_formed
-from stoa_cp.domain.errors import InvalidField
+from stoa_cp.domain.errors import DomainError, InvalidField
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
-from stoa_cp.rest.limits import GATEWAY_PREFIX
+from stoa_cp.rest.limits import GATEWAY_PREFIX, VERIFY_PATH
 from stoa_cp.rest.parsers import parse_json
 
-AUTHORIZE, VERIFY = f"{GATEWAY_PREFIX}authorize", f"{GATEWAY_PREFIX}keys/verify"
+AUTHORIZE = f"{GATEWAY_PREFIX}authorize"
 PROFILES_BY_PATH = {f"{AUTHORIZE}/{name}".rstrip("/"): profile for name, profile in PROFILES.items()}
 ENVOY_PREFIX = f"{AUTHORIZE}/envoy/"
 ENVOY_ROUTE = f"^{AUTHORIZE[1:]}/envoy(?P<path>/.*)$"  # as in stoa_cp/urls.py: the label in /metrics
@@ -73,7 +73,11 @@ def _answer_from_cache(environ: WSGIEnvironment, path: str) -> CachedAnswer | No
         return _authorize(environ, PROFILES_BY_PATH[path])
     if path.startswith(ENVOY_PREFIX):
         return _authorize(environ, envoy_profile(get_path_info(environ).removeprefix(ENVOY_PREFIX[:-1])))
-    if path == VERIFY and environ["REQUEST_METHOD"] == "POST" and environ.get("CONTENT_TYPE") == "application/json":
+    if (
+        path == VERIFY_PATH
+        and environ["REQUEST_METHOD"] == "POST"
+        and environ.get("CONTENT_TYPE") == "application/json"
+    ):
         return _verify(environ)
     return None
 
@@ -98,7 +102,10 @@ def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
     # Not a number, or too large: Django refuses it, and has not to read the body for that.
     if not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return None
-    body = environ["wsgi.input"].read(int(length))
+    try:
+        body = environ["wsgi.input"].read(int(length))
+    except DomainError:
+        return None  # Django answers the refusal
     environ["wsgi.input"] = BytesIO(body)  # Django reads it again, if it has to answer
     call = _read_call(body)
     if call is None:

@@ -8,9 +8,11 @@ from django.urls import resolve
 from django.utils import translation
 from structlog.contextvars import bind_contextvars
 
+from stoa_cp.domain.errors import DomainError
 from stoa_cp.net.client_address import client_address
 from stoa_cp.rest.limits import GATEWAY_PREFIX
-from stoa_cp.rest.middleware import check_size
+from stoa_cp.rest.problems import respond_to
+from stoa_cp.rest.request_body import check_length
 
 # What Django itself reads of the header. Cut off before it is cached: 450 headers of 350 KB would fill 100 MB.
 MAX_ACCEPT_LANGUAGE_CHARS = 500
@@ -31,7 +33,7 @@ class GatewayMiddleware:
         bind_contextvars(address=client_address(request))
         language = language_of(request.headers.get("Accept-Language", ""))
         with translation.override(language):
-            response = check_size(request) or _answer(request)
+            response = _answer(request)
         for name, value in common_headers(getattr(response, "content", b""), language).items():
             response.headers.setdefault(name, value)
         return response
@@ -63,6 +65,10 @@ def common_headers(content: bytes, language: str) -> dict[str, str]:
 
 def _answer(request: HttpRequest) -> HttpResponseBase:
     """Call the view as Django's handler would; Django turns an exception into an answer around this middleware."""
+    try:
+        check_length(request)
+    except DomainError as refusal:
+        return respond_to(refusal)
     match = resolve(request.path_info)
     request.resolver_match = match
     response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)

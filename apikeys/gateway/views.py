@@ -30,12 +30,12 @@ from apikeys.serializers import (
 )
 from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
-from stoa_cp.domain.errors import DomainError, ErrorCode
+from stoa_cp.domain.errors import DomainError
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.conditional import etag, etag_matches
 from stoa_cp.rest.parameters import check_query_parameters
 from stoa_cp.rest.parsers import parse_json
-from stoa_cp.rest.problems import Problem, problem_of, respond
+from stoa_cp.rest.problems import respond_to
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 
 ORIGINAL_CALL = [
@@ -70,7 +70,7 @@ class DecisionView(APIView):
             require(authenticate_gateway(request.headers), self.rights[self.action])
             return answer()
         except (DomainError, ValidationError) as refusal:
-            return respond(problem_of(refusal) or Problem(ErrorCode.INTERNAL_ERROR))
+            return respond_to(refusal)
 
 
 @extend_schema(tags=["Gateway"])

@@ -8,7 +8,6 @@ from stoa_cp.devserver.processes import Program
 
 OPERATOR = "operator"
 WEB_PROCESSES = 2  # as in the guide's command for production
-WEB_THREADS = 4  # per process; measured: 2 to 4 are faster than 8, which wait for Python's global lock
 WORKER_THREADS = 4  # half of the guide's for production: the machine runs everything else as well
 PROBE_SECONDS = 1.0  # a probe without an answer is repeated
 
@@ -28,7 +27,7 @@ def web(environment: Environment) -> Program:
     """Return the web server, with the options of production and fewer processes."""
     command = [sys.executable, "-m", "granian", "stoa_cp.wsgi:application", "--interface", "wsgi", "--no-ws"]
     command += ["--host", environment["STOA_HOST"], "--port", environment["STOA_PORT"]]
-    command += ["--workers", str(WEB_PROCESSES), "--blocking-threads", str(WEB_THREADS)]
+    command += ["--workers", str(WEB_PROCESSES), "--blocking-threads", environment["STOA_WEB_THREADS"]]
     # Without this, the whole server ends when one of its processes is killed, for example for want of memory.
     command += ["--respawn-failed-workers"]
     # Shorter than the supervisor's grace period of 10 s. With a request that hangs, granian kills the process itself

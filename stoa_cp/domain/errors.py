@@ -23,11 +23,13 @@ class DomainError(Exception):
     """A refusal. Subclasses are named for what they say: ``KeyExpired``, not ``KeyExpiredError``.
 
     ``code`` is one of the seven; ``detail_code`` names the case; ``message`` is a sentence for the caller.
+    ``retry_after_seconds`` is set where the same request may succeed that much later.
     """
 
     code: ClassVar[ErrorCode] = ErrorCode.CONFLICT
     detail_code: str = ""
     message: str | Promise = ""
+    retry_after_seconds: int | None = None
 
     def __init__(self, message: str | Promise = "", *, field: str = "") -> None:
         super().__init__(str(message or self.message))

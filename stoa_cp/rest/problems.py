@@ -132,9 +132,11 @@ def _of_domain_error(error: DomainError) -> Problem:
         return Problem(error.code)
     sentence = str(error.message or error.code.label)
     is_generic = error.code in GENERIC_CODES or (error.detail_code == "duplicate")
+    wait = error.retry_after_seconds
     return Problem(
         error.code,
         (Detail(error.field, sentence, error.detail_code),),
+        headers=None if wait is None else {"Retry-After": str(wait)},
         message="" if is_generic else sentence,
     )
 
@@ -168,6 +170,11 @@ def respond(problem: Problem) -> JsonResponse:
     return JsonResponse(problem.envelope(), status=problem.status, headers=problem.all_headers())
 
 
+def respond_to(error: Exception) -> JsonResponse:
+    """Answer for an exception outside the REST framework. A fault of this service is a 500 that tells nothing."""
+    return respond(problem_of(error) or Problem(ErrorCode.INTERNAL_ERROR))
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Django's ``handler400``: a bad Host, a NUL in the path, a body over the limit."""
     return respond(Problem(ErrorCode.VALIDATION_ERROR))
@@ -191,5 +198,4 @@ def page_not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 def server_error(request: HttpRequest) -> JsonResponse:
     """Django's ``handler500``. The answer never tells the cause; the log has it under the same request id."""
     error = sys.exc_info()[1]
-    known = problem_of(error) if isinstance(error, Exception) else None
-    return respond(known or Problem(ErrorCode.INTERNAL_ERROR))
+    return respond_to(error if isinstance(error, Exception) else RuntimeError())

@@ -118,6 +118,7 @@ USE_TZ = True
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a request body under /v1, except a batch of traffic
 STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
+STOA_WEB_THREADS = env.int("STOA_WEB_THREADS", default=4)
 CSRF_FAILURE_VIEW = "stoa_cp.rest.problems.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"

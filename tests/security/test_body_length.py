@@ -13,7 +13,7 @@ from django.core.wsgi import get_wsgi_application
 
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
-from stoa_cp.rest.body_length import BodyLengthMiddleware
+from stoa_cp.rest.request_body import RequestBodyMiddleware
 from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import Tenant
 from tests.apikeys.processes import Application, WebProcess, web_processes
@@ -103,7 +103,7 @@ def test_where_the_server_cannot_tell_the_end_the_length_is_required(realm: Gran
         "HTTP_TRANSFER_ENCODING": "chunked",
         "HTTP_AUTHORIZATION": f"Bearer {token}",
     }
-    application = BodyLengthMiddleware(get_wsgi_application())
+    application = RequestBodyMiddleware(get_wsgi_application())
     body = b"".join(application(environ, lambda status, _headers: answer.append(status)))
     assert answer[0].startswith("411")
     assert json.loads(body)["error"]["details"][0]["code"] == "length_required"

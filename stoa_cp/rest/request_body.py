@@ -1,0 +1,161 @@
+"""Bounds what bodies cost a web process: few threads read them at a time, and none reads more than its path allows.
+
+The server calls the application when the headers have arrived. A thread that reads the body then waits for the client,
+and WSGI gives it no deadline: clients that announce a body and never send it would hold all threads.
+
+A client may also send a body whose length it does not know: ``Transfer-Encoding: chunked`` in HTTP/1.1 (curl ``-T -``,
+streams of Node, readers of Go), or no length at all in HTTP/2. Django takes such a request to have no body, and would
+carry a write out as if its body were empty: an approval would be granted with the plan's limits instead of its own.
+"""
+
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from threading import BoundedSemaphore
+from typing import Any, Final, Protocol
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from stoa_cp.domain.errors import DomainError, ErrorCode
+from stoa_cp.rest.limits import TRAFFIC_PATH, VERIFY_PATH, body_limit
+
+# Set for ``check_length``, which answers 411. No client can set it: WSGI prefixes headers with ``HTTP_``.
+LENGTH_REQUIRED: Final = "stoa.length_required"
+# These have no body that any view reads. One that a client sends all the same is not waited for, so that a probe of
+# /healthz needs no place.
+METHODS_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# A body that came with its headers is read in microseconds. Who waits longer than this waits for a client that stalls.
+PLACE_WAIT_SECONDS = 0.1
+
+
+class BodyTooLarge(DomainError):
+    """The body is larger than its path allows."""
+
+    code = ErrorCode.VALIDATION_ERROR
+    detail_code = "too_large"
+    message = _("The request body is too large.")
+
+
+class LengthRequired(DomainError):
+    """The body has no announced length, and the server cannot tell where it ends."""
+
+    code = ErrorCode.VALIDATION_ERROR
+    detail_code = "length_required"
+    message = _("Send the length of the body in Content-Length.")
+
+
+class TooManyBodies(DomainError):
+    """As many threads as may read bodies wait for one already."""
+
+    code = ErrorCode.INTERNAL_ERROR
+    detail_code = "unavailable"
+    message = _("Too many requests are being received. Try again in a moment.")
+    retry_after_seconds = 1
+
+
+class Readable(Protocol):
+    """What the server hands over as ``wsgi.input``."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class RequestBody:
+    """Stands in for ``wsgi.input``: reads the whole body at the first read, and holds a place until it is there.
+
+    ``length`` is None if the client announced none. Reads raise TooManyBodies if no place is free in time, and
+    BodyTooLarge if a body without a length has more than ``limit`` bytes.
+    """
+
+    def __init__(self, stream: Readable, places: BoundedSemaphore, *, length: int | None, limit: int) -> None:
+        self._stream, self._places, self._length, self._limit = stream, places, length, limit
+        self._content: BytesIO | None = None
+
+    @property
+    def was_read(self) -> bool:
+        return self._content is not None
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._received().read(size)
+
+    def readline(self, size: int = -1, /) -> bytes:
+        return self._received().readline(size)
+
+    def _received(self) -> BytesIO:
+        if self._content is None:
+            if not self._places.acquire(timeout=PLACE_WAIT_SECONDS):
+                raise TooManyBodies
+            try:
+                # Of a body without a length one byte more: it tells a body of exactly the limit from a larger one.
+                content = self._stream.read(self._limit + 1 if self._length is None else self._length)
+            finally:
+                self._places.release()
+            if self._length is None and len(content) > self._limit:
+                raise BodyTooLarge
+            self._content = BytesIO(content)
+        return self._content
+
+
+class RequestBodyMiddleware:
+    """WSGI middleware that puts a ``RequestBody`` in the place of ``wsgi.input``.
+
+    The server must end ``wsgi.input`` where the body ends (``wsgi.input_terminated``, as granian and gunicorn do).
+    Where it does not, reading a body without a length could wait for ever: that request is marked for a 411.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self.application = application
+        # Half of the threads always remain for requests without a body, and for gateways' decisions. Gateways have
+        # places of their own, so that no caller of the API can hold up a verification of a key or a batch of traffic.
+        self._places = BoundedSemaphore(max(1, settings.STOA_WEB_THREADS // 2))
+        self._places_of_gateways: Mapping[str, BoundedSemaphore] = {
+            path: BoundedSemaphore(max(1, settings.STOA_WEB_THREADS // 2)) for path in (VERIFY_PATH, TRAFFIC_PATH)
+        }
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path, length = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or None
+        limit = body_limit(path)
+        if limit is None or environ["REQUEST_METHOD"] in METHODS_WITHOUT_BODY:
+            return self.application(environ, start_response)
+        if length is None and not environ.get("wsgi.input_terminated"):
+            environ[LENGTH_REQUIRED] = "HTTP_TRANSFER_ENCODING" in environ
+            return self.application(environ, start_response)
+        if length is None:
+            # Django reads no body without a length. ``receive_body`` corrects this one to what was received.
+            environ["CONTENT_LENGTH"] = str(limit)
+        body = RequestBody(
+            environ["wsgi.input"],
+            self._places_of_gateways.get(path, self._places),
+            length=int(length) if length and length.isdecimal() else None,
+            limit=limit,
+        )
+        environ["wsgi.input"] = body
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            # The rest of an unread body would be taken for the next request, so the server closes the connection.
+            # The client must know, or its next request on the connection fails.
+            return start_response(status, headers if body.was_read else [*headers, ("Connection", "close")], *rest)
+
+        return self.application(environ, start)
+
+
+def check_length(request: HttpRequest) -> None:
+    """Compare the announced length with the limit of the path, before a byte is read.
+
+    Raises LengthRequired, or BodyTooLarge.
+    """
+    limit = body_limit(request.path_info)
+    if limit is None:
+        return
+    if request.META.get(LENGTH_REQUIRED):
+        raise LengthRequired
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    if not announced.isdecimal() or int(announced) > limit:
+        raise BodyTooLarge
+
+
+def receive_body(request: HttpRequest) -> None:
+    """Read the body, and let ``CONTENT_LENGTH`` say how long it is. Raises TooManyBodies, or BodyTooLarge."""
+    if request.method not in METHODS_WITHOUT_BODY:
+        request.META["CONTENT_LENGTH"] = str(len(request.body))
