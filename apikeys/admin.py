@@ -65,7 +65,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("id", "name"), ("start", "current_status"), ("mode", "subscription"))}),
         (_("Rotation"), {"fields": ("old_secret_until",)}),
-        (_("Dates"), {"fields": (("created_at", "used_at"), ("expires_at", "revoked_at"))}),
+        (_("Dates"), {"fields": (("created_at", "used_at"), ("expires_at", "revoked_at"), "found_in_public")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
@@ -96,6 +96,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @column(_("Last used"), ordering="last_used_at")
     def used_at(self, key: AnnotatedKey) -> str | None:
         return format_datetime(key.last_used_at)
+
+    @column(_("Found in public"))
+    def found_in_public(self, key: AnnotatedKey) -> str | None:
+        return format_datetime(key.leaked_at)
 
     @column(_("Old secret valid until"))
     def old_secret_until(self, key: AnnotatedKey) -> str | None:

@@ -11,6 +11,7 @@ class KeyEvent(StrEnum):
     REVOKED = "apikey.revoked"
     EXPIRING = "apikey.expiring"
     EXPIRED = "apikey.expired"
+    LEAKED = "apikey.leaked"
 
 
 class QuotaEvent(StrEnum):

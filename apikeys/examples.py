@@ -14,6 +14,7 @@ KEY = {
     "previous_valid_until": None,
     "previous_last_used_at": None,
     "last_used_at": "2025-01-09T11:02:00Z",
+    "leaked_at": None,
     "created_at": "2025-01-09T10:45:00Z",
     "updated_at": "2025-01-09T10:45:00Z",
 }

@@ -45,8 +45,9 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """Filters and annotations of keys."""
 
     def with_status(self) -> "ApiKeyQuerySet":
-        """Add ``status``, ``last_used_at``, and of the old secret ``previous_valid_until``, ``previous_last_used_at``.
+        """Add ``status``, ``last_used_at``, ``leaked_at``, ``previous_valid_until`` and ``previous_last_used_at``.
 
+        ``leaked_at`` is of a secret that is still valid; ``previous_`` stands for the old secret of a rotation.
         The status is computed here and not stored, so that no task has to write it at the moment of an expiry.
         """
         old = KeySecret.objects.filter(key=OuterRef("pk"), valid_until__gt=Now())
@@ -60,6 +61,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
                 default=Value(KeyStatus.ACTIVE),
                 output_field=models.CharField(choices=KeyStatus.choices),
             ),
+            leaked_at=KeySecret.objects.filter(
+                Q(valid_until=None) | Q(valid_until__gt=Now()), key=OuterRef("pk"), leaked_at__isnull=False
+            )
+            .order_by("-leaked_at")
+            .values("leaked_at")[:1],
             previous_valid_until=old.values("valid_until")[:1],
             previous_last_used_at=old.values("last_used_at")[:1],
             last_used_at=KeySecret.objects.filter(key=OuterRef("pk"))
@@ -116,6 +122,7 @@ class KeySecret(models.Model):
     # Written once a minute at most. No index holds it, so that PostgreSQL can update the row without writing to any
     # index (a HOT update).
     last_used_at = models.DateTimeField(null=True, blank=True)
+    leaked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -28,6 +28,9 @@ class ApiKeySerializer(StrictSerializer):
     previous_valid_until = MomentField(read_only=True, allow_null=True)
     previous_last_used_at = MomentField(read_only=True, allow_null=True)
     last_used_at = MomentField(read_only=True, allow_null=True)
+    leaked_at = MomentField(
+        read_only=True, allow_null=True, help_text="When a valid secret of the key was reported as found in public."
+    )
     created_at = MomentField(read_only=True)
     updated_at = MomentField(read_only=True)
 

@@ -87,6 +87,7 @@ class ApiKeyViewSet(TenantScopedViewSet):
             resource.previous_valid_until,
             resource.previous_last_used_at,
             resource.last_used_at,
+            resource.leaked_at,
         )
 
     def reload(self, resource: Model) -> ApiKey:

@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path, registe
 from django.urls.converters import StringConverter
 
 from apikeys.gateway.views import AuthorizeView, ConfigurationViewSet, VerifyView
+from apikeys.leaks.views import github_alert
 from apikeys.views import ApiKeyViewSet, ExplanationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
@@ -55,6 +56,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", prometheus),
+    path("leaks/github", github_alert),
     path("admin/oidc/", include("mozilla_django_oidc.urls")),
     path("admin/login/", limit_logins(admin.site.login)),
     path("admin/", admin.site.urls),

@@ -207,6 +207,11 @@ TYPES: Mapping[StrEnum, EventType] = {
         ),
         EventType(KeyEvent.EXPIRING, _("A key ends in 30, 7 or 1 days."), _KEY | {"version": 2}),
         EventType(KeyEvent.EXPIRED, _("A key's time is over."), _KEY | {"version": 2}),
+        EventType(
+            KeyEvent.LEAKED,
+            _("A key was found in public."),
+            _KEY | {"url": "https://example.com/acme/app/config.py", "source": "content", "version": 2},
+        ),
         EventType(QuotaEvent.WARNING, _("80 % of a month's quota are used."), _QUOTA),
         EventType(QuotaEvent.EXCEEDED, _("A month's quota is used up."), _QUOTA | {"used": 50000, "percent": 100}),
         EventType(WebhookEvent.TEST, _("A webhook was tested; only that webhook receives it."), _WEBHOOK),

@@ -100,7 +100,7 @@ def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
         return None  # Django refuses it: a verification has no query parameters
     length = environ.get("CONTENT_LENGTH") or ""
     # Not a number, or too large: Django refuses it, and has not to read the body for that.
-    if not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+    if not length.isdecimal() or int(length) > settings.STOA_MAX_BODY_BYTES:
         return None
     try:
         body = environ["wsgi.input"].read(int(length))

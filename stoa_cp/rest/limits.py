@@ -5,6 +5,7 @@ from django.conf import settings
 API_PREFIX = "/v1/"
 # GatewayMiddleware answers these before ApiMiddleware does: gateways bring their own credential, and are not counted.
 GATEWAY_PREFIX = "/v1/gateway/"
+LEAKS_PREFIX = "/leaks/"
 VERIFY_PATH, TRAFFIC_PATH = f"{GATEWAY_PREFIX}keys/verify", f"{GATEWAY_PREFIX}traffic"
 
 
@@ -14,4 +15,6 @@ def body_limit(path: str) -> int | None:
         return None  # the body is the original call's, and no view reads it
     if path == TRAFFIC_PATH:
         return int(settings.STOA_MAX_TRAFFIC_BODY_BYTES)  # thousands of records in one request
-    return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+    if path.startswith(LEAKS_PREFIX):
+        return int(settings.STOA_MAX_LEAK_REPORT_BYTES)
+    return int(settings.STOA_MAX_BODY_BYTES)

@@ -116,8 +116,12 @@ LOCALE_PATHS = [BASE_DIR / "stoa_cp" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a request body under /v1, except a batch of traffic
+# The limits of request bodies: of most, of a batch of traffic, of a report of leaked keys.
+STOA_MAX_BODY_BYTES = 256 * 1024
 STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
+STOA_MAX_LEAK_REPORT_BYTES = 1024 * 1024
+# Django's own limit applies to ``request.body``, which all but traffic is read by.
+DATA_UPLOAD_MAX_MEMORY_SIZE = STOA_MAX_LEAK_REPORT_BYTES
 STOA_WEB_THREADS = env.int("STOA_WEB_THREADS", default=4)
 CSRF_FAILURE_VIEW = "stoa_cp.rest.problems.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -203,6 +207,8 @@ OIDC_RP_SCOPES = "openid email profile"
 OIDC_USE_PKCE = True
 LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
+STOA_LEAK_KEYS = env.list("STOA_LEAK_KEYS", default=[])
+STOA_LEAK_POLICY = env.str("STOA_LEAK_POLICY", default="flag")
 STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=False)
 STOA_RATE_LIMIT_RESOLVER = (
     "tenants.rate_limit.rate_limit_of"  # (Actor) -> RateLimit: whose calls count together, and how many per hour

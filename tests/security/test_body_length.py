@@ -76,7 +76,7 @@ def test_a_chunked_body_is_checked(server: WebProcess, token: str, pending: Subs
 
 
 def test_a_chunked_body_has_the_same_limit(server: WebProcess, token: str, acme: Tenant) -> None:
-    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    limit = settings.STOA_MAX_BODY_BYTES
     fits = json.dumps({"name": "x" * (limit - len(b'{"name": ""}'))}).encode()
     status, refusal = send_chunked(server, token, "POST", "/v1/tenants/acme/apis", fits)
     assert (len(fits), status, refusal["error"]["code"]) == (limit, 400, "validation_error")
