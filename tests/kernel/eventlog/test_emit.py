@@ -9,7 +9,7 @@ from structlog.contextvars import bound_contextvars
 
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.eventlog.chain import first_broken_sequence
-from stoa_cp.eventlog.emit import emit
+from stoa_cp.eventlog.emit import EventDraft, emit, emit_all
 from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from tests.conftest import Caller
 from tests.factories import TenantFactory
@@ -42,6 +42,21 @@ def test_an_event_goes_with_its_change() -> None:
     assert not Event.objects.exists()
     assert not EventChain.objects.exists()
     assert emit_one().sequence == 1
+
+
+def test_a_set_of_events_is_appended_in_order() -> None:
+    emit_one()
+    with transaction.atomic():
+        events = emit_all([EventDraft("tenant.updated", {"n": n}) for n in range(3)], tenant_id=TENANT, actor=SYSTEM)
+
+    assert [(event.sequence, event.data) for event in events] == [(2, {"n": 0}), (3, {"n": 1}), (4, {"n": 2})]
+    assert first_broken_sequence(TENANT) is None
+    assert EventChain.objects.get(tenant_id=TENANT).sequence == OutboxEntry.objects.count() == 4
+
+
+def test_a_set_takes_as_many_statements_as_one_event(django_assert_num_queries: Any) -> None:
+    with transaction.atomic(), django_assert_num_queries(5):
+        emit_all([EventDraft("tenant.updated", {"n": n}) for n in range(100)], tenant_id=TENANT, actor=SYSTEM)
 
 
 def test_an_event_waits_for_its_fan_out() -> None:
