@@ -11,6 +11,7 @@ from unfold.enums import ActionVariant
 from apikeys.decisions import meters
 from apikeys.models import ApiKey, KeySecret, KeyStatus, Meter, Mode
 from apikeys.services import keys
+from apikeys.services.revocations import revoke_key
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, number_field, service_action
 from stoa_cp.console.pages import (
     LargeTableAdmin,
@@ -146,7 +147,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         )
     )
     def revoke(self, key: ApiKey, _form: DialogForm, by: Actor) -> ActionResult:
-        keys.revoke_key(key, by=by)
+        revoke_key(key, by=by)
         return ActionResult(_("%(name)s is revoked.") % {"name": key.name})
 
 

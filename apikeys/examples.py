@@ -18,6 +18,8 @@ KEY = {
     "created_at": "2025-01-09T10:45:00Z",
     "updated_at": "2025-01-09T10:45:00Z",
 }
+KEY_SELECTION = {"subscription_id": KEY["subscription_id"], "unused_since": "2025-01-01T00:00:00Z", "confirm": 1}
+KEY_REVOCATIONS = {"results": [{"index": 0, "id": KEY["id"], "status": 204}]}
 ISSUED_KEY = KEY | {"last_used_at": None, "key": "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8"}
 
 VERIFICATION = {"key": ISSUED_KEY["key"], "path": "/acme/payments/42", "method": "GET", "cost": 1}

@@ -1,5 +1,8 @@
 """How an API key reads and is written in JSON."""
 
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from apikeys import examples as sample
@@ -7,6 +10,7 @@ from apikeys.gateway.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
 from apikeys.gateway.exporters import FORMATS
 from apikeys.models import KeyStatus, Mode
 from apikeys.services.keys import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
+from apikeys.services.revocations import MAX_KEYS_AT_ONCE
 from catalog.models import ApiStatus
 from catalog.serializers import ApiRateLimitSerializer
 from stoa_cp.openapi.schema import examples
@@ -50,6 +54,50 @@ class NewKeySerializer(StrictSerializer):
     name = StringField(max_length=100)
     expires_at = MomentField(required=False, allow_null=True)
     mode = serializers.ChoiceField(choices=Mode.choices, required=False)
+
+
+@examples(request=sample.KEY_SELECTION)
+class KeySelectionSerializer(StrictSerializer):
+    """Which keys to revoke: either ``ids``, or a filter of the other fields with the number that it selects."""
+
+    default_error_messages = {
+        "ids_or_filter": _("Send either ids or a filter."),
+        "repeated": _("An id is given twice."),
+    }
+
+    ids = serializers.ListField(
+        child=StringField(max_length=64), min_length=1, max_length=MAX_KEYS_AT_ONCE, required=False
+    )
+    subscription_id = StringField(max_length=64, required=False)
+    plan = StringField(max_length=64, required=False)
+    created_before = MomentField(required=False)
+    unused_since = MomentField(required=False)
+    confirm = WholeNumberField(
+        min_value=0, required=False, help_text="With a filter: how many keys it selects, as a dry run has told."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        conditions = attrs.keys() - {"ids", "confirm"}
+        if ("ids" in attrs) == bool(conditions):
+            self.fail("ids_or_filter")
+        if len(set(attrs.get("ids", ()))) < len(attrs.get("ids", ())):
+            self.fail("repeated")
+        return attrs
+
+
+class KeyRevocationSerializer(StrictSerializer):
+    """One key that was revoked."""
+
+    index = WholeNumberField(read_only=True)
+    id = StringField(read_only=True)
+    status = WholeNumberField(read_only=True, help_text="204, as DELETE answers.")
+
+
+@examples(response=sample.KEY_REVOCATIONS)
+class KeyRevocationsSerializer(StrictSerializer):
+    """All keys that were revoked, in the order of ``ids``, else of their own ids."""
+
+    results = KeyRevocationSerializer(many=True, read_only=True)
 
 
 @examples(request=sample.ROTATION)

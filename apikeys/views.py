@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
@@ -19,11 +20,15 @@ from apikeys.queries import find_subscription
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
+    KeyRevocationsSerializer,
     KeyRotationSerializer,
+    KeySelectionSerializer,
     NewKeySerializer,
 )
-from apikeys.services import keys
+from apikeys.services import keys, revocations
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.rest.conditional import composite_version
+from stoa_cp.rest.parameters import flag_parameter
 from stoa_cp.rest.serializers import NothingSerializer
 from tenants.scoping import TenantScopedViewSet
 
@@ -45,6 +50,7 @@ class ApiKeyViewSet(TenantScopedViewSet):
         "create": "apikeys:write",
         "retrieve": "apikeys:read",
         "destroy": "apikeys:write",
+        "revoke": "apikeys:write",
         "rotate": "apikeys:write",
         "finish_rotation": "apikeys:write",
     }
@@ -63,7 +69,22 @@ class ApiKeyViewSet(TenantScopedViewSet):
 
     def destroy(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
-        return self.write(partial(keys.revoke_key, key), instance=key, status=HTTPStatus.NO_CONTENT)
+        return self.write(partial(revocations.revoke_key, key), instance=key, status=HTTPStatus.NO_CONTENT)
+
+    @extend_schema(
+        summary="Revoke many API keys", request=KeySelectionSerializer, responses={200: KeyRevocationsSerializer}
+    )
+    def revoke(self, request: Any, tenant_id: str) -> HttpResponse:
+        fields = self.parse(KeySelectionSerializer)
+        confirm = fields.pop("confirm", None)
+        if "ids" in fields:
+            revoke = partial(revocations.revoke_named_keys, self.tenant, fields["ids"])
+        else:
+            if confirm is None and not flag_parameter(request, "dry_run"):
+                raise InvalidField("confirm", _("A dry run tells the number to confirm."), code="required")
+            selected = revocations.KeyFilter(**fields)
+            revoke = partial(revocations.revoke_selected_keys, self.tenant, selected, confirm=confirm)
+        return self.write(revoke, render=_render_revocations)
 
     @extend_schema(summary="Rotate an API key", request=KeyRotationSerializer, responses={200: IssuedKeySerializer})
     def rotate(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
@@ -93,6 +114,14 @@ class ApiKeyViewSet(TenantScopedViewSet):
     def reload(self, resource: Model) -> ApiKey:
         """Return the key as a read shows it, with the annotations that the database computes."""
         return self.get_queryset().get(pk=resource.pk)
+
+
+def _render_revocations(revoked: list[ApiKey]) -> Response:
+    """Return the answer of a bulk: for each key what DELETE answers."""
+    results = [
+        {"index": index, "id": key.id, "status": HTTPStatus.NO_CONTENT.value} for index, key in enumerate(revoked)
+    ]
+    return Response({"results": results})
 
 
 @extend_schema(tags=["API keys"])

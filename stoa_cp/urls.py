@@ -83,6 +83,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource(f"{TENANT}/subscriptions/<sub:subscription_id>/resume", SubscriptionViewSet, post="resume"),
     # API keys
     resource(f"{TENANT}/apikeys", ApiKeyViewSet, **ALL),
+    resource(f"{TENANT}/apikeys/revoke", ApiKeyViewSet, post="revoke"),
     resource(f"{TENANT}/apikeys/<key:key_id>", ApiKeyViewSet, get="retrieve", delete="destroy"),
     resource(f"{TENANT}/apikeys/<key:key_id>/rotate", ApiKeyViewSet, post="rotate"),
     resource(f"{TENANT}/apikeys/<key:key_id>/rotate/finish", ApiKeyViewSet, post="finish_rotation"),

@@ -1,4 +1,4 @@
-"""Use cases of a key: issue it, rotate its secret, finish the rotation, revoke it."""
+"""Use cases of a key: issue it, rotate its secret, finish the rotation."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.event_types import KeyEvent
@@ -121,16 +120,6 @@ def finish_rotation(key: ApiKey, *, by: Actor) -> ApiKey:
         raise NoRotationUnderWay
     key.save()  # for its version only: the ETag must change with what a read shows
     emit(KeyEvent.ROTATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key) | {"finished": True})
-    return key
-
-
-@transaction.atomic
-def revoke_key(key: ApiKey, *, by: Actor) -> ApiKey:
-    """Refuse the key for good, from this commit on. Raises NotFound if it is revoked already."""
-    key = lock_key(key)
-    key.revoked_at = timezone.now()
-    key.save()
-    emit(KeyEvent.REVOKED, tenant_id=key.tenant_id, actor=by, data=snapshot(key))
     return key
 
 

@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from apikeys.event_types import KeyEvent
 from apikeys.models import KeySecret
-from apikeys.services.keys import PREFIXES, lock_key, revoke_key, snapshot
+from apikeys.services.keys import PREFIXES, lock_key, snapshot
+from apikeys.services.revocations import revoke_key
 from stoa_cp.crypto.credentials import digests, is_well_formed
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.domain.errors import NotFound

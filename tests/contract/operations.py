@@ -63,6 +63,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("post", f"{SUBSCRIPTION}/resume"): (OWNERS, None),
     ("get", f"{TENANT}/apikeys"): (READERS, None),
     ("post", f"{TENANT}/apikeys"): (BUILDERS, NEW_KEY),
+    ("post", f"{TENANT}/apikeys/revoke"): (BUILDERS, {"ids": ["{key_id}"]}),
     ("get", KEY): (READERS, None),
     ("delete", KEY): (BUILDERS, None),
     ("post", f"{KEY}/rotate"): (BUILDERS, {}),
@@ -120,4 +121,6 @@ def filled(body: Any, world: dict[str, str]) -> Any:
 
 
 def _fill(value: Any, world: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_fill(item, world) for item in value]
     return value.format(**world) if isinstance(value, str) and "{" in value else value
