@@ -102,6 +102,8 @@ class ApiKey(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="apikey_newest_first"),
+            # Counts a tenant's keys that are not revoked, which are bounded.
+            models.Index(fields=["tenant"], name="apikey_unrevoked", condition=Q(revoked_at=None)),
             # For the sweep that announces expiries. A key that is revoked or has no expiry is never due.
             models.Index(
                 fields=["expires_at"], name="apikey_expiring", condition=Q(revoked_at=None, expires_at__isnull=False)

@@ -123,6 +123,8 @@ class Subscription(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="subscription_newest_first"),
+            # Counts a tenant's live ones, which are bounded.
+            models.Index(fields=["tenant"], name="subscription_live", condition=Q(status__in=LIVE_STATUSES)),
             # For the sweep that ends subscriptions. Only an active one expires.
             models.Index(
                 fields=["expires_at"], name="subscription_expiring", condition=Q(status=SubscriptionStatus.ACTIVE)

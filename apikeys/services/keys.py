@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from apikeys.event_types import KeyEvent
 from apikeys.models import ApiKey, KeySecret, Mode
 from stoa_cp.crypto.credentials import digest, new_credential
+from stoa_cp.db.bounds import check_below
 from stoa_cp.db.changes import as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import NotFound, WrongState
@@ -60,9 +62,11 @@ class NewKey:
 def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[ApiKey]:
     """Issue a key; its secret is shown as ``key``.
 
-    Raises SubscriptionNotInState unless the subscription is active, InvalidField for an expiry in the past.
+    Raises SubscriptionNotInState unless the subscription is active, InvalidField for an expiry in the past,
+    LimitReached.
     """
-    lock_tenant(subscription.tenant)
+    tenant = lock_tenant(subscription.tenant)
+    check_below(settings.STOA_MAX_KEYS_PER_TENANT, tenant.api_keys.unrevoked())
     # The subscription too: a revocation that is under way must not leave a new key behind.
     subscription = lock_subscription(subscription, SubscriptionStatus.ACTIVE)
     check_not_past("expires_at", new.expires_at)

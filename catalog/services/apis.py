@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.event_types import ApiEvent
 from catalog.models import Api, ApiStatus
+from stoa_cp.db.bounds import check_below
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
@@ -44,9 +46,10 @@ class NewApi:
 def create_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
     """Create an API, which gateways serve from this commit on.
 
-    Raises Duplicate if a live API of the tenant has its name and version, or its path.
+    Raises Duplicate if a live API of the tenant has its name and version, or its path; LimitReached.
     """
     tenant = lock_tenant(tenant)
+    check_below(settings.STOA_MAX_APIS_PER_TENANT, tenant.apis.live())
     api = Api(
         tenant=tenant,
         name=new.name,

@@ -207,6 +207,10 @@ OIDC_RP_SCOPES = "openid email profile"
 OIDC_USE_PKCE = True
 LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
+# Of each tenant: live APIs and subscriptions, and keys that are not revoked.
+STOA_MAX_APIS_PER_TENANT = env.int("STOA_MAX_APIS_PER_TENANT", default=20_000)
+STOA_MAX_SUBSCRIPTIONS_PER_TENANT = env.int("STOA_MAX_SUBSCRIPTIONS_PER_TENANT", default=200_000)
+STOA_MAX_KEYS_PER_TENANT = env.int("STOA_MAX_KEYS_PER_TENANT", default=400_000)
 STOA_LEAK_KEYS = env.list("STOA_LEAK_KEYS", default=[])
 STOA_LEAK_POLICY = env.str("STOA_LEAK_POLICY", default="flag")
 STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=False)

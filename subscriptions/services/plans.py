@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from stoa_cp.db.bounds import check_below
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
@@ -18,6 +19,8 @@ from subscriptions.models import Approval, Plan, Subscription
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
+# A refusal of an unknown plan names all there are, so their number is bounded. People choose among a handful.
+MAX_PLANS_PER_TENANT = 100
 DUPLICATES = {"plan_slug_unique": Duplicate(_("A plan of this slug exists already."), field="slug")}
 
 
@@ -43,8 +46,13 @@ class PlanInUse(DomainError):
 
 @transaction.atomic
 def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
-    """Create a plan, which can be chosen from this commit on. Raises Duplicate if a live one has its slug."""
+    """Create a plan, which can be chosen from this commit on.
+
+    Raises Duplicate if a live one has its slug,
+    LimitReached.
+    """
     tenant = lock_tenant(tenant)
+    check_below(MAX_PLANS_PER_TENANT, tenant.plans.live())
     plan = Plan(
         tenant=tenant,
         slug=new.slug,

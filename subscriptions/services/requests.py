@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
 from catalog.services.apis import lock_api
+from stoa_cp.db.bounds import check_below
 from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import InvalidField, NotFound
 from stoa_cp.domain.issued import Issued
 from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import SubscriptionEvent
-from subscriptions.models import Plan, Subscription
+from subscriptions.models import LIVE_STATUSES, Plan, Subscription
 from subscriptions.services.provisioning import set_up_tenant
 from subscriptions.services.subscriptions import ensure_callback_secret, snapshot
 from tenants.models import Tenant
@@ -35,10 +37,12 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
     """Create a subscription that waits for approval.
 
     If it has a callback URL, the secret that signs callbacks is shown as ``callback_secret``.
-    Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to the API.
+    Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to the API,
+    LimitReached.
     """
     tenant = lock_tenant(tenant)
     api = _lock_api(tenant, new.api_id)
+    check_below(settings.STOA_MAX_SUBSCRIPTIONS_PER_TENANT, tenant.subscriptions.filter(status__in=LIVE_STATUSES))
     set_up_tenant(tenant)  # the background task may not have run yet, and the plans are needed now
     subscription = Subscription(
         tenant=tenant,
