@@ -7,6 +7,7 @@ import environ
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.settings.console import UNFOLD  # noqa: F401 - django-unfold reads it here
+from stoa_cp.settings.limits import *  # noqa: F403 - each name of that module is a setting
 from stoa_cp.settings.logging import logging_config
 from stoa_cp.settings.openapi import SPECTACULAR_SETTINGS  # noqa: F401 - drf-spectacular reads it here
 
@@ -116,13 +117,6 @@ LOCALE_PATHS = [BASE_DIR / "stoa_cp" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# The limits of request bodies: of most, of a batch of traffic, of a report of leaked keys.
-STOA_MAX_BODY_BYTES = 256 * 1024
-STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
-STOA_MAX_LEAK_REPORT_BYTES = 1024 * 1024
-# Django's own limit applies to ``request.body``, which all but traffic is read by.
-DATA_UPLOAD_MAX_MEMORY_SIZE = STOA_MAX_LEAK_REPORT_BYTES
-STOA_WEB_THREADS = env.int("STOA_WEB_THREADS", default=4)
 CSRF_FAILURE_VIEW = "stoa_cp.rest.problems.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -207,10 +201,6 @@ OIDC_RP_SCOPES = "openid email profile"
 OIDC_USE_PKCE = True
 LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
-# Of each tenant: live APIs and subscriptions, and keys that are not revoked.
-STOA_MAX_APIS_PER_TENANT = env.int("STOA_MAX_APIS_PER_TENANT", default=20_000)
-STOA_MAX_SUBSCRIPTIONS_PER_TENANT = env.int("STOA_MAX_SUBSCRIPTIONS_PER_TENANT", default=200_000)
-STOA_MAX_KEYS_PER_TENANT = env.int("STOA_MAX_KEYS_PER_TENANT", default=400_000)
 STOA_LEAK_KEYS = env.list("STOA_LEAK_KEYS", default=[])
 STOA_LEAK_POLICY = env.str("STOA_LEAK_POLICY", default="flag")
 STOA_REQUIRE_SECOND_APPROVER = env.bool("STOA_REQUIRE_SECOND_APPROVER", default=False)

@@ -1,0 +1,19 @@
+"""What one request may send and one tenant may have."""
+
+import environ
+
+_env = environ.Env()
+
+# The limits of request bodies: of most, of a batch of traffic, of a report of leaked keys.
+STOA_MAX_BODY_BYTES = 256 * 1024
+STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
+STOA_MAX_LEAK_REPORT_BYTES = 1024 * 1024
+# Django's own limit applies to ``request.body``, which all but traffic is read by.
+DATA_UPLOAD_MAX_MEMORY_SIZE = STOA_MAX_LEAK_REPORT_BYTES
+# Half of them read bodies at most.
+STOA_WEB_THREADS = _env.int("STOA_WEB_THREADS", default=4)
+
+# Of each tenant: live APIs and subscriptions, and keys that are not revoked.
+STOA_MAX_APIS_PER_TENANT = _env.int("STOA_MAX_APIS_PER_TENANT", default=20_000)
+STOA_MAX_SUBSCRIPTIONS_PER_TENANT = _env.int("STOA_MAX_SUBSCRIPTIONS_PER_TENANT", default=200_000)
+STOA_MAX_KEYS_PER_TENANT = _env.int("STOA_MAX_KEYS_PER_TENANT", default=400_000)
