@@ -35,8 +35,9 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from stoa_cp.domain.actors import Actor, operator
+from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, NotFound
+from stoa_cp.identity.operator_login import operator_of
 
 MAX_REASON_LENGTH = 500  # the length of the columns that keep a reason
 # Unfold's form tells htmx to replace the form with the response. With these headers, it replaces the whole dialog.
@@ -102,7 +103,7 @@ def service_action(dialog: Dialog) -> Callable[[ActionMethod], Any]:
         def view(admin: Any, request: HttpRequest, form: DialogForm, object_id: str | None = None) -> HttpResponse:
             try:
                 row = _find_row(admin, request, object_id)
-                result = method(admin, row, form, operator(request.user.get_username()))
+                result = method(admin, row, form, operator_of(request))
             except DomainError as refusal:
                 return _show_refusal(request, form, unfold_dialog, refusal)
             return _show_success(request, result)

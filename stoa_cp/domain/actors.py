@@ -1,6 +1,6 @@
-"""Actors: a person, a service, a gateway, an operator in the admin, or the system itself."""
+"""Actors: a person, a service, a gateway, an operator with a password of our own, or the system itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 VIEWER = "viewer"
@@ -9,20 +9,27 @@ TENANT_ADMIN = "tenant-admin"
 PLATFORM = "cpi-admin"
 GATEWAY = "stoa-gateway"
 
-OPERATOR_PREFIX = "operator:"
+# Every actor that is not a token's subject begins with it, except gateways, whose id is the actor's.
+OWN_PREFIX = "stoa:"
+# What a subject may not begin with, in small letters. ``system`` and ``operator:…`` were our own actors in older
+# releases: such rows of the event log and of subscriptions keep their text, and no token may claim it.
+RESERVED_PREFIXES = (OWN_PREFIX, "operator:", "gtw-")
+RESERVED = frozenset({"system"})
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """A verified caller. DRF's ``request.user`` is one too, so it has the attributes that Django asks a user for.
 
-    ``id`` is the same over all tokens of a principal; the audit trail shows it. ``roles`` are canonical names.
+    ``id`` is the token's subject, so that one person is one actor over REST, in the console and in every rule. Only
+    ids are compared and logged. ``name`` is for people to read, and may be "". ``roles`` are canonical names.
     ``tenants`` are the ids or names that the token claims, in its order; a platform caller needs none.
     """
 
     id: str
     roles: frozenset[str] = frozenset()
     tenants: tuple[str, ...] = ()
+    name: str = field(default="", compare=False)
 
     is_authenticated: ClassVar[bool] = True
     is_anonymous: ClassVar[bool] = False
@@ -37,14 +44,24 @@ class Actor:
         return PLATFORM in self.roles
 
 
-SYSTEM = Actor(id="system", roles=frozenset({PLATFORM}))
+SYSTEM = Actor(id=f"{OWN_PREFIX}system", roles=frozenset({PLATFORM}))
 
 
-def operator(username: str) -> Actor:
-    """Return the actor of an admin user: the audit trail names it ``operator:<username>``."""
-    return Actor(id=f"{OPERATOR_PREFIX}{username}", roles=frozenset({PLATFORM}))
+def operator(username: str, *, name: str = "") -> Actor:
+    """Return the actor of an operator without a token: one with a password, or one that a command names.
+
+    Nothing proves which person it is. The id is ``stoa:operator:<username>``.
+    """
+    return Actor(id=f"{OWN_PREFIX}operator:{username}", roles=frozenset({PLATFORM}), name=name)
 
 
-def is_reserved(subject: str) -> bool:
-    """Tell whether a token's subject would look like one of our own actors in the audit trail."""
-    return subject == SYSTEM.id or subject.startswith(OPERATOR_PREFIX)
+def person(subject: str, *, name: str) -> Actor:
+    """Return the actor of an operator whose ``subject`` the identity provider has proved."""
+    return Actor(id=subject, roles=frozenset({PLATFORM}), name=name)
+
+
+def is_reserved(actor_id: str) -> bool:
+    """Tell whether an id is one of our own actors', in this release or an older one: no token may claim it."""
+    # Without regard to case: ``Stoa:System`` must not read like ours either.
+    lowered = actor_id.lower()
+    return lowered in RESERVED or lowered.startswith(RESERVED_PREFIXES)

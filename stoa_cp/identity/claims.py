@@ -1,4 +1,4 @@
-"""Reads subject, roles and tenants from the claims of a verified token."""
+"""Reads subject, name, roles and tenants from the claims of a verified token."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,9 +14,11 @@ ROLES: Mapping[str, str] = {
     "stoa.developer": DEVOPS,
     "stoa.consumer": VIEWER,
 }
-# 255 characters are the event log's column ``actor``. PostgreSQL stores no NUL, and a control character would let a
-# subject forge lines in logs.
-SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+# OpenID Connect Core 1.0 §2 and RFC 6749 §A.1: a subject is at most 255 ASCII characters, a client id is printable
+# ASCII. Others could forge lines of a log, look like another person's id, or (a lone surrogate) not be stored at all.
+# Blanks only inside: "alice " would read like "alice". 255 is also the length of the event log's column ``actor``.
+SUBJECT = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
+MAX_NAME_CHARS = 150
 # The characters of a tenant's id and of its name. Any other text names no tenant and is not sent to the database.
 TENANT = re.compile(r"[a-z0-9-]{1,63}")
 
@@ -24,12 +26,25 @@ TENANT = re.compile(r"[a-z0-9-]{1,63}")
 def subject_of(claims: Mapping[str, Any]) -> str | None:
     """Return ``sub``, or ``azp`` if a realm gives service accounts no ``sub``; None if it cannot be an actor's id.
 
-    Subjects that look like our own actors (``system``, ``operator:…``) are refused: the event log would name them.
+    Subjects that look like our own actors (``stoa:…``) are refused: the event log would name them.
     """
     subject = claims.get("sub", claims.get("azp"))
     if not isinstance(subject, str) or not SUBJECT.fullmatch(subject) or is_reserved(subject):
         return None
     return subject
+
+
+def name_of(claims: Mapping[str, Any]) -> str:
+    """Return the person's name for people to read: ``name``, else ``preferred_username``, else ""."""
+    return text_of(claims, "name", MAX_NAME_CHARS) or text_of(claims, "preferred_username", MAX_NAME_CHARS)
+
+
+def text_of(claims: Mapping[str, Any], claim: str, max_chars: int) -> str:
+    """Return a claim for people to read, cut off after ``max_chars``; "" if it is no text that can be shown."""
+    value = claims.get(claim)
+    # Not printable are control characters, which PostgreSQL or a terminal takes amiss, and lone surrogates, which UTF-8
+    # cannot encode.
+    return value[:max_chars] if isinstance(value, str) and value.isprintable() else ""
 
 
 def roles_of(claims: Mapping[str, Any], audience: str) -> frozenset[str]:

@@ -12,7 +12,7 @@ mozilla-django-oidc keeps the state, the nonce and the PKCE verifier of the flow
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import structlog
 from django.conf import settings
@@ -28,11 +28,11 @@ from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.utils import import_from_settings
-from mozilla_django_oidc.views import OIDCAuthenticationRequestView
+from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
-from stoa_cp.domain.actors import Actor
+from stoa_cp.domain.actors import Actor, operator, person
 from stoa_cp.domain.errors import DomainError, ErrorCode
-from stoa_cp.identity.claims import is_addressed_to
+from stoa_cp.identity.claims import is_addressed_to, text_of
 from stoa_cp.identity.provider import ProviderFailure, deadline_in, discover, endpoint, fetch_json
 from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_token
 
@@ -41,6 +41,10 @@ logger = structlog.get_logger(__name__)
 # Longer than for signing keys (2 s): a person waits for the login, and the provider may have to ask an LDAP directory.
 PROVIDER_SECONDS = 5.0
 MAX_USERNAME_CHARS = 150  # the length of Django's column
+USERNAME_PREFIX = "oidc-"
+# Where the session keeps the subject that the provider has proved. Not read from the username at each request: an
+# operator may edit usernames, and a user with a password may be called like another person's subject.
+SUBJECT_IN_SESSION = "stoa_subject"
 # Settings of mozilla-django-oidc → members of the provider's metadata (OpenID Connect Discovery 1.0 §3).
 ENDPOINTS = {
     "OIDC_OP_AUTHORIZATION_ENDPOINT": "authorization_endpoint",
@@ -135,6 +139,26 @@ class OperatorLoginView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
         return response
 
 
+class OperatorCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]  # the package publishes no types
+    """The last step of the code flow: opens the session, and notes in it which person was proved."""
+
+    def login_success(self) -> HttpResponse:
+        response: HttpResponse = super().login_success()
+        self.request.session[SUBJECT_IN_SESSION] = subject_of_username(self.user.get_username())
+        return response
+
+
+def operator_of(request: HttpRequest) -> Actor:
+    """Return the actor of a console's session.
+
+    It is the person's subject if the provider has opened the session, as over REST; else ``stoa:operator:<username>``.
+    """
+    user = request.user
+    name = getattr(user, "get_full_name", str)() or user.get_username()
+    subject = request.session.get(SUBJECT_IN_SESSION)
+    return operator(user.get_username(), name=name) if subject is None else person(subject, name=name)
+
+
 def setting_or_discovered(name: str, *default: object) -> object:
     """Return a setting of mozilla-django-oidc. An endpoint that is not set is discovered when it is first used.
 
@@ -150,9 +174,9 @@ def grant_rights(actor: Actor, claims: Mapping[str, Any]) -> User:
     """Return the operator's user as staff and superuser. The first login creates the user, without a password."""
     # The slices are the lengths of Django's columns.
     described = {
-        "email": str(claims.get("email", ""))[:254],
-        "first_name": str(claims.get("given_name", ""))[:150],
-        "last_name": str(claims.get("family_name", ""))[:150],
+        "email": text_of(claims, "email", 254),
+        "first_name": text_of(claims, "given_name", 150),
+        "last_name": text_of(claims, "family_name", 150),
         "is_staff": True,
         "is_superuser": True,
     }
@@ -176,10 +200,15 @@ def username_of(actor: Actor) -> str:
     the place of ``%``: ``|`` becomes ``+7C``. The prefix keeps subjects apart from users with a password.
     Raises TokenInvalid if the result is too long for a username: a shortened one could belong to another subject.
     """
-    username = "oidc-" + quote(actor.id, safe="@").replace("%", "+").replace("~", "+7E")
+    username = USERNAME_PREFIX + quote(actor.id, safe="@").replace("%", "+").replace("~", "+7E")
     if len(username) > MAX_USERNAME_CHARS:
         raise TokenInvalid
     return username
+
+
+def subject_of_username(username: str) -> str:
+    """Return the subject of a username that ``username_of`` made."""
+    return unquote(username.removeprefix(USERNAME_PREFIX).replace("+", "%"))
 
 
 def _discovered(name: str) -> str:

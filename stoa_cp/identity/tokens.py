@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
-from stoa_cp.identity.claims import is_addressed_to, roles_of, subject_of, tenants_of
+from stoa_cp.identity.claims import is_addressed_to, name_of, roles_of, subject_of, tenants_of
 from stoa_cp.identity.jwks import signing_keys
 from stoa_cp.identity.signing_keys import SigningKey
 
@@ -63,7 +63,8 @@ def verify_access_token(token: str) -> VerifiedToken:
     subject = subject_of(claims)
     if subject is None or not _is_access_token(claims) or not _is_for_us(claims):
         raise TokenInvalid
-    actor = Actor(subject, roles_of(claims, settings.STOA_OIDC_AUDIENCE), tenants_of(claims))
+    roles = roles_of(claims, settings.STOA_OIDC_AUDIENCE)
+    actor = Actor(subject, roles, tenants_of(claims), name=name_of(claims))
     return VerifiedToken(actor, int(claims["exp"]), key)
 
 

@@ -194,6 +194,7 @@ AUTHENTICATION_BACKENDS = [
     "stoa_cp.identity.operator_login.OperatorBackend",
 ]
 OIDC_AUTHENTICATE_CLASS = "stoa_cp.identity.operator_login.OperatorLoginView"
+OIDC_CALLBACK_CLASS = "stoa_cp.identity.operator_login.OperatorCallbackView"
 OIDC_RP_CLIENT_ID = env.str("STOA_OIDC_CLIENT_ID", default="control-plane-api")
 OIDC_RP_CLIENT_SECRET = env.str("STOA_OIDC_CLIENT_SECRET", default=env.str("STOA_DEV_CLIENT_SECRET", default=""))
 OIDC_RP_SIGN_ALGO = "RS256"

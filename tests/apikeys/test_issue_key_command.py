@@ -22,7 +22,7 @@ def test_a_key_is_issued_and_its_secret_printed(acme: Tenant) -> None:
     assert secret.startswith("stoa_test_")
     assert (key.mode, key.start) == ("test", secret[:14] + "…")
     assert key.expires_at is not None
-    assert log.last_event().actor == "operator:olga"
+    assert log.last_event().actor == "stoa:operator:olga"
 
 
 def test_what_rest_refuses_is_refused_with_the_same_sentences(acme: Tenant) -> None:

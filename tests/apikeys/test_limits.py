@@ -204,7 +204,7 @@ def test_an_operator_resets_a_meter(mobile: Subscription, secret: str) -> None:
 
     assert reasons(secret, 2) == [None, "quota_exceeded"]
     reset = Event.objects.get(type="quota.reset")
-    assert (reset.actor, reset.data["subscription_id"], reset.data["used"]) == ("operator:olga", mobile.id, 1)
+    assert (reset.actor, reset.data["subscription_id"], reset.data["used"]) == ("stoa:operator:olga", mobile.id, 1)
     assert events().count("quota.exceeded") == 2
 
 

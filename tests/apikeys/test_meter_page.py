@@ -34,4 +34,4 @@ def test_a_meter_is_reset_by_whoever_may_operate(console: Client, readonly_conso
     answer(console, dialog_of(meter, "reset"))
     meter.refresh_from_db()
     assert (meter.hour_calls, meter.month_calls) == (0, 0)
-    assert Event.objects.get(type="quota.reset").actor.startswith("operator:")
+    assert Event.objects.get(type="quota.reset").actor.startswith("stoa:operator:")

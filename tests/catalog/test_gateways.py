@@ -100,7 +100,7 @@ def test_the_platforms_log_tells_who_did_it() -> None:
 
     events = Event.objects.filter(tenant_id=PLATFORM_LOG).order_by("sequence")
     assert [event.type for event in events] == ["gateway.created", "gateway.token_rotated", "gateway.deleted"]
-    assert {(event.data["id"], event.actor) for event in events} == {(gateway.id, "operator:olga")}
+    assert {(event.data["id"], event.actor) for event in events} == {(gateway.id, "stoa:operator:olga")}
     assert token not in str([event.data for event in events])
 
 

@@ -19,7 +19,7 @@ def test_an_api_is_registered(acme: Tenant, call_it: str) -> None:
     api = Api.objects.get()
     assert line == f"API payment-api ({api.id}) is active at https://gateway.example.com/acme/payments"
     assert (api.api_version, api.auth_required, api.requests_per_hour) == ("v1", True, None)
-    assert log.last_event().actor == "operator:olga"
+    assert log.last_event().actor == "stoa:operator:olga"
 
 
 def test_every_field_has_an_option(acme: Tenant) -> None:

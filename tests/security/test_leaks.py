@@ -112,7 +112,7 @@ def test_a_found_key_is_flagged_and_announced(alice: Caller, key: dict[str, Any]
     assert labels(response) == ["true_positive", "false_positive", "false_positive"]
     assert key["key"].encode() not in response.content
     event = log.last_event()
-    assert (event.type, event.actor, event.tenant_id) == ("apikey.leaked", "system", key["tenant_id"])
+    assert (event.type, event.actor, event.tenant_id) == ("apikey.leaked", "stoa:system", key["tenant_id"])
     assert (event.data["id"], event.data["url"], event.data["source"]) == (key["id"], PLACE["url"], "content")
     assert key["key"] not in json.dumps(event.data)
     shown = read(alice, key)

@@ -71,7 +71,7 @@ def test_an_approval_grants_the_terms_and_shows_the_key_once(console: Client, pe
 
     subscription = Subscription.objects.get()
     assert (subscription.status, subscription.rate_limit, subscription.quota) == (SubscriptionStatus.ACTIVE, 500, None)
-    assert subscription.decided_by == "operator:olga"
+    assert subscription.decided_by == "stoa:operator:olga"
     shown = re.search(r"stoa_live_\w+", response.content.decode())
     assert shown is not None
     assert bytes(KeySecret.objects.get().digest) == digest(shown[0])
@@ -84,7 +84,7 @@ def test_the_event_names_the_operator(console: Client, pending: Subscription) ->
     answer(console, dialog_of(pending, "approve"), **TERMS)
 
     approved = Event.objects.get(type="subscription.approved")
-    assert approved.actor == "operator:olga"
+    assert approved.actor == "stoa:operator:olga"
 
 
 def test_a_second_approval_is_a_warning(console: Client, pending: Subscription) -> None:
@@ -121,7 +121,7 @@ def test_a_subscription_is_suspended_resumed_and_revoked(console: Client, active
         states.append(Subscription.objects.get().status)
 
     assert states == [SubscriptionStatus.SUSPENDED, SubscriptionStatus.ACTIVE, SubscriptionStatus.REVOKED]
-    assert set(Event.objects.values_list("actor", flat=True)) == {"operator:olga"}
+    assert set(Event.objects.values_list("actor", flat=True)) == {"stoa:operator:olga"}
 
 
 @pytest.mark.parametrize(

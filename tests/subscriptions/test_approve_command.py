@@ -22,7 +22,7 @@ def test_a_subscription_is_approved_and_its_key_printed(subscription: Subscripti
     assert line == f"Subscription {subscription.id} of mobile-app is approved."
     assert ApiKey.objects.get().start == secret[:14] + "…"
     subscription.refresh_from_db()
-    assert (subscription.status, subscription.decided_by) == ("active", "operator:olga")
+    assert (subscription.status, subscription.decided_by) == ("active", "stoa:operator:olga")
     assert (subscription.rate_limit, subscription.quota) == (1000, 50000)
 
 

@@ -37,7 +37,7 @@ def test_a_subscription_ends_when_its_time_is_over(victor: Caller, acme: Tenant)
     assert statuses == {ended.id: "expired", going_on.id: "active"}
     event = log.last_event()
     assert log.types() == ["subscription.expired"]
-    assert (event.actor, event.data["id"], event.tenant_id) == ("system", ended.id, acme.id)
+    assert (event.actor, event.data["id"], event.tenant_id) == ("stoa:system", ended.id, acme.id)
 
 
 def test_all_that_are_due_end_in_one_run(acme: Tenant) -> None:

@@ -190,7 +190,7 @@ def test_an_automatic_plan_answers_with_the_key(dave: Caller, plan: Plan, body: 
     subscription = created.json()
     assert (created.status_code, subscription["status"]) == (201, "active")
     assert (subscription["rate_limit"], subscription["quota"]) == (1000, 50000)
-    assert (subscription["created_by"], subscription["decided_by"]) == (log.subject("dave"), "system")
+    assert (subscription["created_by"], subscription["decided_by"]) == (log.subject("dave"), "stoa:system")
     secret = subscription["api_key"]
     assert len(secret) == len("stoa_live_") + 46
     assert dave.get(created["Location"]).json()["api_key"] == secret[:14] + "…"

@@ -22,7 +22,7 @@ def test_an_application_is_subscribed(acme: Tenant, call_it: str) -> None:
 
     subscription = Subscription.objects.get()
     assert line == f"Subscription {subscription.id} of mobile-app to payment-api: pending approval"
-    assert subscription.created_by == log.last_event().actor == "operator:olga"
+    assert subscription.created_by == log.last_event().actor == "stoa:operator:olga"
 
 
 def test_an_automatic_plan_prints_the_key(acme: Tenant) -> None:

@@ -29,7 +29,7 @@ def test_the_log_names_the_operator() -> None:
     run("create_tenant", "globex", "--email", "admin@globex.com")
 
     actors = [event.actor for event in log.events() if event.type == "tenant.created"]
-    assert actors == ["operator:olga", f"operator:{getpass.getuser()}"]
+    assert actors == ["stoa:operator:olga", f"stoa:operator:{getpass.getuser()}"]
 
 
 def test_what_rest_refuses_is_refused_with_the_same_sentences() -> None:

@@ -37,7 +37,7 @@ def test_then_it_is_active(olga: Caller) -> None:
 
     assert olga.get("/v1/tenants/acme").json()["status"] == "active"
     assert log.types() == ["plan.created"] * 3 + ["tenant.activated"]
-    assert {event.actor for event in log.events()} == {"system"}
+    assert {event.actor for event in log.events()} == {"stoa:system"}
 
 
 def test_the_second_time_nothing_happens() -> None:

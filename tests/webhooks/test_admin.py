@@ -58,7 +58,7 @@ def test_send_again(console: Client, webhook: Webhook, receiver: Receiver, acme:
     delivery = Delivery.objects.get()
     response = answer(console, dialog_of(delivery, "send_again"))
     assert said(response) == [f"success: {delivery.id} is on its way."]
-    assert last_event().actor == "operator:olga"
+    assert last_event().actor == "stoa:operator:olga"
     drain()
     assert len(receiver.received) == 2
 

@@ -32,7 +32,7 @@ def test_a_tenant_is_created_through_the_service(console: Client) -> None:
 
     tenant = Tenant.objects.get()
     assert (tenant.name, tenant.tier, tenant.status) == ("acme", "business", "provisioning")
-    assert Event.objects.get().actor == "operator:olga"
+    assert Event.objects.get().actor == "stoa:operator:olga"
     assert said(response) == ["success: acme is being set up."]
 
 

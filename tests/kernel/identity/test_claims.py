@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stoa_cp.identity.claims import is_addressed_to, roles_of, subject_of, tenants_of
+from stoa_cp.identity.claims import is_addressed_to, name_of, roles_of, subject_of, tenants_of
 
 OURS = "control-plane-api"
 
@@ -74,6 +74,24 @@ def test_the_subject_comes_before_the_client() -> None:
 @pytest.mark.parametrize("subject", ["", "a\nb", "a\x00", "x" * 256, 7, None, "system", "operator:olga"])
 def test_a_subject_that_the_audit_trail_cannot_name_is_nobody(subject: object) -> None:
     assert subject_of({"sub": subject, "azp": "console"}) is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"name": "Alice Adams", "preferred_username": "alice"}, "Alice Adams"),
+        ({"preferred_username": "alice"}, "alice"),
+        ({"name": "", "preferred_username": "alice"}, "alice"),
+        ({"name": "x" * 151}, "x" * 150),
+        ({"name": "Ali\x00ce"}, ""),
+        ({"name": "\ud800"}, ""),
+        ({"name": "alice\u202e"}, ""),
+        ({"name": 7}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_name_is_text_that_can_be_shown(claims: dict[str, Any], name: str) -> None:
+    assert name_of(claims) == name
 
 
 @pytest.mark.parametrize(
