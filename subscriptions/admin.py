@@ -88,14 +88,13 @@ class TermsForm(DialogForm):
         super().__init__(*args, **kwargs)
         subscription = find_subscription(self.object_id)
         if subscription:
-            terms = approvals.Terms.of(subscription)
             # What an input of type datetime-local takes: no seconds, no time zone. It is UTC, as the help text says.
-            end = f"{terms.expires_at:%Y-%m-%dT%H:%M}" if terms.expires_at else None
-            self.initial |= {"rate_limit": terms.rate_limit, "quota": terms.quota, "expires_at": end}
+            end = f"{subscription.expires_at:%Y-%m-%dT%H:%M}" if subscription.expires_at else None
+            self.initial |= {"rate_limit": subscription.rate_limit, "quota": subscription.quota, "expires_at": end}
 
-    def terms(self) -> approvals.Terms:
-        agreed = self.cleaned_data
-        return approvals.Terms(agreed["rate_limit"], agreed["quota"], agreed["expires_at"])
+    def terms(self) -> dict[str, Any]:
+        """Return all three, also those that the operator left alone: what is granted is what the dialog showed."""
+        return {name: self.cleaned_data[name] for name in ("rate_limit", "quota", "expires_at")}
 
 
 @admin.register(Subscription)
@@ -132,14 +131,13 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     def display_status(self, subscription: Subscription) -> tuple[str, str]:
         return subscription.status, subscription.get_status_display()
 
-    # Blank before the decision, because null means "as in the plan" until then and "unlimited" afterwards.
     @column(_("Rate limit"), ordering="rate_limit")
-    def display_rate_limit(self, subscription: Subscription) -> str | None:
-        return format_limit(subscription.rate_limit) if subscription.decided_at else None
+    def display_rate_limit(self, subscription: Subscription) -> str:
+        return format_limit(subscription.rate_limit)
 
     @column(_("Quota"), ordering="quota")
-    def display_quota(self, subscription: Subscription) -> str | None:
-        return format_limit(subscription.quota) if subscription.decided_at else None
+    def display_quota(self, subscription: Subscription) -> str:
+        return format_limit(subscription.quota)
 
     @service_action(
         Dialog(

@@ -106,7 +106,8 @@ class Subscription(models.Model):
     callback_url = models.CharField(max_length=2048, null=True, blank=True)
     # Encrypted, because callbacks are signed with it. It outlives a callback URL that is removed.
     callback_secret = models.BinaryField(null=True, blank=True)
-    # The terms. Before the approval null means "as in the plan", after it "unlimited".
+    # The terms: copied from the plan when access is asked for, so that an approver grants what is shown. Null is
+    # unlimited.
     rate_limit = models.PositiveIntegerField(_("requests per hour"), null=True, blank=True)
     quota = models.PositiveBigIntegerField(_("requests per month"), null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)

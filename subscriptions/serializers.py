@@ -91,7 +91,7 @@ class NewSubscriptionSerializer(StrictSerializer):
 
 @examples(request=sample.TERMS)
 class TermsSerializer(StrictSerializer):
-    """The body of an approval; what is left out comes from the plan."""
+    """The body of an approval; what is left out is granted as the subscription shows it."""
 
     rate_limit = WholeNumberField(min_value=1, max_value=MAX_REQUESTS_PER_HOUR, required=False, allow_null=True)
     quota = WholeNumberField(min_value=1, max_value=MAX_QUOTA, required=False, allow_null=True)

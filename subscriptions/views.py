@@ -128,9 +128,8 @@ class SubscriptionViewSet(TenantScopedViewSet):
     @extend_schema(summary="Approve a subscription", request=TermsSerializer)
     def approve(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
-        agreed = self.parse(TermsSerializer)
-        with_key = agreed.pop("issue_key")
-        terms = approvals.Terms.of(subscription, **agreed)
+        terms = self.parse(TermsSerializer)
+        with_key = terms.pop("issue_key")
         # A service of apikeys, the rightmost app that it touches: approving also issues the first key.
         return self.write(partial(grant_access, subscription, terms, with_key=with_key), instance=subscription)
 

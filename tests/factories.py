@@ -53,7 +53,7 @@ class ApiFactory(DjangoModelFactory[Api]):
 
 
 class SubscriptionFactory(DjangoModelFactory[Subscription]):
-    """A subscription that waits for its approval."""
+    """A subscription that waits for its approval, under its plan's terms."""
 
     class Meta:
         model = Subscription
@@ -62,6 +62,8 @@ class SubscriptionFactory(DjangoModelFactory[Subscription]):
     api = factory.SubFactory(ApiFactory, tenant=factory.SelfAttribute("..tenant"))
     plan = factory.SubFactory(PlanFactory, tenant=factory.SelfAttribute("..tenant"))
     application = factory.Sequence(lambda number: f"application-{number}")
+    rate_limit = factory.SelfAttribute("plan.rate_limit")
+    quota = factory.SelfAttribute("plan.quota")
     created_by = "dave"
 
     class Params:

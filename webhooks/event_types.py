@@ -113,8 +113,8 @@ _REQUEST = {
     "status": "pending_approval",
     "status_reason": "",
     "callback_url": "https://myapp.example/webhook",
-    "rate_limit": None,
-    "quota": None,
+    "rate_limit": 1000,
+    "quota": 50000,
     "expires_at": None,
     "created_by": "dave",
     "decided_by": None,
@@ -123,7 +123,7 @@ _REQUEST = {
     "version": 1,
 }
 _DECISION = {"decided_by": "alice", "decided_at": "2026-01-09T10:31:00Z", "version": 2}
-_SUBSCRIPTION = _REQUEST | _DECISION | {"status": "active", "rate_limit": 1000, "quota": 50000}
+_SUBSCRIPTION = _REQUEST | _DECISION | {"status": "active"}
 _KEY = {
     "id": "key-9w3e7n1p5z8c2v6b",
     "tenant_id": TENANT_ID,

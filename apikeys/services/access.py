@@ -3,13 +3,16 @@
 They stand in this app and not in ``subscriptions``, because an app imports only what stands to its left.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db import transaction
 
 from apikeys.services.keys import NewKey, issue_key
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.issued import Issued
 from subscriptions.models import Approval, Subscription
-from subscriptions.services.approvals import Terms, approve_subscription
+from subscriptions.services.approvals import approve_subscription
 from subscriptions.services.requests import NewSubscription, request_subscription
 from tenants.models import Tenant
 from tenants.services import lock_tenant
@@ -27,12 +30,14 @@ def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subs
         return requested
     # The author of the plan decided, not the requester. So the actor is the system, and the rule of the second
     # approver does not apply.
-    granted = grant_access(subscription, Terms.of(subscription), by=SYSTEM)
+    granted = grant_access(subscription, {}, by=SYSTEM)
     return Issued(granted.resource, {**granted.secrets, **requested.secrets})
 
 
 @transaction.atomic
-def grant_access(subscription: Subscription, terms: Terms, *, with_key: bool = True, by: Actor) -> Issued[Subscription]:
+def grant_access(
+    subscription: Subscription, terms: Mapping[str, Any], *, with_key: bool = True, by: Actor
+) -> Issued[Subscription]:
     """Approve a subscription and issue its first key, shown as ``api_key``. Raises as approve_subscription does."""
     # Before the subscription, although only issue_key needs it: the order of locks begins with the tenant.
     lock_tenant(subscription.tenant)

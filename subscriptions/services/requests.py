@@ -34,7 +34,7 @@ class NewSubscription:
 
 @transaction.atomic
 def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subscription]:
-    """Create a subscription that waits for approval.
+    """Create a subscription that waits for approval, with a copy of its plan's terms.
 
     If it has a callback URL, the secret that signs callbacks is shown as ``callback_secret``.
     Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to the API,
@@ -44,12 +44,16 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
     api = _lock_api(tenant, new.api_id)
     check_below(settings.STOA_MAX_SUBSCRIPTIONS_PER_TENANT, tenant.subscriptions.filter(status__in=LIVE_STATUSES))
     set_up_tenant(tenant)  # the background task may not have run yet, and the plans are needed now
+    plan = _find_plan(tenant, new.plan)
     subscription = Subscription(
         tenant=tenant,
         api=api,
-        plan=_find_plan(tenant, new.plan),
+        plan=plan,
         application=new.application,
         callback_url=new.callback_url,
+        # Copied now, not at the approval: the plan may change meanwhile, and its approver would grant unseen terms.
+        rate_limit=plan.rate_limit,
+        quota=plan.quota,
         created_by=by.id,
     )
     secrets = ensure_callback_secret(subscription)

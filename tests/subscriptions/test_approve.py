@@ -11,7 +11,7 @@ from apikeys.models import ApiKey
 from apikeys.services.access import grant_access
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services.approvals import Terms, approve_subscription, reject_subscription
+from subscriptions.services.approvals import approve_subscription, reject_subscription
 from tenants.models import Tenant
 from tenants.services import delete_tenant
 from tests import log
@@ -182,7 +182,7 @@ def test_of_an_approval_and_a_rejection_at_once_one_succeeds() -> None:
         subscription = SubscriptionFactory(tenant=tenant)
 
         at_once(
-            outcome_of(partial(approve_subscription, subscription, Terms(1, 1), by=SYSTEM)),
+            outcome_of(partial(approve_subscription, subscription, {}, by=SYSTEM)),
             outcome_of(partial(reject_subscription, subscription, "", by=SYSTEM)),
         )
 
@@ -212,10 +212,9 @@ def test_an_approval_and_a_revocation_at_once_leave_no_live_key(alice: Caller) -
 def test_an_approval_and_the_deletion_of_its_tenant_do_not_wait_for_each_other() -> None:
     for _round in range(8):
         subscription = SubscriptionFactory()
-        terms = Terms.of(subscription)
 
         at_once(
-            outcome_of(partial(grant_access, subscription, terms, by=SYSTEM)),
+            outcome_of(partial(grant_access, subscription, {}, by=SYSTEM)),
             partial(delete_tenant, subscription.tenant, by=SYSTEM),
         )
 

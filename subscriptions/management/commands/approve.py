@@ -9,13 +9,12 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, add_field, body_of, checked, limit
 from subscriptions.management.lookup import subscription_called
 from subscriptions.serializers import TermsSerializer
-from subscriptions.services.approvals import Terms
 
 
 class Command(OperatorCommand):
     """Approves a subscription and prints its first key, which is not stored and not shown again."""
 
-    help = "Approve a subscription and print its first API key. Terms that are not given come from its plan."
+    help = "Approve a subscription and print its first API key. Terms that are not given are as requested."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("subscription", help="id of the subscription")
@@ -32,9 +31,9 @@ class Command(OperatorCommand):
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         subscription = subscription_called(options["subscription"])
-        agreed = checked(TermsSerializer, body_of(options, ("rate_limit", "quota", "expires_at", "issue_key")))
-        with_key = agreed.pop("issue_key")
-        issued = grant_access(subscription, Terms.of(subscription, **agreed), with_key=with_key, by=by)
+        terms = checked(TermsSerializer, body_of(options, ("rate_limit", "quota", "expires_at", "issue_key")))
+        with_key = terms.pop("issue_key")
+        issued = grant_access(subscription, terms, with_key=with_key, by=by)
         self.stdout.write(f"Subscription {subscription.id} of {subscription.application} is approved.")
         if "api_key" in issued.secrets:
             self.stdout.write(issued.secrets["api_key"])
