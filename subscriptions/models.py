@@ -46,6 +46,9 @@ class Plan(models.Model):
     rate_limit = models.PositiveIntegerField(_("requests per hour"), null=True, blank=True)
     quota = models.PositiveBigIntegerField(_("requests per month"), null=True, blank=True)
     approval = models.CharField(max_length=16, choices=Approval, default=Approval.MANUAL)
+    # The actor that set the limits and the approval last: see ``services.second_approver``. "" is unknown: a row of an
+    # older release.
+    terms_set_by = models.CharField(max_length=255, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)

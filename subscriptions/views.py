@@ -26,9 +26,6 @@ from subscriptions.services import approvals, plans, subscriptions
 from subscriptions.services.requests import NewSubscription
 from tenants.scoping import TenantScopedViewSet
 
-# Fields that only an approver may change: otherwise a requester could widen the terms after the approval.
-APPROVERS_FIELDS = frozenset({"rate_limit", "quota", "expires_at"})
-
 
 @extend_schema(tags=["Plans"])
 @extend_schema_view(
@@ -115,7 +112,7 @@ class SubscriptionViewSet(TenantScopedViewSet):
     def partial_update(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponse:
         subscription = self.get_object()
         fields = self.parse(SubscriptionSerializer, instance=subscription)
-        if APPROVERS_FIELDS & fields.keys():
+        if subscriptions.TERMS & fields.keys():
             require(self.actor, "subscriptions:decide")
         return self.write(partial(subscriptions.update_subscription, subscription, fields), instance=subscription)
 

@@ -5,9 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
-from django.db import connection, connections
+from django.db import connection, connections, transaction
+from django.db.models import Model
 
 from stoa_cp.domain.errors import DomainError
+from tests.databases import COUNT_WAITING_SESSIONS
+from tests.waiting import wait_until
 
 Result = TypeVar("Result")
 
@@ -34,6 +37,33 @@ def at_once(*calls: Callable[[], Result], connects: bool = True) -> list[Result]
 
     with ThreadPoolExecutor(max_workers=len(calls)) as pool:
         return list(pool.map(run, calls))
+
+
+def overtaken(call: Callable[[], Result], row: Model, **changes: object) -> Result:
+    """Return what ``call`` returned, where ``row`` was changed after the call had begun, and before it got the lock."""
+
+    def run() -> Result:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with transaction.atomic():
+            rows = type(row)._default_manager.filter(pk=row.pk)
+            rows.select_for_update().get()
+            waiting = pool.submit(run)
+            wait_until(_is_a_session_waiting, "the call waits for the lock")
+            rows.update(**changes)
+        return waiting.result()
+
+
+def _is_a_session_waiting() -> bool:
+    with connection.cursor() as cursor:
+        # A transaction sees the sessions that there were when it first looked.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(COUNT_WAITING_SESSIONS)
+        return bool(cursor.fetchone() != (0,))
 
 
 def outcome_of(service: Callable[[], Result]) -> Callable[[], Result | DomainError]:

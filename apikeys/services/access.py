@@ -11,25 +11,27 @@ from django.db import transaction
 from apikeys.services.keys import NewKey, issue_key
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.issued import Issued
-from subscriptions.models import Approval, Subscription
+from subscriptions.models import Subscription
 from subscriptions.services.approvals import approve_subscription
 from subscriptions.services.requests import NewSubscription, request_subscription
+from subscriptions.services.second_approver import is_approved_by_plan
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
 
 @transaction.atomic
 def subscribe(tenant: Tenant, new: NewSubscription, *, by: Actor) -> Issued[Subscription]:
-    """Request access; a plan with automatic approval grants it at once. Raises as request_subscription does.
+    """Request access; a plan with automatic approval grants it at once, unless the requester has set its terms.
+
+    That exception is STOA_REQUIRE_SECOND_APPROVER's. Raises as request_subscription does.
 
     The secrets are those of ``grant_access`` and of ``request_subscription``.
     """
     requested = request_subscription(tenant, new, by=by)
     subscription = requested.resource
-    if subscription.plan.approval != Approval.AUTOMATIC:
+    if not is_approved_by_plan(subscription):
         return requested
-    # The author of the plan decided, not the requester. So the actor is the system, and the rule of the second
-    # approver does not apply.
+    # The author of the plan decided, not the requester. So the actor is the system.
     granted = grant_access(subscription, {}, by=SYSTEM)
     return Issued(granted.resource, {**granted.secrets, **requested.secrets})
 

@@ -29,7 +29,8 @@ RIGHTS: Mapping[str, frozenset[str]] = {
     "apis:write": _BUILDERS,
     "apis:delete": _OWNERS,
     "plans:read": _READERS,
-    "plans:write": _BUILDERS,
+    # Not for builders: a plan may approve by itself, so that its author decides on every later request.
+    "plans:write": _OWNERS,
     "plans:delete": _OWNERS,
     "subscriptions:read": _READERS,
     "subscriptions:write": _BUILDERS,

@@ -6,27 +6,17 @@ Doors call ``apikeys.services.access.grant_access``, which approves and issues t
 from collections.abc import Mapping
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.changes import apply_changes
 from stoa_cp.domain.actors import Actor
-from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.domain.times import check_not_past
 from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import Subscription, SubscriptionStatus
+from subscriptions.services.second_approver import check_decider
 from subscriptions.services.subscriptions import change_status, lock_subscription, snapshot
-
-
-class SecondApproverRequired(DomainError):
-    """STOA_REQUIRE_SECOND_APPROVER is on, and the requester tries to approve."""
-
-    code = ErrorCode.FORBIDDEN
-    detail_code = "second_approver_required"
-    message = _("A person other than the requester must approve this subscription.")
 
 
 @transaction.atomic
@@ -36,13 +26,12 @@ def approve_subscription(subscription: Subscription, terms: Mapping[str, Any], *
     ``terms`` are those that the approver sets: ``rate_limit`` (requests per hour), ``quota`` (per calendar month, UTC)
     and ``expires_at``; None is no limit. What is left out is granted as the subscription shows it.
     Raises SubscriptionNotInState unless it is pending, InvalidField for an ``expires_at`` in the past, and
-    SecondApproverRequired if STOA_REQUIRE_SECOND_APPROVER is on and the requester approves.
+    SecondApproverRequired.
     """
     # Two approvers may click at once: the second waits here, then sees the first's decision. What ``terms`` leaves out
     # is read under this lock too: a limit that a colleague lowers meanwhile must not be granted as it was before.
     subscription = lock_subscription(subscription, SubscriptionStatus.PENDING_APPROVAL)
-    if settings.STOA_REQUIRE_SECOND_APPROVER and by.id == subscription.created_by:
-        raise SecondApproverRequired
+    check_decider(subscription, by)
     apply_changes(subscription, terms)
     check_not_past("expires_at", subscription.expires_at)
     subscription.status = SubscriptionStatus.ACTIVE

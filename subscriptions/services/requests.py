@@ -17,6 +17,7 @@ from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import LIVE_STATUSES, Plan, Subscription
 from subscriptions.services.provisioning import set_up_tenant
+from subscriptions.services.second_approver import check_requester
 from subscriptions.services.subscriptions import ensure_callback_secret, snapshot
 from tenants.models import Tenant
 from tenants.services import lock_tenant
@@ -38,8 +39,9 @@ def request_subscription(tenant: Tenant, new: NewSubscription, *, by: Actor) -> 
 
     If it has a callback URL, the secret that signs callbacks is shown as ``callback_secret``.
     Raises InvalidField for an unknown API or plan, Duplicate while the application has a live subscription to the API,
-    LimitReached.
+    LimitReached, SecondApproverRequired if STOA_REQUIRE_SECOND_APPROVER is on and ``by`` is no person.
     """
+    check_requester(by)
     tenant = lock_tenant(tenant)
     api = _lock_api(tenant, new.api_id)
     check_below(settings.STOA_MAX_SUBSCRIPTIONS_PER_TENANT, tenant.subscriptions.filter(status__in=LIVE_STATUSES))

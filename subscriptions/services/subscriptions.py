@@ -19,6 +19,10 @@ from stoa_cp.domain.times import check_not_past
 from stoa_cp.eventlog.emit import emit
 from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import LIVE_STATUSES, Subscription, SubscriptionStatus
+from subscriptions.services.second_approver import check_decider, is_looser
+
+# What bounds an application's access.
+TERMS = frozenset({"rate_limit", "quota", "expires_at"})
 
 
 class SubscriptionNotInState(WrongState):
@@ -47,8 +51,12 @@ def suspend_subscription(subscription: Subscription, reason: str, *, by: Actor) 
 
 @transaction.atomic
 def resume_subscription(subscription: Subscription, *, by: Actor) -> Subscription:
-    """Let a suspended application call again. Raises SubscriptionNotInState unless it is suspended."""
+    """Let a suspended application call again.
+
+    Raises SubscriptionNotInState unless it is suspended, SecondApproverRequired.
+    """
     subscription = lock_subscription(subscription, SubscriptionStatus.SUSPENDED)
+    check_decider(subscription, by)
     return change_status(subscription, SubscriptionStatus.ACTIVE, SubscriptionEvent.RESUMED, reason="", by=by)
 
 
@@ -64,12 +72,17 @@ def revoke_subscription(subscription: Subscription, reason: str, *, by: Actor) -
 
 @transaction.atomic
 def update_subscription(subscription: Subscription, fields: Mapping[str, Any], *, by: Actor) -> Issued[Subscription]:
-    """Change the terms of a live subscription. No change writes nothing.
+    """Change the terms or the callback of a live subscription. No change writes nothing.
 
     If this gives it its first callback URL, the new secret that signs callbacks is shown as ``callback_secret``.
-    Raises SubscriptionNotInState if it is over, InvalidField for an end that has passed.
+    Raises SubscriptionNotInState if it is over, InvalidField for an end that has passed, and SecondApproverRequired for
+    a looser term.
     """
     subscription = lock_subscription(subscription, *LIVE_STATUSES)
+    # Before the change, under the lock. A pending request is no exception: its requester could loosen it between an
+    # approver's look and the approval.
+    if any(is_looser(getattr(subscription, term), fields[term]) for term in TERMS & fields.keys()):
+        check_decider(subscription, by)
     changes = apply_changes(subscription, fields)
     if not changes:
         return Issued(subscription)

@@ -1,11 +1,9 @@
 """What an approver grants is what the subscription showed: its terms are copied when access is asked for."""
 
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
-from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection
 from django.test import Client
 
 from subscriptions.models import Plan, Subscription
@@ -13,10 +11,9 @@ from tenants.models import Tenant
 from tests import log
 from tests.answers import refusal_of
 from tests.conftest import Caller
-from tests.databases import COUNT_WAITING_SESSIONS
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
 from tests.kernel.console.pages import dialog_of, page_of
-from tests.waiting import wait_until
+from tests.races import overtaken
 
 pytestmark = pytest.mark.django_db
 
@@ -114,27 +111,8 @@ def test_requests_that_wait_during_the_upgrade_get_the_terms(acme: Tenant, plan:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_limit_that_is_lowered_meanwhile_is_granted_as_lowered(alice: Caller) -> None:
-    """The approval has begun and waits for a colleague's lock; then the colleague commits."""
-    subscription = SubscriptionFactory(tenant=TenantFactory(name="acme"), rate_limit=1_000)
+    pending = SubscriptionFactory(tenant=TenantFactory(name="acme"), rate_limit=1_000)
 
-    def approve() -> Any:
-        try:
-            return alice.post(f"{SUBSCRIPTIONS}/{subscription.id}/approve", {})
-        finally:
-            connections.close_all()
+    granted = overtaken(lambda: alice.post(f"{SUBSCRIPTIONS}/{pending.id}/approve", {}), pending, rate_limit=5)
 
-    with ThreadPoolExecutor() as pool:
-        with transaction.atomic():
-            Subscription.objects.select_for_update().get(id=subscription.id)
-            approval = pool.submit(approve)
-            wait_until(is_a_session_waiting, "the approval waits for the lock")
-            Subscription.objects.update(rate_limit=5)
-        assert approval.result().json()["rate_limit"] == 5
-
-
-def is_a_session_waiting() -> bool:
-    with connection.cursor() as cursor:
-        # A transaction sees the sessions that there were when it first looked.
-        cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute(COUNT_WAITING_SESSIONS)
-        return bool(cursor.fetchone() != (0,))
+    assert (granted.json()["status"], granted.json()["rate_limit"]) == ("active", 5)

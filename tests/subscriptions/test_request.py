@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from pytest_django import Settings
 
 from apikeys.models import ApiKey
 from catalog.models import Api
@@ -196,15 +195,6 @@ def test_an_automatic_plan_answers_with_the_key(dave: Caller, plan: Plan, body: 
     assert dave.get(created["Location"]).json()["api_key"] == secret[:14] + "…"
     assert log.types() == ["subscription.created", "subscription.approved", "apikey.created"]
     assert secret not in log.whole_log()
-
-
-def test_a_second_approver_is_nobodys_concern_under_an_automatic_plan(
-    dave: Caller, plan: Plan, body: dict[str, Any], settings: Settings
-) -> None:
-    settings.STOA_REQUIRE_SECOND_APPROVER = True
-    Plan.objects.filter(pk=plan.pk).update(approval="automatic")
-
-    assert dave.post(SUBSCRIPTIONS, body).json()["status"] == "active"
 
 
 def test_a_tenant_that_is_not_set_up_yet_is_set_up_now(olga: Caller) -> None:
