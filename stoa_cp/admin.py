@@ -8,6 +8,8 @@ import json
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -15,8 +17,9 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from stoa_cp.caching.models import CacheLease
-from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_datetime, row_header
-from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
+from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_actor, format_datetime, row_header
+from stoa_cp.eventlog.models import ActorName, Event, EventChain, OutboxEntry
+from stoa_cp.eventlog.names import named
 from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.ratelimit.models import Counter
 from stoa_cp.rest.models import IdempotencyRecord
@@ -55,17 +58,25 @@ class OperatorAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # t
 @admin.register(Event)
 class EventAdmin(LargeTableAdmin):
     # Exact matches only: they use indexes. A search for a part of a text would read a log of millions of rows.
-    list_display = ("timestamp", "display_type", "tenant_id", "sequence", "actor", "request_id")
+    list_display = ("timestamp", "display_type", "tenant_id", "sequence", "display_actor", "request_id")
     list_display_links = ("display_type",)
     search_fields = ("id__exact", "tenant_id__exact", "type__exact", "actor__exact", "request_id__exact")
     search_help_text = _("An event’s id, a tenant’s id, a type, an actor or a request id, in full.")
     ordering = ("-timestamp",)
     fieldsets = (
         (None, {"fields": (("id", "type"), ("tenant_id", "sequence"))}),
-        (_("Who and when"), {"fields": (("timestamp", "actor"), ("address", "request_id"))}),
+        (_("Who and when"), {"fields": (("timestamp", "display_actor"), ("address", "request_id"))}),
         (_("What"), {"fields": ("display_data", "display_changes")}),
         (_("Chain"), {"fields": ("display_previous_hash", "display_hash")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        events: QuerySet[Event] = super().get_queryset(request)
+        return events.annotate(actor_name=named("actor"))
+
+    @column(_("Actor"), ordering="actor")
+    def display_actor(self, event: Event) -> str | None:
+        return format_actor(event.actor, getattr(event, "actor_name", None))
 
     @column(_("Type"), ordering="type", colours={})
     def display_type(self, event: Event) -> str:
@@ -98,6 +109,13 @@ class EventChainAdmin(ReadOnlyAdmin):
     @column(_("Hash"))
     def display_hash(self, chain: EventChain) -> str:
         return bytes(chain.hash).hex()
+
+
+@admin.register(ActorName)
+class ActorNameAdmin(LargeTableAdmin):
+    list_display = ("name", "id")
+    search_fields = ("id__exact", "name")
+    ordering = ("name", "id")
 
 
 @admin.register(OutboxEntry)

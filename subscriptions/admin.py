@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
 
@@ -17,8 +19,9 @@ from stoa_cp.console.actions import (
     number_field,
     service_action,
 )
-from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, format_limit, row_header
+from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, format_actor, format_limit, row_header
 from stoa_cp.domain.actors import Actor
+from stoa_cp.eventlog.names import named
 from subscriptions.models import Approval, Plan, Subscription, SubscriptionStatus
 from subscriptions.queries import find_subscription
 from subscriptions.serializers import MAX_QUOTA
@@ -44,9 +47,17 @@ class PlanAdmin(ReadOnlyAdmin):
         ("id", "tenant"),
         ("slug", "name"),
         ("display_rate_limit", "display_quota"),
-        "approval",
+        ("approval", "display_author"),
         ("created_at", "deleted_at"),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
+        rows: QuerySet[Plan] = super().get_queryset(request)
+        return rows.annotate(author_name=named("terms_set_by"))
+
+    @column(_("Terms set by"))
+    def display_author(self, plan: Any) -> str | None:
+        return format_actor(plan.terms_set_by, plan.author_name)
 
     @column(_("Plan"), ordering="name", header=True)
     def name_column(self, plan: Plan) -> list[str]:
@@ -115,9 +126,21 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("id", "tenant"), ("application", "api"), ("status", "status_reason"))}),
         (_("Terms"), {"fields": (("plan", "expires_at"), ("display_rate_limit", "display_quota"))}),
-        (_("Decision"), {"fields": (("created_by", "created_at"), ("decided_by", "decided_at"))}),
+        (_("Decision"), {"fields": (("display_requester", "created_at"), ("display_decider", "decided_at"))}),
         (_("Callback"), {"fields": ("callback_url",)}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
+        rows: QuerySet[Subscription] = super().get_queryset(request)
+        return rows.annotate(requester_name=named("created_by"), decider_name=named("decided_by"))
+
+    @column(_("Requested by"))
+    def display_requester(self, subscription: Any) -> str | None:
+        return format_actor(subscription.created_by, subscription.requester_name)
+
+    @column(_("Decided by"))
+    def display_decider(self, subscription: Any) -> str | None:
+        return format_actor(subscription.decided_by, subscription.decider_name)
 
     @column(_("Application"), ordering="application", header=True)
     def name_column(self, subscription: Subscription) -> list[str]:

@@ -119,6 +119,11 @@ def format_limit(limit: int | None) -> str:
     return _("unlimited") if limit is None else format_number(limit)
 
 
+def format_actor(actor_id: str | None, name: str | None) -> str | None:
+    """Return an actor's name and id, or the id alone: only the id is proved, a name may be anything."""
+    return f"{name} ({actor_id})" if name else actor_id
+
+
 def format_datetime(moment: datetime | None) -> str | None:
     """Return a time in the format of the active language. Django does this only for the model's own fields."""
     return date_format(moment, "DATETIME_FORMAT") if moment else None

@@ -18,6 +18,7 @@ from stoa_cp.caching.barrier import wait_for_invalidation_on_commit
 from stoa_cp.domain.actors import Actor
 from stoa_cp.eventlog.chain import GENESIS, link_hash
 from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
+from stoa_cp.eventlog.names import store_name_on_commit
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.
@@ -70,6 +71,7 @@ def emit_all(drafts: Sequence[EventDraft], *, tenant_id: str, actor: Actor) -> l
     OutboxEntry.objects.bulk_create([OutboxEntry(event=event) for event in events])
     wait_for_invalidation_on_commit()
     enqueue_on_commit(settings.EVENT_CONSUMER_TASK)
+    store_name_on_commit(actor)
     return events
 
 

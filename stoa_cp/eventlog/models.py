@@ -1,4 +1,4 @@
-"""The rows of the event log: events, the heads of their hash chains, and the outbox of events not fanned out yet."""
+"""The rows of the event log: events, the heads of their chains, the outbox of new events, and the names of actors."""
 
 from django.db import models
 
@@ -55,3 +55,16 @@ class OutboxEntry(models.Model):
         # The table keeps its first name: an older release runs beside this one during an upgrade.
         db_table = "stoa_cp_eventdispatch"
         verbose_name_plural = "outbox entries"
+
+
+class ActorName(models.Model):
+    """What an actor is called, beside its id, which the log keeps.
+
+    In a table of its own: events are never changed, a name can be, and can be erased without breaking a chain.
+    """
+
+    id = models.CharField(max_length=255, primary_key=True, db_collation="C")
+    name = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return self.name

@@ -10,14 +10,15 @@ from pytest_django import Settings
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
 from stoa_cp.domain.actors import Actor
-from stoa_cp.eventlog.models import Event
+from stoa_cp.eventlog import names
+from stoa_cp.eventlog.models import ActorName, Event
 from stoa_cp.identity.operator_login import subject_of_username, username_of
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests import log
 from tests.conftest import Caller, signed_in
-from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory
-from tests.kernel.console.pages import answer, dialog_of
+from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
+from tests.kernel.console.pages import answer, dialog_of, list_of, page_of
 from tests.kernel.identity.provider import Provider
 from tests.kernel.identity.test_operator_login import CLIENT, access_token, begin, finish, id_token, log_in
 
@@ -113,6 +114,41 @@ def test_a_name_that_cannot_be_stored_does_not_lock_out(client: Client, provider
 
     user = User.objects.get()
     assert (user.first_name, user.last_name, user.email) == ("", "", "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_her_name_stands_beside_her_id(realm: Grants, console: Client) -> None:
+    """The log has the id, which is proved and stays. The name is the last one that her tokens gave."""
+    forget_stored_names()
+    tenant = TenantFactory(name="acme")
+    subscription = SubscriptionFactory(tenant=tenant, created_by=log.subject("alice"))
+    claims = access_claims(PEOPLE["alice"], realm.issuer)
+    path = f"/v1/tenants/acme/subscriptions/{subscription.id}"
+    for name in ("Alice Adams", "Alice <Brown>"):
+        renamed = Caller(realm.key.sign(claims | {"name": name}))
+        assert renamed.post(f"{path}/approve?dry_run=true", {}).status_code == 200
+        assert renamed.patch(path, {"quota": len(name)}).status_code == 200
+
+    shown = f"Alice &lt;Brown&gt; ({log.subject('alice')})"
+    for page in (list_of(Event), page_of(log.last_event()), page_of(subscription)):
+        assert shown in console.get(page).content.decode()
+    assert {event.actor for event in log.events()} == {log.subject("alice")}
+    assert "Alice" not in log.whole_log()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dry_run_keeps_no_name(alice: Caller) -> None:
+    forget_stored_names()
+    subscription = SubscriptionFactory(tenant=TenantFactory(name="acme"))
+
+    alice.post(f"/v1/tenants/acme/subscriptions/{subscription.id}/approve?dry_run=true", {})
+
+    assert not ActorName.objects.exists()
+
+
+def forget_stored_names() -> None:
+    """Let this process store names again: the database of the test before had them."""
+    names.store_name.cache_clear()
 
 
 def test_a_retry_is_the_persons_own(call_as: Callable[[str], Caller], acme: Tenant) -> None:

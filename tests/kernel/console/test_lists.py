@@ -17,7 +17,7 @@ from catalog.services.gateways import create_gateway
 from metrics.models import Series, TrafficBatch, TrafficDelta
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
+from stoa_cp.eventlog.models import ActorName, Event, EventChain, OutboxEntry
 from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.ratelimit.models import Counter
 from stoa_cp.rest.models import IdempotencyRecord
@@ -45,6 +45,7 @@ QUERIES: dict[type[Model], int] = {
     KeySecret: COUNTED,
     EventChain: COUNTED,
     SigningKeySet: COUNTED,
+    ActorName: UNCOUNTED,
     Event: UNCOUNTED,
     OutboxEntry: UNCOUNTED,
     Counter: UNCOUNTED,
@@ -72,6 +73,7 @@ def add_rows(times: int) -> None:
 def add_records(event: Event) -> None:
     """Add what is made under a name of its own, or at a time: the event's."""
     name, now = event.id, event.timestamp
+    ActorName.objects.create(id=name, name="Alice")
     delivery = DeliveryFactory()
     Attempt.objects.create(delivery=delivery, number=1, attempted_at=now, duration_ms=7)
     create_gateway(name, by=SYSTEM)
