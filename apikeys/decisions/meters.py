@@ -18,6 +18,7 @@ from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import emit
 from subscriptions.models import Subscription
+from subscriptions.services.second_approver import check_decider
 
 
 def open_meters(tenant_id: str, subjects: Sequence[str | None]) -> None:
@@ -51,11 +52,15 @@ def announce_quota(subscription_id: str) -> None:
 
 @transaction.atomic
 def reset_meter(meter: Meter, *, by: Actor) -> Meter:
-    """Set the hour's and the month's count to zero, and let the quota be announced again. Raises NotFound.
+    """Set the hour's and the month's count to zero, and let the quota be announced again.
 
+    Raises NotFound, and SecondApproverRequired for the meter of a subscription that the actor has asked for.
     Tokens that were leased before are not returned to the meter afterwards: see ``return_tokens``.
     """
     meter = lock_meter(meter)
+    # A second quota in one month is more access, as a higher quota is. Not locked: a requester never changes.
+    for subscription in Subscription.objects.filter(pk=meter.subject):
+        check_decider(subscription, by)
     data = snapshot(meter)
     meter.hour_calls = meter.month_calls = meter.announced_percent = 0
     meter.leases, meter.reset_at = LeaseState.NONE, Now()

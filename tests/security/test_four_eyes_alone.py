@@ -5,16 +5,18 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
+from apikeys.models import Meter
 from stoa_cp.devserver.grants import Grants
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, duplicate, refusal_of
 from tests.conftest import Caller
-from tests.factories import ApiFactory, PlanFactory, TenantFactory
-from tests.kernel.console.pages import answer, dialog_of
+from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
+from tests.kernel.console.pages import answer, dialog_of, said
 from tests.races import at_once
 from tests.security.second_approver import REQUIRED, administrator, console_of
 
@@ -156,6 +158,21 @@ def test_she_uses_a_second_token_or_the_console(realm: Grants, granted: str) -> 
     assert refusal_of(administrator(realm, alice).post(f"{granted}/resume")) == REQUIRED
     answer(console_of(alice), dialog_of(subscription, "resume"))
     assert Subscription.objects.get().status == "suspended"
+
+
+def test_she_resets_the_meter_of_her_own_subscription(acme: Tenant) -> None:
+    olga = log.subject("olga")
+    hers = SubscriptionFactory(tenant=acme, active=True, created_by=olga)
+    meter = Meter.objects.create(
+        subject=hers.id, tenant=acme, month_calls=50_000, hour=timezone.now(), month=timezone.now()
+    )
+
+    refused = answer(console_of(olga), dialog_of(meter, "reset"))
+    meter.refresh_from_db()
+    assert (meter.month_calls, len(said(refused))) == (50_000, 1)
+    answer(console_of("boris"), dialog_of(meter, "reset"))
+    meter.refresh_from_db()
+    assert meter.month_calls == 0
 
 
 @pytest.mark.parametrize("spelt", ["acme", "id"])
