@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("subscriptions", "0003_announce_changes")]
+    dependencies = [("subscriptions", "0006_plan_terms_set_by")]
 
     operations = [
         AddIndexConcurrently(
