@@ -5,7 +5,8 @@ from typing import Any
 
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
-from celery.signals import setup_logging
+from celery.signals import import_modules, setup_logging
+from django.core.management import call_command
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from stoa_cp.jobs.broker import QUEUE, WORKER_SECONDS, broker_url, transport_options
@@ -76,6 +77,16 @@ app.add_defaults(configuration)
 app.autodiscover_tasks()
 # A task's log lines carry the id of the request that sent it.
 app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@import_modules.connect
+def refuse_dangerous_settings(**_options: Any) -> None:
+    """End a worker or a beat with a dangerous production configuration at its start, as ``stoa_cp.wsgi`` ends.
+
+    At this signal, because it is the only one of a start whose receivers may fail: Celery logs the errors of others and
+    goes on.
+    """
+    call_command("check", "--tag", "security")
 
 
 @setup_logging.connect

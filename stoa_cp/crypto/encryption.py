@@ -3,6 +3,7 @@
 Fernet (AES-CBC with an HMAC) needs no key derivation: each key of the list is 32 random bytes already.
 """
 
+import base64
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, MultiFernet
@@ -41,6 +42,11 @@ def _key_ring(keys: tuple[str, ...]) -> MultiFernet:
     if not keys:
         raise ImproperlyConfigured("STOA_ENCRYPTION_KEYS is empty")
     return MultiFernet([_fernet(key, position) for position, key in enumerate(keys)])
+
+
+def raw_key(key: str) -> bytes:
+    """Return the 32 bytes of a key, for a check of their quality."""
+    return base64.urlsafe_b64decode(key)
 
 
 def _fernet(key: str, position: int) -> Fernet:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import psycopg
 from pgmq.install import get_embedded_install_sql, get_embedded_sql_version
@@ -29,7 +29,10 @@ def broker_url(configured: str, database: Mapping[str, Any]) -> str:
         return configured
     user, password = quote(database["USER"], safe=""), quote(database["PASSWORD"], safe="")
     host, port = quote(database["HOST"] or "localhost", safe=""), database["PORT"] or 5432
-    return f"pgmq://{user}:{password}@{host}:{port}/{quote(database['NAME'], safe='')}"
+    # libpq's sslmode, sslrootcert, … as ssl_mode, ssl_rootcert: kombu leaves those of a URL alone that begin with ssl_.
+    tls = {f"ssl_{name[3:]}": value for name, value in database.get("OPTIONS", {}).items() if name.startswith("ssl")}
+    query = f"?{urlencode(tls)}" if tls else ""
+    return f"pgmq://{user}:{password}@{host}:{port}/{quote(database['NAME'], safe='')}{query}"
 
 
 def uses_postgres(url: str) -> bool:
@@ -73,6 +76,7 @@ def _conninfo(url: str) -> str:
         "user": parts.username,
         "password": parts.password,
     }
+    parameters |= {name.replace("ssl_", "ssl", 1): quote(value) for name, value in parse_qsl(parts.query)}
     # Quoted twice: the pgmq client parses the string and joins the values again without quotes.
     return make_conninfo(**{name: _quoted(unquote(value)) for name, value in parameters.items() if value})
 

@@ -1,8 +1,6 @@
 """What one request may send and one tenant may have."""
 
-import environ
-
-_env = environ.Env()
+from stoa_cp.settings.environment import env
 
 # The limits of request bodies: of most, of a batch of traffic, of a report of leaked keys.
 STOA_MAX_BODY_BYTES = 256 * 1024
@@ -11,9 +9,9 @@ STOA_MAX_LEAK_REPORT_BYTES = 1024 * 1024
 # Django's own limit applies to ``request.body``, which all but traffic is read by.
 DATA_UPLOAD_MAX_MEMORY_SIZE = STOA_MAX_LEAK_REPORT_BYTES
 # Half of them read bodies at most.
-STOA_WEB_THREADS = _env.int("STOA_WEB_THREADS", default=4)
+STOA_WEB_THREADS = env.number("STOA_WEB_THREADS", default=4, least=1)
 
 # Of each tenant: live APIs and subscriptions, and keys that are not revoked.
-STOA_MAX_APIS_PER_TENANT = _env.int("STOA_MAX_APIS_PER_TENANT", default=20_000)
-STOA_MAX_SUBSCRIPTIONS_PER_TENANT = _env.int("STOA_MAX_SUBSCRIPTIONS_PER_TENANT", default=200_000)
-STOA_MAX_KEYS_PER_TENANT = _env.int("STOA_MAX_KEYS_PER_TENANT", default=400_000)
+STOA_MAX_APIS_PER_TENANT = env.number("STOA_MAX_APIS_PER_TENANT", default=20_000)
+STOA_MAX_SUBSCRIPTIONS_PER_TENANT = env.number("STOA_MAX_SUBSCRIPTIONS_PER_TENANT", default=200_000)
+STOA_MAX_KEYS_PER_TENANT = env.number("STOA_MAX_KEYS_PER_TENANT", default=400_000)

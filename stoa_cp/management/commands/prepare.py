@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -16,7 +17,8 @@ class Command(BaseCommand):
     """Apply the migrations, install the queue, and create the first operator if a name is given."""
 
     help = "Apply migrations and install the broker's queue; safe to repeat."
-    requires_system_checks = []  # they load all views; the processes that start afterwards do that anyway
+    # The others load all views; the processes that start afterwards do that anyway.
+    requires_system_checks = [Tags.security]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
