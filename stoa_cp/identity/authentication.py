@@ -10,9 +10,24 @@ from rest_framework.request import Request
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.jwks import KeyStore, signing_keys
-from stoa_cp.identity.tokens import MAX_TOKEN_CHARS, TokenExpired, TokenInvalid, VerifiedToken, verify_access_token
+from stoa_cp.identity.tokens import (
+    MAX_TOKEN_CHARS,
+    AuthenticationTooWeak,
+    TokenBound,
+    TokenExpired,
+    TokenInvalid,
+    VerifiedToken,
+    verify_access_token,
+)
 
-__all__ = ["TokenExpired", "TokenInvalid", "TokenMissing", "authenticate_bearer"]
+__all__ = [
+    "AuthenticationTooWeak",
+    "TokenBound",
+    "TokenExpired",
+    "TokenInvalid",
+    "TokenMissing",
+    "authenticate_bearer",
+]
 
 # About 1 KB per token: 10 MB of memory for each process at most.
 MAX_RECENT_TOKENS = 10_000
@@ -77,9 +92,11 @@ def authenticate_bearer(header_value: str) -> Actor:
 
     A token that this process has seen is found by its digest; a new one is verified. Both keep the signing keys
     fresh: here for the first kind, in ``KeyStore.get_or_fetch`` for the second.
-    Raises TokenMissing, TokenInvalid, TokenExpired or IdentityProviderUnavailable.
+    Raises TokenMissing, or what verify_access_token raises.
     """
     scheme, _blank, token = header_value.strip().partition(" ")
+    if scheme.lower() == "dpop":  # RFC 9449 §7.1; its proof is in another header, and is not checked here
+        raise TokenBound
     if scheme.lower() != "bearer" or not token:
         raise TokenMissing
     if len(token) > MAX_TOKEN_CHARS or not token.isascii():  # before the hash, whose cost grows with the length

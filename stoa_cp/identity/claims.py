@@ -47,6 +47,17 @@ def text_of(claims: Mapping[str, Any], claim: str, max_chars: int) -> str:
     return value[:max_chars] if isinstance(value, str) and value.isprintable() else ""
 
 
+def is_service_account(claims: Mapping[str, Any]) -> bool:
+    """Tell whether the token was issued to a client for itself, without a person (RFC 6749 §4.4).
+
+    Such a token has the client's id as its subject (RFC 9068 §2.2), or none in some realms. Keycloak gives the client
+    a user of its own as subject, and writes the address of the client, which no person's token has. A user name such
+    as ``service-account-x`` would prove nothing: a person could be called so.
+    """
+    client = claims.get("client_id", claims.get("azp"))
+    return claims.get("sub", client) == client or {"client_id", "clientAddress"} <= claims.keys()
+
+
 def roles_of(claims: Mapping[str, Any], audience: str) -> frozenset[str]:
     """Return the canonical roles of the realm and of the client ``audience``. Unknown roles are left out.
 

@@ -11,7 +11,14 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
-from stoa_cp.identity.claims import is_addressed_to, name_of, roles_of, subject_of, tenants_of
+from stoa_cp.identity.claims import (
+    is_addressed_to,
+    is_service_account,
+    name_of,
+    roles_of,
+    subject_of,
+    tenants_of,
+)
 from stoa_cp.identity.jwks import signing_keys
 from stoa_cp.identity.signing_keys import SigningKey
 
@@ -24,6 +31,9 @@ SHAPE = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 # RFC 9068 §4 wants at+jwt. But most providers write JWT into every kind of token (RFC 7519 §5.1), and some write
 # nothing; _is_access_token tells the kinds apart.
 HEADER_TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
+# Claims of tokens that are no access tokens: the hashes in an ID token (OpenID Connect Core 1.0 §3.1.3.6, §3.3.2.11),
+# and the events of a security event token, such as a logout token (RFC 8417 §2.2).
+FOREIGN_CLAIMS = frozenset({"at_hash", "c_hash", "s_hash", "events"})
 
 
 class TokenInvalid(DomainError):
@@ -35,6 +45,26 @@ class TokenInvalid(DomainError):
     code = ErrorCode.UNAUTHORIZED
     detail_code = "token_invalid"
     message = _("The access token is not valid.")
+
+
+class TokenBound(TokenInvalid):
+    """The token is genuine, and only together with a proof that this service does not check.
+
+    As a bearer token it would serve a thief as well (RFC 8705 §3, RFC 9449 §7.1). A sentence of its own, because the
+    claim ``cnf`` is no secret to the holder of a genuine token.
+    """
+
+    message = _(
+        "This token is bound to a certificate or a key. Use a plain bearer token: those are the only ones taken."
+    )
+
+
+class AuthenticationTooWeak(DomainError):
+    """The person has logged in with less than STOA_OIDC_REQUIRED_ACR demands (RFC 9470 §3)."""
+
+    code = ErrorCode.UNAUTHORIZED
+    detail_code = "insufficient_user_authentication"
+    message = _("A stronger login is required, such as one with a second factor.")
 
 
 class TokenExpired(DomainError):
@@ -57,12 +87,16 @@ class VerifiedToken:
 def verify_access_token(token: str) -> VerifiedToken:
     """Verify an access token that was issued for this service.
 
-    Raises TokenInvalid, TokenExpired or IdentityProviderUnavailable.
+    Raises TokenInvalid, TokenBound, AuthenticationTooWeak, TokenExpired or IdentityProviderUnavailable.
     """
     claims, key = read_token(token)
     subject = subject_of(claims)
     if subject is None or not _is_access_token(claims) or not _is_for_us(claims):
         raise TokenInvalid
+    if "cnf" in claims:
+        raise TokenBound
+    if settings.STOA_OIDC_REQUIRED_ACR and not _is_strong_enough(claims):
+        raise AuthenticationTooWeak
     roles = roles_of(claims, settings.STOA_OIDC_AUDIENCE)
     actor = Actor(subject, roles, tenants_of(claims), name=name_of(claims))
     return VerifiedToken(actor, int(claims["exp"]), key)
@@ -117,11 +151,18 @@ def _signing_key(header: Mapping[str, Any]) -> SigningKey:
 def _is_access_token(claims: Mapping[str, Any]) -> bool:
     """Tell an access token from the provider's other tokens, which the same keys sign.
 
-    Keycloak writes the kind into the claim ``typ``: ``Bearer``, ``ID``, ``Refresh``, ``Logout``. The ID tokens of other
-    providers are known by the hashes that they hold (OpenID Connect Core 1.0 §3.1.3.6). A DPoP-bound token
-    (``typ`` ``DPoP``) is refused as well: sent as a bearer token, it has lost its proof (RFC 9449 §7.1).
+    Keycloak writes the kind into the claim ``typ``: ``Bearer``, ``ID``, ``Refresh``, ``Logout``. The tokens of other
+    providers are known by their claims. An ID token need not have a hash, but has the nonce of its login; Keycloak's
+    older access tokens have one, too, and say ``Bearer``. A DPoP-bound token (``typ`` ``DPoP``) is refused as well.
     """
-    return claims.get("typ", "Bearer") == "Bearer" and not {"at_hash", "c_hash"} & claims.keys()
+    if FOREIGN_CLAIMS & claims.keys():
+        return False
+    return claims["typ"] == "Bearer" if "typ" in claims else "nonce" not in claims
+
+
+def _is_strong_enough(claims: Mapping[str, Any]) -> bool:
+    # `acr` says how a person has logged in (RFC 9068 §2.2.1). A service account has not.
+    return claims.get("acr") in settings.STOA_OIDC_REQUIRED_ACR or is_service_account(claims)
 
 
 def _is_for_us(claims: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
@@ -17,6 +18,7 @@ from rest_framework.response import Response
 from structlog.contextvars import get_contextvars
 
 from stoa_cp.domain.errors import DomainError, ErrorCode
+from stoa_cp.identity.authentication import AuthenticationTooWeak
 
 logger = structlog.get_logger(__name__)
 
@@ -98,9 +100,12 @@ class Problem:
         return headers
 
     def _challenge(self) -> str:
-        """Return the challenge of RFC 6750 §3: no error code where no token was sent."""
+        """Return the challenge of RFC 6750 §3, without an error code where no token was sent, or of RFC 9470 §3."""
         if any(detail.code == "token_missing" for detail in self.details):
             return 'Bearer realm="stoa"'
+        if any(detail.code == AuthenticationTooWeak.detail_code for detail in self.details):
+            wanted = " ".join(settings.STOA_OIDC_REQUIRED_ACR)
+            return f'Bearer realm="stoa", error="{AuthenticationTooWeak.detail_code}", acr_values="{wanted}"'
         return 'Bearer realm="stoa", error="invalid_token"'
 
 

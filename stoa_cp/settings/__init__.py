@@ -163,6 +163,8 @@ STOA_OIDC_ALGORITHMS = env.items(
     default=["RS256", "ES256", "PS256"],
     choices=["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"],
 )
+# Kinds of login (`acr`) that people's tokens must show one of; none: any login does.
+STOA_OIDC_REQUIRED_ACR = env.items("STOA_OIDC_REQUIRED_ACR")
 # The operators' browser login into the admin: the code flow with PKCE.
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
@@ -175,6 +177,8 @@ OIDC_RP_CLIENT_SECRET = env.text("STOA_OIDC_CLIENT_SECRET", default=env.text("ST
 OIDC_RP_SIGN_ALGO = "RS256"
 OIDC_RP_SCOPES = "openid email profile"
 OIDC_USE_PKCE = True
+# The provider is asked for such a login (OpenID Connect Core 1.0 §3.1.2.1); the access token then proves it.
+OIDC_AUTH_REQUEST_EXTRA_PARAMS = {"acr_values": " ".join(STOA_OIDC_REQUIRED_ACR)} if STOA_OIDC_REQUIRED_ACR else {}
 LOGIN_REDIRECT_URL = "/admin/"
 LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
 STOA_LEAK_KEYS = env.items("STOA_LEAK_KEYS")

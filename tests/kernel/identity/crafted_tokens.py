@@ -82,6 +82,8 @@ CRAFTED: dict[str, Craft] = {
     "a critical extension": heading(crit=["exp"]),
     "a critical extension that the library knows": heading(crit=["b64"], b64=True),
     "an unencoded payload": heading(crit=["b64"], b64=False),
+    "an unencoded payload, not marked as critical": heading(b64=False),
+    "a DPoP proof's header": heading(typ="dpop+jwt"),
     "a logout token's header": heading(typ="logout+jwt"),
     "a number for a type": heading(typ=1),
     "another issuer": claiming(iss="https://evil.example/realms/stoa"),
@@ -100,6 +102,14 @@ CRAFTED: dict[str, Craft] = {
     "an offline token": claiming(typ="Offline"),
     "a logout token": claiming(typ="Logout"),
     "a DPoP-bound token": claiming(typ="DPoP"),
+    "bound to a certificate": claiming(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+    "bound to a key by its thumbprint": claiming(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+    "bound to nothing that is named": claiming(cnf={}),
+    "an ID token by its nonce": claiming(typ=None, nonce="n-0S6_WzA2Mj"),
+    "a logout token by its events": claiming(
+        typ=None, events={"http://schemas.openid.net/event/backchannel-logout": {}}
+    ),
+    "a security event": claiming(events={}),
     "expired": claiming(exp=NOW - LEEWAY_SECONDS - 1),
     "no expiry": claiming(exp=None),
     "a word for an expiry": claiming(exp="never"),

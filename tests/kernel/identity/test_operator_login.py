@@ -111,6 +111,13 @@ def test_the_code_is_exchanged_with_its_verifier(client: Client, provider: Provi
     assert len(exchange["code_verifier"]) >= 43
 
 
+def test_a_login_that_is_too_weak_opens_nothing(client: Client, provider: Provider, settings: Settings) -> None:
+    settings.STOA_OIDC_REQUIRED_ACR = ["gold"]
+    assert "stronger login" in refusal(log_in(client, provider, "cpi-admin"))
+    assert not is_logged_in(client)
+    assert not User.objects.exists()
+
+
 def test_the_second_login_finds_the_same_user(client: Client, provider: Provider) -> None:
     log_in(client, provider, "cpi-admin")
     log_in(Client(), provider, "stoa.admin")
