@@ -60,6 +60,8 @@ def _secrets() -> Iterator[tuple[str, str]]:
         yield "E004", "STOA_ENCRYPTION_KEYS is not set."
     else:
         yield from _encryption_keys()
+    if settings.STOA_METRICS_TOKEN and _is_weak(settings.STOA_METRICS_TOKEN):
+        yield "E013", f"STOA_METRICS_TOKEN {_WEAK}."
     # One secret for two purposes is no secret any more when one of the two leaks.
     every = [settings.SECRET_KEY, *settings.STOA_KEY_PEPPERS, *settings.STOA_ENCRYPTION_KEYS]
     if len(set(every)) < len(every):

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
+from django.conf import settings
 from django.db.models import Count, F, Max, Q, Sum
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
-from rest_framework.request import Request
 
-from catalog.authentication import GatewayAuthentication
+from catalog.authentication import HEADER, authenticate_gateway
+from catalog.services.gateways import TOKEN_PREFIX
 from metrics.models import TrafficDelta
+from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.eventlog.models import EventChain, OutboxEntry
 from stoa_cp.identity.permissions import require
@@ -26,11 +29,10 @@ from webhooks.models import Delivery, DeliveryStatus
 
 
 def prometheus(request: HttpRequest) -> HttpResponse:
-    """Answer in Prometheus' text format to loopback, to a gateway's token and to the platform's people."""
+    """Answer in Prometheus' text format to gateways, the platform, STOA_METRICS_TOKEN and STOA_METRICS_ALLOW."""
     try:
-        if not _comes_from_this_machine(request):
-            actor, _none = GatewayAuthentication().authenticate(Request(request))
-            require(actor, "monitoring:read")
+        if not (_has_metrics_token(request) or _has_allowed_address(request)):
+            require(_actor_of(request), "monitoring:read")
     except DomainError as refusal:
         return respond_to(refusal)
     # A registry for this scrape alone: the process's outlives it, and would keep one more collector for each scrape.
@@ -40,10 +42,29 @@ def prometheus(request: HttpRequest) -> HttpResponse:
     return HttpResponse(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def _comes_from_this_machine(request: HttpRequest) -> bool:
-    """Return True for a scraper on loopback. A proxy on loopback is not the caller, whether or not it is trusted."""
+def _has_metrics_token(request: HttpRequest) -> bool:
+    token: str = settings.STOA_METRICS_TOKEN
+    return bool(token) and constant_time_compare(_bearer(request), token)
+
+
+def _has_allowed_address(request: HttpRequest) -> bool:
+    """Return True for a scraper in STOA_METRICS_ALLOW. A proxy whose word is not trusted is not the caller."""
+    address = client_address(request)
     is_forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-    return not is_forwarded and ip_address(client_address(request)).is_loopback
+    if is_forwarded and address == request.META["REMOTE_ADDR"]:
+        return False
+    return any(ip_address(address) in ip_network(network) for network in settings.STOA_METRICS_ALLOW)
+
+
+def _actor_of(request: HttpRequest) -> Actor:
+    """Return the gateway or person. A gateway's token may also come as a bearer token, which Prometheus can send."""
+    token = _bearer(request)
+    return authenticate_gateway({HEADER: token} if token.startswith(TOKEN_PREFIX) else request.headers)
+
+
+def _bearer(request: HttpRequest) -> str:
+    scheme, _blank, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class BacklogCollector(Collector):

@@ -51,6 +51,8 @@ def defaults_for(chosen: Mapping[str, str], kept: Mapping[str, str]) -> Environm
         # Webhooks may reach receivers on this machine, over HTTP: the first thing that people try.
         "STOA_ALLOW_HTTP_WEBHOOKS": "true",
         "STOA_EGRESS_ALLOW": "127.0.0.0/8",
+        # /metrics in the browser, without a token.
+        "STOA_METRICS_ALLOW": "127.0.0.0/8",
     }
     return {name: value for name, value in defaults.items() if name not in chosen}
 

@@ -20,6 +20,9 @@ STOA_GATEWAY_URL = env.url("STOA_GATEWAY_URL", default="https://gateway.example.
 ALLOWED_HOSTS = env.items("STOA_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.items("STOA_TRUSTED_ORIGINS")
 STOA_TRUSTED_PROXIES = env.networks("STOA_TRUSTED_PROXIES")
+# Who may read /metrics without a gateway's token and without a role.
+STOA_METRICS_TOKEN = env.text("STOA_METRICS_TOKEN")
+STOA_METRICS_ALLOW = env.networks("STOA_METRICS_ALLOW")
 STOA_REGIONS = env.items(
     "STOA_REGIONS", default=["us-east-1", "us-west-2", "eu-west-1", "eu-west-3", "eu-central-1", "ap-southeast-1"]
 )

@@ -48,6 +48,8 @@ SAFE_VALUES = {
     "CSRF_COOKIE_SECURE": True,
     "STOA_OIDC_ISSUER": "https://idp.example.com/realms/stoa",
     "STOA_OIDC_JWKS_URL": "",
+    "STOA_METRICS_TOKEN": "",
+    "STOA_METRICS_ALLOW": [],
     "STOA_TRUSTED_PROXIES": [],
     "STOA_EGRESS_ALLOW": [],
     "STOA_BROKER_URL": "",
@@ -85,6 +87,7 @@ DANGEROUS: list[tuple[str, str, dict[str, Any]]] = [
     ("E010", "STOA_EGRESS_ALLOW", {"STOA_EGRESS_ALLOW": ["0.0.0.0/0"]}),
     ("E010", "STOA_EGRESS_ALLOW", {"STOA_EGRESS_ALLOW": ["10.0.0.0/8", "128.0.0.0/1"]}),
     ("E010", "STOA_TRUSTED_PROXIES", {"STOA_TRUSTED_PROXIES": ["::/0"]}),
+    ("E010", "STOA_METRICS_ALLOW", {"STOA_METRICS_ALLOW": ["0.0.0.0/0"]}),
     ("E011", "DATABASE_URL", database("db.example.com")),
     ("E011", "DATABASE_URL", database("db.example.com", sslmode="prefer")),
     ("E011", "DATABASE_URL", database("localhost,db.example.com")),
@@ -96,6 +99,7 @@ DANGEROUS: list[tuple[str, str, dict[str, Any]]] = [
     ("E012", "STOA_BROKER_URL", {"STOA_BROKER_URL": "amqp://guest:guest@127.0.0.1//"}),
     ("E012", "STOA_BROKER_URL", {"STOA_BROKER_URL": "amqps://rabbit.example.com//"}),
     ("E012", "STOA_BROKER_URL", {"STOA_BROKER_URL": "memory://"}),
+    ("E013", "STOA_METRICS_TOKEN", {"STOA_METRICS_TOKEN": "prometheus"}),
 ]
 HARMLESS: list[dict[str, Any]] = [
     {},
