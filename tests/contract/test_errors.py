@@ -153,6 +153,7 @@ def test_readyz_names_what_is_away(anonymous: Caller, monkeypatch: pytest.Monkey
         raise OperationalError("gone")
 
     monkeypatch.setitem(health.CHECKS, "database", fail)
+    monkeypatch.setattr(health, "readiness", health.Readiness())  # as in a new process
     response = anonymous.get("/readyz")
 
     assert response.status_code == 503
