@@ -54,6 +54,8 @@ def check_names(**_kwargs: Any) -> list[CheckMessage]:
 def _secrets() -> Iterator[tuple[str, str]]:
     if _is_weak(settings.SECRET_KEY):
         yield "E002", f"STOA_SECRET_KEY {_WEAK}."
+    if any(_is_weak(secret) for secret in settings.SECRET_KEY_FALLBACKS):
+        yield "E002", f"One of STOA_SECRET_KEY_FALLBACKS {_WEAK}."
     if not settings.STOA_KEY_PEPPERS or any(_is_weak(pepper) for pepper in settings.STOA_KEY_PEPPERS):
         yield "E003", f"One of STOA_KEY_PEPPERS {_WEAK}."
     if not settings.STOA_ENCRYPTION_KEYS:
@@ -63,9 +65,13 @@ def _secrets() -> Iterator[tuple[str, str]]:
     if settings.STOA_METRICS_TOKEN and _is_weak(settings.STOA_METRICS_TOKEN):
         yield "E013", f"STOA_METRICS_TOKEN {_WEAK}."
     # One secret for two purposes is no secret any more when one of the two leaks.
-    every = [settings.SECRET_KEY, *settings.STOA_KEY_PEPPERS, *settings.STOA_ENCRYPTION_KEYS]
+    secret_keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    every = [*secret_keys, *settings.STOA_KEY_PEPPERS, *settings.STOA_ENCRYPTION_KEYS]
     if len(set(every)) < len(every):
-        yield "E008", "STOA_SECRET_KEY, STOA_KEY_PEPPERS and STOA_ENCRYPTION_KEYS have one value twice."
+        yield (
+            "E008",
+            "STOA_SECRET_KEY (with _FALLBACKS), STOA_KEY_PEPPERS, STOA_ENCRYPTION_KEYS: one value is there twice.",
+        )
 
 
 def _encryption_keys() -> Iterator[tuple[str, str]]:

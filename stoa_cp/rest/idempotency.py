@@ -2,7 +2,7 @@
 
 The answer is stored in the transaction of the effect, so that neither exists without the other. It may hold a secret.
 Therefore it is encrypted under a key derived (HKDF) from the client's Idempotency-Key and our SECRET_KEY: the database
-alone is not enough to read it.
+alone is not enough to read it. SECRET_KEY_FALLBACKS read what was stored before SECRET_KEY was replaced.
 """
 
 import base64
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
@@ -44,6 +44,16 @@ class IdempotencyInProgress(DomainError):
     message = _("The first request with this Idempotency-Key is still running.")
 
 
+class IdempotentAnswerUnreadable(DomainError):
+    """The first request was carried out, and its answer is encrypted under a SECRET_KEY that is gone.
+
+    A refusal: carried out again, the request would happen twice.
+    """
+
+    detail_code = "idempotency_answer_unreadable"
+    message = _("The first request with this Idempotency-Key was carried out. Its answer can no longer be read.")
+
+
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
     """A request with a key. ``scope`` is its principal, method and path: the same key elsewhere is another request."""
@@ -71,7 +81,7 @@ class IdempotentRequest:
     def claim(self) -> HttpResponse | None:
         """Return the stored answer, or None if this request must be carried out, in this transaction.
 
-        Raises IdempotencyInProgress, IdempotencyKeyReused.
+        Raises IdempotencyInProgress, IdempotencyKeyReused, IdempotentAnswerUnreadable.
         """
         self._lock()
         stored = IdempotencyRecord.objects.filter(digest=self.digest, created_at__gt=Now() - RETENTION).first()
@@ -79,7 +89,11 @@ class IdempotentRequest:
             return None
         if not constant_time_compare(bytes(stored.body_digest), self.body_digest):
             raise IdempotencyKeyReused
-        response = HttpResponse(self._cipher().decrypt(bytes(stored.content)), status=stored.status)
+        try:
+            content = self._cipher().decrypt(bytes(stored.content))
+        except InvalidToken as error:
+            raise IdempotentAnswerUnreadable from error
+        response = HttpResponse(content, status=stored.status)
         for name, value in stored.headers.items():
             response[name] = value
         response["Idempotency-Replayed"] = "true"
@@ -111,8 +125,14 @@ class IdempotentRequest:
         if not is_ours:
             raise IdempotencyInProgress
 
-    def _cipher(self) -> Fernet:
-        derivation = HKDF(SHA256(), length=32, salt=settings.SECRET_KEY.encode(), info=b"idempotency")
+    def _cipher(self) -> MultiFernet:
+        """Return the keys from all secret keys: the first encrypts, all decrypt."""
+        return MultiFernet(
+            [self._key_under(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
+        )
+
+    def _key_under(self, secret: str) -> Fernet:
+        derivation = HKDF(SHA256(), length=32, salt=secret.encode(), info=b"idempotency")
         return Fernet(base64.urlsafe_b64encode(derivation.derive(self.key.encode())))
 
 

@@ -33,6 +33,8 @@ STOA_NAME_QUARANTINE_DAYS = env.number("STOA_NAME_QUARANTINE_DAYS", default=90)
 # production.
 DEVELOPMENT_SECRET_PREFIX = "insecure-"  # noqa: S105 - marks what is no secret
 SECRET_KEY = env.text("STOA_SECRET_KEY") or DEVELOPMENT_SECRET_PREFIX + secrets.token_hex(32)
+# Former values of SECRET_KEY: they read what was signed or encrypted under it, until nothing of that is left.
+SECRET_KEY_FALLBACKS = env.secrets("STOA_SECRET_KEY_FALLBACKS")
 # Both lists are newest first: the first entry is used for writing, all for reading. So a secret is rotated by putting a
 # new one in front, and taking the old one out when nothing stored needs it.
 STOA_KEY_PEPPERS = env.secrets("STOA_KEY_PEPPERS", default=[DEVELOPMENT_SECRET_PREFIX + SECRET_KEY])

@@ -41,6 +41,7 @@ SAFE_VALUES = {
     "IS_PRODUCTION": True,
     "DEBUG": False,
     "SECRET_KEY": RANDOM,
+    "SECRET_KEY_FALLBACKS": [],
     "STOA_KEY_PEPPERS": [PEPPER],
     "STOA_ENCRYPTION_KEYS": [KEY],
     "ALLOWED_HOSTS": ["api.example.com"],
@@ -69,6 +70,7 @@ DANGEROUS: list[tuple[str, str, dict[str, Any]]] = [
     ("E002", "STOA_SECRET_KEY", {"SECRET_KEY": "insecure-" + RANDOM}),
     ("E002", "STOA_SECRET_KEY", {"SECRET_KEY": "a"}),
     ("E002", "STOA_SECRET_KEY", {"SECRET_KEY": "0" * 64}),
+    ("E002", "STOA_SECRET_KEY_FALLBACKS", {"SECRET_KEY_FALLBACKS": ["old"]}),
     ("E003", "STOA_KEY_PEPPERS", {"STOA_KEY_PEPPERS": []}),
     ("E003", "STOA_KEY_PEPPERS", {"STOA_KEY_PEPPERS": [PEPPER, "short"]}),
     ("E003", "STOA_KEY_PEPPERS", {"STOA_KEY_PEPPERS": ["p" * 32]}),
@@ -103,6 +105,7 @@ DANGEROUS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 HARMLESS: list[dict[str, Any]] = [
     {},
+    {"SECRET_KEY_FALLBACKS": [RANDOM.upper()]},
     {"STOA_TRUSTED_PROXIES": ["10.0.0.0/8", "fc00::/7"]},
     {"STOA_OIDC_JWKS_URL": "https://idp.example.com/jwks"},
     database(""),
