@@ -22,6 +22,8 @@ from stoa_cp.guide import views as guide
 from stoa_cp.observability import health
 from stoa_cp.openapi import views as documents
 from stoa_cp.prometheus import prometheus
+from stoa_cp.security_txt import PATH as SECURITY_TXT
+from stoa_cp.security_txt import security_txt
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
 from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
 from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet
@@ -57,6 +59,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz),
     path("metrics", prometheus),
     path("leaks/github", github_alert),
+    path(SECURITY_TXT, security_txt),
     path("admin/oidc/", include("mozilla_django_oidc.urls")),
     path("admin/login/", limit_logins(admin.site.login)),
     path("admin/", admin.site.urls),

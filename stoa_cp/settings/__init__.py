@@ -23,6 +23,7 @@ STOA_TRUSTED_PROXIES = env.networks("STOA_TRUSTED_PROXIES")
 # Who may read /metrics without a gateway's token and without a role.
 STOA_METRICS_TOKEN = env.text("STOA_METRICS_TOKEN")
 STOA_METRICS_ALLOW = env.networks("STOA_METRICS_ALLOW")
+STOA_SECURITY_CONTACT = env.contact("STOA_SECURITY_CONTACT")
 STOA_REGIONS = env.items(
     "STOA_REGIONS", default=["us-east-1", "us-west-2", "eu-west-1", "eu-west-3", "eu-central-1", "ap-southeast-1"]
 )

@@ -18,6 +18,7 @@ BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
+CONTACT = re.compile(r"(mailto:[!-~]+@|https://)[!-~]+")
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "psql", "pgsql"})
 # Variables that commands, the development server and the tests read where they need them.
@@ -96,6 +97,16 @@ class Environment:
         """Return an http(s) URL. Raises ImproperlyConfigured for anything else, without the value."""
         # An empty text is for settings that may be left out, and only for these.
         return self._read(name, lambda text: text if text == default == "" else _http_url(text), default)
+
+    def contact(self, name: str) -> str:
+        """Return a ``mailto:`` or ``https:`` URI, or an empty text. Raises ImproperlyConfigured for anything else."""
+
+        def parse(text: str) -> str:
+            if text and not CONTACT.fullmatch(text):
+                raise ValueError("must begin with mailto: or https://, without blanks")
+            return text
+
+        return self._read(name, parse, "")
 
     def numbers(self, name: str, default: Mapping[str, int]) -> dict[str, int]:
         """Return ``default`` with the whole numbers of ``key=number,key=number`` in their places.

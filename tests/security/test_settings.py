@@ -133,6 +133,8 @@ MISSPELLED = [
     ("STOA_OIDC_JWKS_URL", "file:///etc/jwks.json"),
     ("STOA_OIDC_ALGORITHMS", "RS256,none"),
     ("STOA_LANGUAGE", "de"),
+    ("STOA_SECURITY_CONTACT", "security@example.com"),
+    ("STOA_SECURITY_CONTACT", "mailto:security@example.com\nExpires: never"),
     ("STOA_RETENTION_DAYS", "minute=x"),
     ("STOA_RETENTION_DAYS", "second=3"),
     ("DATABASE_URL", "mysql://stoa@127.0.0.1/stoa"),
