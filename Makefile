@@ -18,7 +18,10 @@ PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'impor
 KEYCLOAK_VERSION := 26.4.7
 KEYCLOAK := .data/keycloak-$(KEYCLOAK_VERSION)
 
-.PHONY: install run test test-keycloak bench faults check format lock messages openapi
+# The list of what the product ships, read from its lock file.
+SBOM := sbom.cdx.json
+
+.PHONY: install run test test-keycloak bench faults check format lock messages openapi sbom
 
 install: .venv/.run-installed
 
@@ -78,6 +81,11 @@ messages: .venv/.dev-installed
 lock: .venv/.dev-installed
 	$(COMPILE) $(UPGRADE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+# Write the software bill of materials (CycloneDX 1.6), which the tool validates. The same lock file gives the same bytes.
+sbom: .venv/.dev-installed
+	$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml \
+		--sv 1.6 --output-reproducible --output-file $(SBOM) requirements.lock
 
 .venv/.run-installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12")'
