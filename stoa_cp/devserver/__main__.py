@@ -17,7 +17,7 @@ def main() -> None:
     One password is enough here to get a token for the role cpi-admin. So the process checks, and not only the command
     that starts it.
     """
-    if os.environ.get("STOA_ENV") == "production":
+    if os.environ.get("STOA_ENV", "development") not in {"development", "test"}:
         sys.exit("The development issuer never runs in production: set STOA_OIDC_ISSUER to your identity provider.")
     grants = Grants(
         issuer=os.environ["STOA_OIDC_ISSUER"],

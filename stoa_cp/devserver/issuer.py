@@ -14,7 +14,7 @@ import jwt
 
 from stoa_cp.devserver.grants import GRANT_TYPES, Fields, Grants, OAuthError
 from stoa_cp.devserver.http import Request, Response, html_response, json_response, redirect
-from stoa_cp.devserver.realm import CLIENT_ID, PROFILE_CLAIMS
+from stoa_cp.devserver.realm import CONSOLE_CLIENT_ID, PROFILE_CLAIMS
 
 REALM = "/realms/stoa"
 # Codes and browsers are redirected to this machine only. Any other target could be an attacker's page.
@@ -87,7 +87,7 @@ class Issuer:
         """Show the login form; with the right password, redirect to the client with a code (RFC 6749 §4.1)."""
         fields = request.fields
         target = fields.get("redirect_uri", "")
-        if fields.get("client_id") != CLIENT_ID or urlsplit(target).hostname not in LOOPBACK:
+        if fields.get("client_id") != CONSOLE_CLIENT_ID or urlsplit(target).hostname not in LOOPBACK:
             return html_response("Unknown client, or a redirect_uri that leaves this machine.", HTTPStatus.BAD_REQUEST)
         if request.method == "GET":
             return html_response(_login_page(fields, ""))

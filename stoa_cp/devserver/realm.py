@@ -1,5 +1,6 @@
 """The development realm: its key pair, its people, and the claims that Keycloak writes into their tokens."""
 
+import json
 import os
 import time
 import uuid
@@ -12,7 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+# The clients of stoa_cp/keycloak/stoa-realm.json: one for services, one for the operators' login in the browser.
 CLIENT_ID = "control-plane-api"
+CONSOLE_CLIENT_ID = "stoa-console"
 # Keycloak's default is 300. Here people copy a token into a shell and read on; it should last for the session.
 LIFETIME_SECONDS = 3600
 # The claims of ``userinfo``, as in Keycloak: who the person is, but no roles.
@@ -36,15 +39,13 @@ class Person:
 
 
 SERVICE_ACCOUNT = Person(f"service-account-{CLIENT_ID}", "cpi-admin")
+# The people of the development realm, as Keycloak imports them: one of each role, and a second tenant's administrator.
+PEOPLE_FILE = Path(__file__).resolve().parent.parent / "keycloak" / "stoa-users-0.json"
 PEOPLE = {
-    person.username: person
-    for person in (
-        Person("olga", "cpi-admin"),
-        Person("alice", "tenant-admin", "acme"),
-        Person("dave", "devops", "acme"),
-        Person("victor", "viewer", "acme"),
-        Person("bob", "tenant-admin", "globex"),
+    user["username"]: Person(
+        user["username"], user["realmRoles"][0], "".join(user.get("attributes", {}).get("tenant_id", []))
     )
+    for user in json.loads(PEOPLE_FILE.read_text())["users"]
 }
 
 
@@ -100,9 +101,9 @@ class KeyPair:
         return jwt.decode(token, self.private.public_key(), algorithms=["RS256"], audience=CLIENT_ID)
 
 
-def access_claims(person: Person, issuer: str) -> Claims:
+def access_claims(person: Person, issuer: str, client: str = CLIENT_ID) -> Claims:
     """Return the claims of Keycloak's access token, in a realm with an audience mapper for `control-plane-api`."""
-    claims = _common_claims(person, issuer) | {
+    claims = _common_claims(person, issuer, client) | {
         "typ": "Bearer",
         "aud": [CLIENT_ID, "account"],
         "realm_access": {"roles": [person.role, "offline_access"]},
@@ -111,16 +112,18 @@ def access_claims(person: Person, issuer: str) -> Claims:
     }
     if person.tenant:
         claims["tenant_id"] = person.tenant
+    if person is SERVICE_ACCOUNT:
+        claims |= {"client_id": client, "clientHost": "127.0.0.1", "clientAddress": "127.0.0.1"}
     return claims
 
 
 def identity_claims(person: Person, issuer: str, nonce: str | None) -> Claims:
     """Return the claims of Keycloak's ID token: who the person is, but no roles."""
-    claims = _common_claims(person, issuer) | {"typ": "ID", "aud": CLIENT_ID}
+    claims = _common_claims(person, issuer, CONSOLE_CLIENT_ID) | {"typ": "ID", "aud": CONSOLE_CLIENT_ID}
     return claims | ({"nonce": nonce} if nonce else {})
 
 
-def _common_claims(person: Person, issuer: str) -> Claims:
+def _common_claims(person: Person, issuer: str, client: str) -> Claims:
     now = int(time.time())
     return {
         "sub": person.subject,
@@ -132,6 +135,6 @@ def _common_claims(person: Person, issuer: str) -> Claims:
         "iat": now,
         "exp": now + LIFETIME_SECONDS,
         "jti": str(uuid.uuid4()),
-        "azp": CLIENT_ID,
+        "azp": client,
         "acr": "1",
     }

@@ -178,7 +178,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 OIDC_AUTHENTICATE_CLASS = "stoa_cp.identity.operator_login.OperatorLoginView"
 OIDC_CALLBACK_CLASS = "stoa_cp.identity.operator_login.OperatorCallbackView"
-OIDC_RP_CLIENT_ID = env.text("STOA_OIDC_CLIENT_ID", default="control-plane-api")
+OIDC_RP_CLIENT_ID = env.text("STOA_OIDC_CLIENT_ID", default="stoa-console")
 OIDC_RP_CLIENT_SECRET = env.text("STOA_OIDC_CLIENT_SECRET", default=env.text("STOA_DEV_CLIENT_SECRET"))
 OIDC_RP_SIGN_ALGO = "RS256"
 OIDC_RP_SCOPES = "openid email profile"

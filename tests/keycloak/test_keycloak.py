@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -15,7 +16,7 @@ from django.conf import settings as django_settings
 from pytest_django import Settings
 
 from stoa_cp.devserver.cluster import free_port
-from stoa_cp.identity.claims import tenants_of
+from stoa_cp.identity.claims import is_service_account, tenants_of
 from stoa_cp.identity.tokens import read_token
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
@@ -29,8 +30,8 @@ pytestmark = [
     pytest.mark.skipif(not HOME, reason="needs a Keycloak: make test-keycloak"),
 ]
 
-REALM_FILE = django_settings.BASE_DIR / "stoa_cp" / "keycloak" / "stoa-realm.json"
-CLIENT_SECRET, PASSWORD = "client-secret", "password"
+FOLDER = django_settings.BASE_DIR / "stoa_cp" / "keycloak"
+CLIENT_SECRET, CONSOLE_SECRET, PASSWORD = "client-secret", "console-secret", "password"
 READY_SECONDS = 300.0  # its first start compiles itself
 
 
@@ -41,10 +42,18 @@ def served() -> Iterator[str]:
     imported = Path(HOME) / "data" / "import"
     shutil.rmtree(imported, ignore_errors=True)
     imported.mkdir(parents=True)
-    realm = json.loads(REALM_FILE.read_text())
-    realm["clients"][0]["directAccessGrantsEnabled"] = True  # people's tokens without a browser: in this test only
+    realm = json.loads((FOLDER / "stoa-realm.json").read_text())
+    for client in realm["clients"]:  # people's tokens without a browser: in this test only
+        client["directAccessGrantsEnabled"] = True
+    add_gateway(realm)
     (imported / "stoa-realm.json").write_text(json.dumps(realm))
-    chosen = {"STOA_CLIENT_SECRET": CLIENT_SECRET, "STOA_USER_PASSWORD": PASSWORD, "STOA_URL": "http://127.0.0.1:8000"}
+    shutil.copy(FOLDER / "stoa-users-0.json", imported)
+    chosen = {
+        "STOA_CLIENT_SECRET": CLIENT_SECRET,
+        "STOA_CONSOLE_CLIENT_SECRET": CONSOLE_SECRET,
+        "STOA_USER_PASSWORD": PASSWORD,
+        "STOA_URL": "http://127.0.0.1:8000",
+    }
     command = ["sh", f"{HOME}/bin/kc.sh", "start-dev", "--import-realm", "--db=dev-mem"]
     command += ["--http-host=127.0.0.1", f"--http-port={port}"]
     issuer = f"http://127.0.0.1:{port}/realms/stoa"
@@ -54,6 +63,21 @@ def served() -> Iterator[str]:
             yield issuer
         finally:
             os.killpg(process.pid, 15)
+
+
+def add_gateway(realm: dict[str, Any]) -> None:
+    """Add a gateway's client, as the guide describes it."""
+    service = next(client for client in realm["clients"] if client["clientId"] == "control-plane-api")
+    realm["clients"].append(service | {"clientId": "edge"})
+    realm["scopeMappings"].append({"client": "edge", "roles": ["stoa-gateway"]})
+    realm["users"].append(
+        {
+            "username": "service-account-edge",
+            "enabled": True,
+            "serviceAccountClientId": "edge",
+            "realmRoles": ["stoa-gateway"],
+        }
+    )
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -84,8 +108,9 @@ def answer_of(issuer: str, **form: str) -> dict[str, str]:
     return answer
 
 
-def log_in(issuer: str, name: str) -> dict[str, str]:
-    return answer_of(issuer, grant_type="password", username=name, password=PASSWORD, scope="openid")
+def log_in(issuer: str, name: str, **client: str) -> dict[str, str]:
+    client = client or {"client_id": "stoa-docs"}
+    return answer_of(issuer, grant_type="password", username=name, password=PASSWORD, scope="openid", **client)
 
 
 def test_the_specifications_own_request_gives_a_token_that_works(issuer: str, acme: Tenant) -> None:
@@ -102,14 +127,13 @@ def test_the_specifications_own_request_gives_a_token_that_works(issuer: str, ac
         ("alice", "tenant-admin"),
         ("dave", "devops"),
         ("victor", "viewer"),
-        ("edge", "stoa-gateway"),
     ],
 )
 def test_there_is_somebody_for_every_role(issuer: str, acme: Tenant, name: str, role: str) -> None:
     token = log_in(issuer, name)["access_token"]
 
     assert Caller(token).get("/v1/me").json()["roles"] == [role]
-    assert tenants_of(read_token(token)[0]) == (() if name in ("olga", "edge") else ("acme",))
+    assert tenants_of(read_token(token)[0]) == (() if name == "olga" else ("acme",))
 
 
 def test_a_tenants_people_stay_in_it(issuer: str, acme: Tenant, globex: Tenant) -> None:
@@ -125,3 +149,28 @@ def test_keycloaks_other_tokens_open_nothing(issuer: str, kind: str) -> None:
     response = Caller(log_in(issuer, "olga")[kind]).get("/v1/me")
 
     assert refusal_of(response) == (401, "unauthorized", "", "token_invalid")
+
+
+def test_a_gateway_is_a_client_of_its_own(issuer: str) -> None:
+    token = answer_of(issuer, grant_type="client_credentials", client_id="edge")["access_token"]
+
+    assert Caller(token).get("/v1/me").json()["roles"] == ["stoa-gateway"]
+
+
+def test_a_service_account_is_told_from_a_person(issuer: str) -> None:
+    service, _key = read_token(answer_of(issuer, grant_type="client_credentials")["access_token"])
+    person, _key = read_token(log_in(issuer, "olga")["access_token"])
+
+    assert is_service_account(service), sorted(service)
+    assert not is_service_account(person)
+
+
+def test_the_console_gets_the_roles_of_operators_only(issuer: str) -> None:
+    console = {"client_id": "stoa-console", "client_secret": CONSOLE_SECRET}
+
+    def roles(name: str) -> set[str]:
+        claims, _key = read_token(log_in(issuer, name, **console)["access_token"])
+        return set(claims.get("realm_access", {}).get("roles", []))
+
+    assert roles("olga") == {"cpi-admin"}
+    assert roles("alice") == set()

@@ -20,19 +20,27 @@ from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.http import http_server
 from stoa_cp.devserver.issuer import Issuer
 from stoa_cp.devserver.realm import KeyPair
+from stoa_cp.identity.claims import is_service_account
 
 CLIENT = {"client_id": "control-plane-api", "client_secret": "the-secret"}
 CALLBACK = "http://127.0.0.1:8000/oidc/callback/"
 VERIFIER = "a-verifier-that-is-long-enough-for-rfc-7636-to-like-it"
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+CONSOLE = "stoa-console"
 LOGIN = {
-    "client_id": "control-plane-api",
+    "client_id": CONSOLE,
     "response_type": "code",
     "redirect_uri": CALLBACK,
     "state": "the-state",
     "nonce": "the-nonce",
     "code_challenge": CHALLENGE,
     "code_challenge_method": "S256",
+}
+EXCHANGE = {
+    "client_id": CONSOLE,
+    "grant_type": "authorization_code",
+    "redirect_uri": CALLBACK,
+    "code_verifier": VERIFIER,
 }
 
 
@@ -56,10 +64,10 @@ class Client:
         response, body = self.ask("/protocol/openid-connect/token", CLIENT | form)
         return response.status, json.loads(body)
 
-    def claims(self, token: str) -> dict[str, Any]:
+    def claims(self, token: str, audience: str = "control-plane-api") -> dict[str, Any]:
         """Verify the token as the control plane does: with the published key, for the published issuer."""
         key = jwt.PyJWKClient(f"{self.issuer}/protocol/openid-connect/certs").get_signing_key_from_jwt(token)
-        return jwt.decode(token, key, algorithms=["RS256"], audience="control-plane-api", issuer=self.issuer)
+        return jwt.decode(token, key, algorithms=["RS256"], audience=audience, issuer=self.issuer)
 
     def log_in(self, **changes: str) -> tuple[HTTPResponse, bytes]:
         form = LOGIN | {"username": "olga", "password": "the-password"} | changes
@@ -109,6 +117,7 @@ def test_the_client_gets_a_platform_token(client: Client) -> None:
     assert claims["typ"] == "Bearer"
     assert claims["preferred_username"] == "service-account-control-plane-api"
     assert "tenant_id" not in claims
+    assert is_service_account(claims)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +152,10 @@ def test_a_subject_is_the_same_in_every_token(client: Client) -> None:
         ({"grant_type": "client_credentials", "client_id": "another"}, 401, "unauthorized_client"),
         ({"grant_type": "password", "username": "alice", "password": "guess"}, 401, "invalid_grant"),
         ({"grant_type": "password", "username": "mallory", "password": "the-password"}, 401, "invalid_grant"),
-        ({"grant_type": "authorization_code", "code": "guess"}, 400, "invalid_grant"),
+        ({"grant_type": "authorization_code", "code": "guess", "client_id": CONSOLE}, 400, "invalid_grant"),
+        ({"grant_type": "authorization_code", "code": "guess"}, 400, "unauthorized_client"),
+        ({"grant_type": "client_credentials", "client_id": CONSOLE}, 400, "unauthorized_client"),
+        ({"grant_type": "password", "client_id": CONSOLE}, 400, "unauthorized_client"),
         ({"grant_type": "implicit"}, 400, "unsupported_grant_type"),
         ({}, 400, "unsupported_grant_type"),
     ],
@@ -171,11 +183,10 @@ def test_an_operator_logs_in_with_the_browser(client: Client) -> None:
     query = parse_qs(urlsplit(response.headers["Location"]).query)
     assert query["state"] == ["the-state"]
 
-    status, answer = client.token(
-        grant_type="authorization_code", code=query["code"][0], redirect_uri=CALLBACK, code_verifier=VERIFIER
-    )
+    status, answer = client.token(**EXCHANGE, code=query["code"][0])
     assert status == 200
-    identity = client.claims(answer["id_token"])
+    identity = client.claims(answer["id_token"], audience=CONSOLE)
+    assert identity["azp"] == CONSOLE
     assert (identity["nonce"], identity["typ"]) == ("the-nonce", "ID")
     assert "realm_access" not in identity
     access = client.claims(answer["access_token"])
@@ -185,13 +196,11 @@ def test_an_operator_logs_in_with_the_browser(client: Client) -> None:
 
 @pytest.mark.parametrize("wrong", [{"code_verifier": "another"}, {"redirect_uri": "http://127.0.0.1/else"}])
 def test_a_code_serves_its_own_client_only(client: Client, wrong: dict[str, str]) -> None:
-    form = {"grant_type": "authorization_code", "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
-    assert client.token(**form | {"code": client.code()} | wrong)[0] == 400
+    assert client.token(**EXCHANGE | {"code": client.code()} | wrong)[0] == 400
 
 
 def test_a_code_serves_once(client: Client) -> None:
-    form = {"grant_type": "authorization_code", "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
-    form["code"] = client.code()
+    form = EXCHANGE | {"code": client.code()}
     assert [client.token(**form)[0] for _time in range(2)] == [200, 400]
 
 
@@ -237,10 +246,11 @@ def test_the_key_survives_a_restart_and_is_nobody_elses(tmp_path: Path) -> None:
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
 
 
-def test_it_refuses_to_run_in_production() -> None:
+@pytest.mark.parametrize("environment", ["production", "prod"])
+def test_it_refuses_to_run_in_production(environment: str) -> None:
     started = subprocess.run(
         [sys.executable, "-m", "stoa_cp.devserver"],
-        env=os.environ | {"STOA_ENV": "production"},
+        env=os.environ | {"STOA_ENV": environment},
         capture_output=True,
         text=True,
         timeout=20,
