@@ -16,5 +16,6 @@ class GatewayEvent(StrEnum):
     """What happens to a gateway. These events are in the platform's own log, which tenants do not see."""
 
     CREATED = "gateway.created"
+    UPDATED = "gateway.updated"
     TOKEN_ROTATED = "gateway.token_rotated"  # noqa: S105 - an event's name
     DELETED = "gateway.deleted"

@@ -4,6 +4,7 @@ NEW_API = {
     "name": "payment-api",
     "description": "Payment processing",
     "upstream_url": "https://api.payments.example.com",
+    "sandbox_url": "https://sandbox.payments.example.com",
     "path": "/payments",
     "version": "v1",
     "auth_required": True,
@@ -22,10 +23,13 @@ API = NEW_API | {
     "updated_at": "2025-01-09T10:15:00Z",
 }
 
-NEW_GATEWAY = {"name": "edge-1"}
+NEW_GATEWAY = {"name": "edge-1", "allowed_ips": ["198.51.100.0/24", "2001:db8::/32"], "tenants": ["acme"]}
+GATEWAY_CHANGES = {"allowed_ips": ["198.51.100.0/24", "2001:db8::/32"], "tenants": ["acme"]}
 GATEWAY = {
     "id": "gtw-2x6b0n4m8v1c5z9k",
     "name": "edge-1",
+    "allowed_ips": ["198.51.100.0/24", "2001:db8::/32"],
+    "tenants": ["ten-8fk2m9q0z3xv7hbt"],
     "last_seen_at": "2025-01-09T11:02:00Z",
     "created_at": "2025-01-09T09:00:00Z",
     "updated_at": "2025-01-09T09:00:00Z",

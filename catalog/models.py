@@ -8,12 +8,15 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.db.fields import VersionField
-from stoa_cp.db.ids import IdField
+from stoa_cp.db.ids import LENGTH, IdField
+from stoa_cp.net.cidrs import MAX_CIDR_LENGTH
 from tenants.models import Tenant
 
 
@@ -44,6 +47,11 @@ class Api(models.Model):
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=2000, blank=True)
     upstream_url = models.CharField(max_length=2048)
+    sandbox_url = models.CharField(max_length=2048, null=True, blank=True)  # where test keys go; null: nowhere
+    # Since when one of the two URLs has led to a forbidden address. Calls are refused until it is null again.
+    upstream_refused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When the two URLs are resolved again. The database's default: a release that has no such column inserts rows too.
+    upstream_check_due_at = models.DateTimeField(db_default=Now(), editable=False)
     path = models.CharField(max_length=200)
     api_version = models.CharField(_("version"), max_length=32, default="v1")
     auth_required = models.BooleanField(default=True)
@@ -102,11 +110,19 @@ class GatewayQuerySet(models.QuerySet["Gateway"]):
 
 
 class Gateway(models.Model):
-    """A proxy that asks us about each call. It authenticates with a token, of which only the digest is stored."""
+    """A proxy that asks us about each call. It authenticates with a token, of which only the digest is stored.
+
+    A token that has leaked is worth less if it is accepted from ``allowed_ips`` only (networks in CIDR notation; null:
+    from anywhere), and for calls to the APIs of ``tenants`` only (ids; null: of all).
+    """
 
     id = IdField(prefix="gtw")
     name = models.CharField(max_length=63)
     token_digest = models.BinaryField(max_length=32, unique=True)
+    allowed_ips = ArrayField(models.CharField(max_length=MAX_CIDR_LENGTH), null=True, blank=True)
+    # No foreign keys: PostgreSQL has none for the members of an array. An id is never given to another tenant, so that
+    # the id of a deleted one matches nothing.
+    tenants = ArrayField(models.CharField(max_length=LENGTH), null=True, blank=True)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

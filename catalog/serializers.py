@@ -12,9 +12,19 @@ from catalog.paths import normalise_path
 from catalog.upstreams import refusal_of_upstream, refusal_of_url
 from stoa_cp.net.urls import MAX_URL_LENGTH
 from stoa_cp.openapi.schema import examples
-from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.rest.serializers import (
+    CidrField,
+    FlagField,
+    MomentField,
+    ShortListField,
+    StrictSerializer,
+    StringField,
+    WholeNumberField,
+)
 
 MAX_REQUESTS_PER_HOUR = 2_000_000_000  # the columns are integers, which end at 2,147,483,647
+MAX_NETWORKS = 50  # each call compares the gateway's address with all of them
+MAX_TENANTS = 1_000  # a gateway for more of them is one for all; each call looks for its tenant's id among them
 # With dots, so that a host name fits. `\Z`: `$` would match before a newline too.
 GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"
 
@@ -38,6 +48,7 @@ class ApiSerializer(StrictSerializer):
     name = StringField(max_length=100)
     description = StringField(max_length=2000, required=False, allow_blank=True)
     upstream_url = StringField(max_length=MAX_URL_LENGTH)
+    sandbox_url = StringField(max_length=MAX_URL_LENGTH, required=False, allow_null=True)
     path = StringField(max_length=200)
     version = StringField(source="api_version", max_length=32, required=False)
     auth_required = FlagField(required=False)
@@ -64,6 +75,9 @@ class ApiSerializer(StrictSerializer):
             raise serializers.ValidationError(str(refusal), code="invalid")
         return url
 
+    def validate_sandbox_url(self, url: str | None) -> str | None:
+        return url if url is None else self.validate_upstream_url(url)
+
     def validate_openapi_url(self, url: str) -> str:
         refusal = refusal_of_url(url) if url else None
         if refusal:
@@ -79,22 +93,39 @@ class NewApiSerializer(ApiSerializer):
     sunset_at = MomentField(read_only=True, allow_null=True)
 
 
-@examples(request=sample.NEW_GATEWAY)
-class NewGatewaySerializer(StrictSerializer):
-    """The body of a gateway's registration."""
-
-    name = StringField(max_length=63, validators=[RegexValidator(GATEWAY_NAME_PATTERN)])
-
-
-@examples(response=sample.GATEWAY)
+@examples(request=sample.GATEWAY_CHANGES, response=sample.GATEWAY)
 class GatewaySerializer(StrictSerializer):
-    """The whole gateway; its token only where it is issued."""
+    """The whole gateway, and the fields of it that PATCH changes; its token only where it is issued."""
 
     id = StringField(read_only=True)
     name = StringField(read_only=True)
+    # An empty list is refused: it could be read as "none" and as "all".
+    allowed_ips = ShortListField(
+        child=CidrField(),
+        min_length=1,
+        max_length=MAX_NETWORKS,
+        required=False,
+        allow_null=True,
+        help_text=_("Networks from which its token is accepted; null is anywhere."),
+    )
+    tenants = ShortListField(
+        child=StringField(max_length=63),
+        min_length=1,
+        max_length=MAX_TENANTS,
+        required=False,
+        allow_null=True,
+        help_text=_("Ids or names of the tenants whose calls it may ask about, stored as ids; null is all."),
+    )
     last_seen_at = MomentField(read_only=True, allow_null=True)
     created_at = MomentField(read_only=True)
     updated_at = MomentField(read_only=True)
+
+
+@examples(request=sample.NEW_GATEWAY)
+class NewGatewaySerializer(GatewaySerializer):
+    """The body of a gateway's registration."""
+
+    name = StringField(max_length=63, validators=[RegexValidator(GATEWAY_NAME_PATTERN)])
 
 
 @examples(response=sample.ISSUED_GATEWAY)

@@ -112,6 +112,7 @@ class ApiImportViewSet(TenantScopedViewSet):
         summary="Register a gateway", request=NewGatewaySerializer, responses={201: IssuedGatewaySerializer}
     ),
     retrieve=extend_schema(summary="Get a gateway"),
+    partial_update=extend_schema(summary="Bind a gateway to networks and tenants"),
     destroy=extend_schema(summary="Withdraw a gateway"),
 )
 class GatewayViewSet(ControlPlaneViewSet):
@@ -119,7 +120,9 @@ class GatewayViewSet(ControlPlaneViewSet):
 
     serializer_class = GatewaySerializer
     lookup_url_kwarg = "gateway_id"
-    rights: ClassVar = dict.fromkeys(("list", "create", "retrieve", "destroy", "rotate_token"), "gateways:manage")
+    rights: ClassVar = dict.fromkeys(
+        ("list", "create", "retrieve", "partial_update", "destroy", "rotate_token"), "gateways:manage"
+    )
     filters = {"name": "name"}
     search_fields = ("name",)
     sort_fields = ("name", "last_seen_at", "created_at", "updated_at")
@@ -128,8 +131,14 @@ class GatewayViewSet(ControlPlaneViewSet):
         return Gateway.objects.live()
 
     def create(self, request: Any) -> HttpResponse:
-        name = self.parse(NewGatewaySerializer)["name"]
-        return self.write(partial(gateways.create_gateway, name), status=HTTPStatus.CREATED)
+        body = self.parse(NewGatewaySerializer)
+        binding = gateways.Binding(body.get("allowed_ips"), body.get("tenants"))
+        return self.write(partial(gateways.create_gateway, body["name"], binding), status=HTTPStatus.CREATED)
+
+    def partial_update(self, request: Any, gateway_id: str) -> HttpResponse:
+        gateway = self.get_object()
+        fields = self.parse(GatewaySerializer, instance=gateway)
+        return self.write(partial(gateways.update_gateway, gateway, fields), instance=gateway)
 
     def destroy(self, request: Any, gateway_id: str) -> HttpResponse:
         gateway = self.get_object()

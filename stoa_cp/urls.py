@@ -109,7 +109,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource(f"{TENANT}/explain", ExplanationViewSet, post="explain"),
     # Gateways, for the platform
     resource("v1/gateways", GatewayViewSet, **ALL),
-    resource("v1/gateways/<gtw:gateway_id>", GatewayViewSet, get="retrieve", delete="destroy"),
+    resource("v1/gateways/<gtw:gateway_id>", GatewayViewSet, **ONE),
     resource("v1/gateways/<gtw:gateway_id>/rotate-token", GatewayViewSet, post="rotate_token"),
     # For gateways
     path(AUTHORIZE, AuthorizeView.as_view()),

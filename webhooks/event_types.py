@@ -81,6 +81,7 @@ _API = {
     "name": "payment-api",
     "description": "Payments",
     "upstream_url": "https://api.payments.example.com",
+    "sandbox_url": None,
     "path": "/payments",
     "public_url": "https://gateway.example.com/acme/payments",
     "api_version": "v1",

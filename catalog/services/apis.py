@@ -40,6 +40,7 @@ class NewApi:
     auth_required: bool = True
     requests_per_hour: int | None = None
     openapi_url: str = ""
+    sandbox_url: str | None = None
 
 
 @transaction.atomic
@@ -55,6 +56,7 @@ def create_api(tenant: Tenant, new: NewApi, *, by: Actor) -> Api:
         name=new.name,
         description=new.description,
         upstream_url=new.upstream_url,
+        sandbox_url=new.sandbox_url,
         path=new.path,
         api_version=new.api_version,
         auth_required=new.auth_required,
@@ -131,6 +133,7 @@ def snapshot(api: Api) -> dict[str, Any]:
         "name": api.name,
         "description": api.description,
         "upstream_url": api.upstream_url,
+        "sandbox_url": api.sandbox_url,
         "path": api.path,
         "public_url": api.public_url,
         "api_version": api.api_version,

@@ -1,4 +1,4 @@
-"""The migration operation that lets a table notify the caches of its changes."""
+"""The migration operations that let a table notify the caches of its changes."""
 
 from django.db import migrations
 
@@ -20,4 +20,19 @@ def announce_changes(table: str, *, owner: str, changes: str = "INSERT OR UPDATE
         DROP TRIGGER {table}_announces_truncation ON {table};
         DROP TRIGGER {table}_announces_change ON {table};
         """,
+    )
+
+
+def announce_other_changes(table: str, *, owner: str, changes: str, before: str) -> migrations.RunSQL:
+    """Return the operation that gives ``table`` other ``changes`` to announce than ``before``.
+
+    In one statement, so that no change between two statements is missed (PostgreSQL 14 and later).
+    """
+    statement = """
+        CREATE OR REPLACE TRIGGER {table}_announces_change AFTER {changes} ON {table}
+            FOR EACH ROW EXECUTE FUNCTION stoa_cp_announce_change('{owner}');
+        """
+    return migrations.RunSQL(
+        statement.format(table=table, changes=changes, owner=owner),
+        statement.format(table=table, changes=before, owner=owner),
     )

@@ -11,6 +11,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from stoa_cp.net.cidrs import normalise_cidr
 from stoa_cp.net.targets import TargetRefused, check_url
 from stoa_cp.net.urls import MAX_URL_LENGTH
 
@@ -92,6 +93,28 @@ class MomentField(serializers.DateTimeField):
 
 def _has_offset(value: str) -> bool:
     return "+" in value[10:] or "-" in value[10:]
+
+
+class ShortListField(serializers.ListField):
+    """A list of distinct values. Its length is checked before its members: a body could hold 200,000 wrong ones."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        members: list[Any] = super().to_internal_value(data)
+        return list(dict.fromkeys(members))
+
+
+class CidrField(StringField):
+    """A network in CIDR notation, or an address; it comes out in one spelling."""
+
+    default_error_messages = {"not_a_network": _("This is no network such as 198.51.100.0/24 or 2001:db8::/32.")}
+
+    def to_internal_value(self, data: Any) -> str:
+        network = normalise_cidr(super().to_internal_value(data))
+        if network is None:
+            self.fail("not_a_network")
+        return network
 
 
 class StrictSerializer(serializers.Serializer[Any]):

@@ -31,6 +31,7 @@ def test_an_api_begins_active_with_defaults(dave: Caller, acme: Tenant) -> None:
         "name": "payment-api",
         "description": "",
         "upstream_url": "https://api.payments.example.com",
+        "sandbox_url": None,
         "path": "/payments",
         "version": "v1",
         "auth_required": True,
@@ -57,6 +58,7 @@ def test_everything_can_be_said_at_once(dave: Caller, acme: Tenant) -> None:
         "description": "Takes money.",
         "version": "2025-01",
         "auth_required": False,
+        "sandbox_url": "https://sandbox.payments.example.com/base",
         "rate_limit": {"requests_per_hour": 1000},
         "openapi_url": "https://docs.example.com/openapi.json?v=2",
     }

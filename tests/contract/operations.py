@@ -94,6 +94,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("get", "/v1/gateways"): (PLATFORM, None),
     ("post", "/v1/gateways"): (PLATFORM, {"name": "edge-2"}),
     ("get", GATEWAY): (PLATFORM, None),
+    ("patch", GATEWAY): (PLATFORM, {"allowed_ips": ["198.51.100.0/24"], "tenants": ["acme"]}),
     ("delete", GATEWAY): (PLATFORM, None),
     ("post", f"{GATEWAY}/rotate-token"): (PLATFORM, None),
     ("get", "/v1/gateway/config"): (PLATFORM, None),
