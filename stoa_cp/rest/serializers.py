@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from stoa_cp.net.cidrs import normalise_cidr
-from stoa_cp.net.targets import TargetRefused, check_url
-from stoa_cp.net.urls import MAX_URL_LENGTH
+from stoa_cp.net.targets import check_url
+from stoa_cp.net.urls import MAX_URL_LENGTH, UrlRefused
 
 
 class StringField(serializers.CharField):
@@ -41,7 +41,7 @@ class TargetUrlField(StringField):
             return  # it was checked when it was new; clients may send back what they read
         try:
             check_url(value)
-        except TargetRefused as refusal:
+        except UrlRefused as refusal:
             raise serializers.ValidationError(str(refusal.reason), code="invalid") from refusal
 
 

@@ -11,7 +11,8 @@ from typing import Self
 from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from urllib3.response import BaseHTTPResponse
 
-from stoa_cp.net.targets import TargetRefused, parse_target, vetted_addresses
+from stoa_cp.net.targets import parse_target, vetted_addresses
+from stoa_cp.net.urls import UrlRefused
 from webhooks.delivery.connections import ConnectionPool, PooledConnection, TlsFailed
 from webhooks.delivery.deadlines import Deadline, Watchdog
 from webhooks.models import Failure
@@ -59,7 +60,7 @@ class WebhookClient:
         with self._watchdog.limit(self._deadline_seconds) as deadline:
             try:
                 result = self._exchange(url, headers, body, deadline)
-            except (TargetRefused, OSError, HTTPException, HTTPError) as error:
+            except (UrlRefused, OSError, HTTPException, HTTPError) as error:
                 result = PostResult(_failure_of(error))
         return PostResult(
             # A socket that the watchdog has shut fails in many ways. The deadline is the cause of all of them.
@@ -115,7 +116,7 @@ def _read(response: BaseHTTPResponse) -> PostResult:
 def _failure_of(error: Exception) -> Failure:
     # The order matters: TLS errors and time-outs are OSErrors too.
     match error:
-        case TargetRefused():
+        case UrlRefused():
             return Failure.BLOCKED_ADDRESS
         case TlsFailed() | ssl.SSLError() | SSLError():
             return Failure.TLS_ERROR

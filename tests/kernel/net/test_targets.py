@@ -9,12 +9,12 @@ from pytest_django import Settings
 
 from stoa_cp.net.targets import (
     Target,
-    TargetRefused,
     Unresolved,
     check_url,
     parse_target,
     vetted_addresses,
 )
+from stoa_cp.net.urls import UrlRefused
 from tests.kernel.net.urls import HOSTILE
 
 MALFORMED = [
@@ -70,14 +70,14 @@ def test_there_are_forty_hostile_hosts() -> None:
 @pytest.mark.usefixtures("nothing_is_allowed")
 @pytest.mark.parametrize("url", HOSTILE)
 def test_a_hostile_host_is_refused_at_creation(url: str) -> None:
-    with pytest.raises(TargetRefused):
+    with pytest.raises(UrlRefused):
         check_url(url)
 
 
 @pytest.mark.usefixtures("nothing_is_allowed")
 @pytest.mark.parametrize("url", MALFORMED)
 def test_what_is_no_plain_https_url_is_refused(url: str) -> None:
-    with pytest.raises(TargetRefused) as refusal:
+    with pytest.raises(UrlRefused) as refusal:
         parse_target(url)
     assert str(refusal.value.reason)
 
@@ -111,14 +111,14 @@ def test_a_plain_url_is_read_once(url: str, target: Target, authority: str) -> N
 def test_http_is_refused_unless_an_operator_allows_it(settings: Settings) -> None:
     assert parse_target("http://myapp.com/").port == 80
     settings.STOA_ALLOW_HTTP_WEBHOOKS = False
-    with pytest.raises(TargetRefused):
+    with pytest.raises(UrlRefused):
         parse_target("http://myapp.com/")
 
 
 @pytest.mark.usefixtures("nothing_is_allowed")
 def test_one_forbidden_address_among_many_blocks(resolve_to: Callable[..., None]) -> None:
     resolve_to("1.1.1.1", "2606:4700::1111", "10.0.0.1")
-    with pytest.raises(TargetRefused):
+    with pytest.raises(UrlRefused):
         vetted_addresses(parse_target("https://rebind.example/"))
 
 
