@@ -10,6 +10,8 @@ class ApiEvent(StrEnum):
     UPDATED = "api.updated"
     DEPRECATED = "api.deprecated"
     DELETED = "api.deleted"
+    UPSTREAM_REFUSED = "api.upstream_refused"
+    UPSTREAM_ACCEPTED = "api.upstream_accepted"
 
 
 class GatewayEvent(StrEnum):

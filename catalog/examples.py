@@ -19,6 +19,7 @@ API = NEW_API | {
     "status": "active",
     "deprecated_at": None,
     "sunset_at": None,
+    "upstream_refused_at": None,
     "created_at": "2025-01-09T10:15:00Z",
     "updated_at": "2025-01-09T10:15:00Z",
 }

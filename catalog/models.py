@@ -75,6 +75,7 @@ class Api(models.Model):
             models.Index(
                 fields=["tenant", "-created_at", "-id"], name="api_newest_first", condition=Q(deleted_at=None)
             ),
+            models.Index(fields=["upstream_check_due_at"], name="api_check_due", condition=Q(deleted_at=None)),
         ]
         constraints = [
             # The target of the foreign key (tenant, api), which a migration adds in SQL because Django has none of two

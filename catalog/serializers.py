@@ -1,16 +1,19 @@
 """APIs and gateways in JSON."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 
 from catalog import examples as sample
 from catalog.models import ApiStatus
 from catalog.paths import normalise_path
-from catalog.upstreams import refusal_of_upstream, refusal_of_url
-from stoa_cp.net.urls import MAX_URL_LENGTH
+from catalog.upstreams import judge_upstreams, parse_http_url, parse_upstream
+from stoa_cp.net.urls import MAX_URL_LENGTH, UrlRefused
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import (
     CidrField,
@@ -27,6 +30,18 @@ MAX_NETWORKS = 50  # each call compares the gateway's address with all of them
 MAX_TENANTS = 1_000  # a gateway for more of them is one for all; each call looks for its tenant's id among them
 # With dots, so that a host name fits. `\Z`: `$` would match before a newline too.
 GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"
+
+
+UPSTREAMS = ("upstream_url", "sandbox_url")
+
+
+@contextmanager
+def refused_as_invalid() -> Iterator[None]:
+    """Turn the refusal of a URL into that of its field."""
+    try:
+        yield
+    except UrlRefused as refusal:
+        raise serializers.ValidationError(str(refusal.reason), code="invalid") from refusal
 
 
 class ApiRateLimitSerializer(StrictSerializer):
@@ -58,6 +73,11 @@ class ApiSerializer(StrictSerializer):
     status = serializers.ChoiceField(choices=ApiStatus.choices, required=False)
     deprecated_at = MomentField(read_only=True, allow_null=True)
     sunset_at = MomentField(required=False, allow_null=True)
+    upstream_refused_at = MomentField(
+        read_only=True,
+        allow_null=True,
+        help_text=_("Since when one of its hosts has led to a forbidden address; calls are refused meanwhile."),
+    )
     created_at = MomentField(read_only=True)
     updated_at = MomentField(read_only=True)
 
@@ -70,19 +90,37 @@ class ApiSerializer(StrictSerializer):
         return normalised
 
     def validate_upstream_url(self, url: str) -> str:
-        refusal = refusal_of_upstream(url)
-        if refusal:
-            raise serializers.ValidationError(str(refusal), code="invalid")
-        return url
+        return self._plain("upstream_url", url)
 
     def validate_sandbox_url(self, url: str | None) -> str | None:
-        return url if url is None else self.validate_upstream_url(url)
+        return url if url is None else self._plain("sandbox_url", url)
 
     def validate_openapi_url(self, url: str) -> str:
-        refusal = refusal_of_url(url) if url else None
-        if refusal:
-            raise serializers.ValidationError(str(refusal), code="invalid")
+        if url and not self._is_stored("openapi_url", url):
+            with refused_as_invalid():
+                parse_http_url(url)
         return url
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # Here, where no transaction is open yet: resolving both hosts takes up to 2 s.
+        new = {name: attrs[name] for name in UPSTREAMS if attrs.get(name) and not self._is_stored(name, attrs[name])}
+        judgements = judge_upstreams(new.values()) if new else {}
+        refused = {name: judgements[url] for name, url in new.items() if judgements.get(url)}
+        if refused:
+            raise serializers.ValidationError(
+                {name: [ErrorDetail(str(reason), "invalid")] for name, reason in refused.items()}
+            )
+        return attrs
+
+    def _plain(self, name: str, url: str) -> str:
+        """Return the URL in its one spelling. A client may send back what is stored, whatever the rules are now."""
+        if self._is_stored(name, url):
+            return url
+        with refused_as_invalid():
+            return str(parse_upstream(url))
+
+    def _is_stored(self, name: str, value: str) -> bool:
+        return self.instance is not None and value == getattr(self.instance, name)
 
 
 @examples(request=sample.NEW_API)

@@ -24,6 +24,8 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # clock, so no expired subscription or key passes until then.
     "expire subscriptions": {"task": "subscriptions.expire_due", "schedule": 30.0},
     "announce key expiries": {"task": "apikeys.announce_expiries", "schedule": 60.0},
+    # 30 s: an API is due 4.5 minutes after its last check, so that at most 5 minutes pass between two.
+    "check upstreams": {"task": "catalog.check_upstreams", "schedule": 30.0},
     # 10 s: bounds the deltas that a reader has to add up beside the rollups. Answers are complete without it.
     "fold traffic": {"task": "metrics.fold_traffic", "schedule": 10.0},
     # An hour: these delete rows that are kept for days (answers to retries: one day; counters: one hour), and make

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -18,9 +19,12 @@ from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import InvalidField, NotFound
 from stoa_cp.eventlog.emit import emit
+from stoa_cp.jobs.enqueue import enqueue_on_commit
 from tenants.models import Tenant
 from tenants.services import lock_tenant
 
+# By name: the task is a door, and a service imports none. It is in catalog/tasks.py.
+CHECK_TASK = "catalog.check_upstreams"
 # By the name of the violated index. No query asks beforehand: another request could store the same name in between.
 DUPLICATES = {
     "api_name_unique": Duplicate(_("An API of this name and version exists already."), field="name"),
@@ -80,6 +84,10 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
     was_deprecated = api.status == ApiStatus.DEPRECATED
     changes = apply_changes(api, _with_dates(api, fields))
     if changes:
+        if api.upstream_refused_at and not changes.keys().isdisjoint(("upstream_url", "sandbox_url")):
+            # Only a check of both URLs ends the refusal: else a change of one would free the other.
+            api.upstream_check_due_at = Now()
+            enqueue_on_commit(CHECK_TASK)
         with translate_violations(DUPLICATES):
             api.save()
         is_news = api.status == ApiStatus.DEPRECATED and not was_deprecated
@@ -143,6 +151,7 @@ def snapshot(api: Api) -> dict[str, Any]:
         "status": api.status,
         "deprecated_at": as_json(api.deprecated_at),
         "sunset_at": as_json(api.sunset_at),
+        "upstream_refused_at": as_json(api.upstream_refused_at),
         "created_at": as_json(api.created_at),
         "version": api.version,
     }

@@ -53,6 +53,8 @@ def defaults_for(chosen: Mapping[str, str], kept: Mapping[str, str]) -> Environm
         "STOA_EGRESS_ALLOW": "127.0.0.0/8",
         # /metrics in the browser, without a token.
         "STOA_METRICS_ALLOW": "127.0.0.0/8",
+        # And a gateway on this machine may have its upstreams here.
+        "STOA_UPSTREAM_ALLOW": "127.0.0.0/8,::1/128",
     }
     return {name: value for name, value in defaults.items() if name not in chosen}
 

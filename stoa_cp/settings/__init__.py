@@ -203,6 +203,7 @@ SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001", "django_ratelimit.E003"]
 
 # --- Outbound ------------------------------------------------------------------------------------------------
 STOA_PUBLIC_UPSTREAMS_ONLY = env.flag("STOA_PUBLIC_UPSTREAMS_ONLY", default=False)
+STOA_UPSTREAM_ALLOW = env.networks("STOA_UPSTREAM_ALLOW")
 STOA_ALLOW_HTTP_WEBHOOKS = env.flag("STOA_ALLOW_HTTP_WEBHOOKS", default=False)
 STOA_WEBHOOK_THREADS = env.number("STOA_WEBHOOK_THREADS", default=32, least=1)
 STOA_WEBHOOK_MIN_SECRET_BYTES = env.number("STOA_WEBHOOK_MIN_SECRET_BYTES", default=0)

@@ -41,6 +41,7 @@ def test_an_api_begins_active_with_defaults(dave: Caller, acme: Tenant) -> None:
         "status": "active",
         "deprecated_at": None,
         "sunset_at": None,
+        "upstream_refused_at": None,
         "created_at": api["created_at"],
         "updated_at": api["updated_at"],
     }

@@ -20,7 +20,7 @@ APPS = ("tenants", "catalog", "subscriptions", "apikeys", "webhooks")
 # What receivers were promised, name by name.
 PUBLISHED = {
     "tenant": "created,activated,updated,suspended,resumed,deleted",
-    "api": "created,updated,deprecated,deleted",
+    "api": "created,updated,deprecated,deleted,upstream_refused,upstream_accepted",
     "plan": "created,updated,deleted",
     "subscription": "created,approved,rejected,suspended,resumed,revoked,expired,updated",
     "apikey": "created,rotated,revoked,expiring,expired",
