@@ -1,5 +1,6 @@
 """APIs and gateways in JSON."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,9 @@ MAX_TENANTS = 1_000  # a gateway for more of them is one for all; each call look
 GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"
 
 
+# People write names for people, in any alphabet. But names stand in configurations too, where APISIX, Caddy, HAProxy
+# and Traefik replace ${X}, {x} and {{ x }} before they parse the file, and where a comment ends with its line.
+NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029${}]")
 UPSTREAMS = ("upstream_url", "sandbox_url")
 
 
@@ -81,6 +85,12 @@ class ApiSerializer(StrictSerializer):
     created_at = MomentField(read_only=True)
     updated_at = MomentField(read_only=True)
 
+    def validate_name(self, name: str) -> str:
+        return self._one_line("name", name)
+
+    def validate_version(self, version: str) -> str:
+        return self._one_line("api_version", version)
+
     def validate_path(self, path: str) -> str:
         normalised = normalise_path(path)
         if normalised is None:
@@ -111,6 +121,13 @@ class ApiSerializer(StrictSerializer):
                 {name: [ErrorDetail(str(reason), "invalid")] for name, reason in refused.items()}
             )
         return attrs
+
+    def _one_line(self, name: str, text: str) -> str:
+        if NOT_IN_NAMES.search(text) and not self._is_stored(name, text):
+            raise serializers.ValidationError(
+                _("This must be one line of text, without the characters $ { and }."), code="invalid"
+            )
+        return text
 
     def _plain(self, name: str, url: str) -> str:
         """Return the URL in its one spelling. A client may send back what is stored, whatever the rules are now."""
