@@ -1,10 +1,17 @@
 """APIs and gateways in the console, with the actions that change and delete them, and that issue gateways' tokens."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.contrib import admin
+from django.forms import CharField
 from django.utils.translation import gettext_lazy as _
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from catalog.models import Api, ApiStatus, Gateway
+from catalog.queries import live_gateway
+from catalog.serializers import GatewaySerializer
 from catalog.services import gateways
 from catalog.services.apis import update_api
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, service_action, text_field
@@ -12,6 +19,7 @@ from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, deleted_
 from stoa_cp.domain.actors import Actor
 from subscriptions.services.subscriptions import delete_api_and_subscriptions
 
+BINDING = ("allowed_ips", "tenants")
 STATUS_COLOURS = {ApiStatus.ACTIVE: "success", ApiStatus.INACTIVE: "", ApiStatus.DEPRECATED: "warning"}
 
 
@@ -39,7 +47,16 @@ class ApiAdmin(ReadOnlyAdmin):
     actions_row = actions_detail = ("activate", "deactivate", "delete_api")
     fieldsets = (
         (None, {"fields": (("id", "tenant"), ("name", "api_version"), ("status", "description"))}),
-        (_("Addresses"), {"fields": (("path", "public_url"), ("upstream_url", "openapi_url"))}),
+        (
+            _("Addresses"),
+            {
+                "fields": (
+                    ("path", "public_url"),
+                    ("upstream_url", "sandbox_url"),
+                    ("openapi_url", "upstream_refused_at"),
+                )
+            },
+        ),
         (_("Access"), {"fields": (("auth_required", "requests_per_hour"),)}),
         (_("Dates"), {"fields": (("created_at", "updated_at"), ("deprecated_at", "sunset_at"), "deleted_at")}),
     )
@@ -100,15 +117,52 @@ class NewGatewayForm(DialogForm):
     name = text_field(label=_("Name"), help_text=_("Such as edge-1."), max_length=63)
 
 
+class BindingForm(DialogForm):
+    """Asks for the networks and tenants of a gateway. They are checked by the serializer of ``PATCH /v1/gateways``."""
+
+    allowed_ips = CharField(
+        label=_("Networks"),
+        help_text=_("From which its token is accepted, such as 198.51.100.0/24, one per line; empty is anywhere."),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+    tenants = CharField(
+        label=_("Tenants"),
+        help_text=_("Whose calls it may ask about, by name or id, one per line; empty is all."),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        gateway = live_gateway(self.object_id)
+        self.initial |= {name: "\n".join(getattr(gateway, name, None) or ()) for name in BINDING}
+
+    def clean(self) -> dict[str, Any]:
+        given = {name: self.cleaned_data.get(name, "").split() or None for name in BINDING}
+        serializer = GatewaySerializer(data=given, partial=True)
+        serializer.is_valid()
+        for name, errors in serializer.errors.items():
+            self.add_error(name, sentences_of(errors))
+        return serializer.validated_data if serializer.is_valid() else given
+
+
+def sentences_of(errors: Any) -> list[str]:
+    """Return the sentences of a list's refusal: its own, or those of its members by their position."""
+    members = errors.values() if isinstance(errors, Mapping) else [errors]
+    return list(dict.fromkeys(str(error) for member in members for error in member))
+
+
 @admin.register(Gateway)
 class GatewayAdmin(ReadOnlyAdmin):
     list_display = ("name_column", "last_seen_at", "created_at")
     list_filter = (DeletedFilter,)
     search_fields = ("id__exact", "name")
     actions_list = ("create",)
-    actions_row = actions_detail = ("rotate_token", "delete_gateway")
+    actions_row = actions_detail = ("bind", "rotate_token", "delete_gateway")
     fieldsets = (
         (None, {"fields": (("id", "name"), "last_seen_at")}),
+        (_("Access"), {"fields": (("allowed_ips", "tenants"),)}),
         (_("Dates"), {"fields": (("created_at", "updated_at"), "deleted_at")}),
     )
 
@@ -131,6 +185,20 @@ class GatewayAdmin(ReadOnlyAdmin):
         issued = gateways.create_gateway(form.cleaned_data["name"], by=by)
         gateway, token = issued.resource, issued.secret
         return ActionResult(_("%(name)s is registered. This is its token:") % {"name": gateway.name}, token)
+
+    @service_action(
+        Dialog(
+            label=_("Bind"),
+            title=_("Bind the gateway"),
+            icon="link",
+            description=_("Its token is refused from other networks and for other tenants."),
+            form=BindingForm,
+            is_available=is_live,
+        )
+    )
+    def bind(self, gateway: Gateway, form: BindingForm, by: Actor) -> ActionResult:
+        gateways.update_gateway(gateway, {name: form.cleaned_data[name] for name in BINDING}, by=by)
+        return ActionResult(_("The binding of %(name)s is changed.") % {"name": gateway.name})
 
     @service_action(
         Dialog(

@@ -95,6 +95,7 @@ _API = {
     "created_at": "2026-01-09T10:15:00Z",
     "version": 1,
 }
+_REFUSED = {"upstream_refused_at": "2026-02-01T09:00:00Z", "version": 2}
 _PLAN = {
     "id": "pln-5c7d9f1g3h6j8k2m",
     "tenant_id": TENANT_ID,
@@ -175,20 +176,12 @@ TYPES: Mapping[StrEnum, EventType] = {
             | {"status": "deprecated", "deprecated_at": "2026-02-01T09:00:00Z", "sunset_at": "2026-08-01T00:00:00Z"},
         ),
         EventType(ApiEvent.DELETED, _("An API is gone."), _API),
-        EventType(
-            ApiEvent.UPSTREAM_REFUSED,
-            _("An API's host leads to a forbidden address; calls are refused."),
-            _API | {"upstream_refused_at": "2026-02-01T09:00:00Z", "version": 2},
-        ),
+        EventType(ApiEvent.UPSTREAM_REFUSED, _("An API's host leads to a forbidden address."), _API | _REFUSED),
         EventType(ApiEvent.UPSTREAM_ACCEPTED, _("An API's hosts may be called again."), _API | {"version": 3}),
         EventType(PlanEvent.CREATED, _("A plan was created."), _PLAN),
         EventType(PlanEvent.UPDATED, _("A plan's fields were changed."), _PLAN | {"quota": 100000, "version": 2}),
         EventType(PlanEvent.DELETED, _("A plan is gone."), _PLAN),
-        EventType(
-            SubscriptionEvent.CREATED,
-            _("An application asked for an API."),
-            _REQUEST,
-        ),
+        EventType(SubscriptionEvent.CREATED, _("An application asked for an API."), _REQUEST),
         EventType(SubscriptionEvent.APPROVED, _("An application may call the API."), _SUBSCRIPTION),
         EventType(
             SubscriptionEvent.REJECTED, _("The request was refused."), _REQUEST | _DECISION | {"status": "rejected"}

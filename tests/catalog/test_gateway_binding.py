@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from catalog.models import Api, Gateway
 from catalog.serializers import MAX_NETWORKS, MAX_TENANTS
@@ -16,6 +17,7 @@ from tests import log
 from tests.answers import invalid, refusal_of, refused_fields
 from tests.conftest import Caller
 from tests.factories import GatewayFactory
+from tests.kernel.console.pages import answer, dialog_of
 from tests.races import at_once, outcome_of
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +98,23 @@ def test_a_wrong_binding_is_refused(
 ) -> None:
     assert refused_fields(olga.patch(path_of(gateway), {field: value})) == refused
     assert not log.events().exists()
+
+
+def test_an_operator_binds_it_in_the_console(console: Client, gateway: Gateway, acme: Tenant) -> None:
+    dialog = dialog_of(gateway, "bind")
+    answer(console, dialog, allowed_ips="10.0.0.7/8\n 2001:DB8::1", tenants="acme")
+    gateway.refresh_from_db()
+    assert (gateway.allowed_ips, gateway.tenants) == (["10.0.0.0/8", "2001:db8::1/128"], [acme.id])
+    assert "10.0.0.0/8\n2001:db8::1/128" in console.get(dialog).content.decode()
+
+    refused = answer(console, dialog, allowed_ips="10.0.0.0/8 here there", tenants=acme.id).content.decode()
+    assert refused.count("This is no network") == 1
+    assert "There is no tenant elsewhere." in answer(console, dialog, tenants="elsewhere").content.decode()
+
+    answer(console, dialog, allowed_ips="", tenants="")
+    gateway.refresh_from_db()
+    assert (gateway.allowed_ips, gateway.tenants) == (None, None)
+    assert log.types() == ["gateway.updated"] * 2
 
 
 @pytest.mark.django_db(transaction=True)

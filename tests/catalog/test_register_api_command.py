@@ -24,6 +24,7 @@ def test_an_api_is_registered(acme: Tenant, call_it: str) -> None:
 
 def test_every_field_has_an_option(acme: Tenant) -> None:
     options = [
+        *("--sandbox", "https://sandbox.payments.example.com"),
         *("--rate-limit", "1000"),
         *("--api-version", "v2"),
         *("--description", "Takes money."),
@@ -35,6 +36,7 @@ def test_every_field_has_an_option(acme: Tenant) -> None:
 
     api = Api.objects.get()
     assert (api.requests_per_hour, api.api_version, api.description) == (1000, "v2", "Takes money.")
+    assert api.sandbox_url == "https://sandbox.payments.example.com"
     assert (api.openapi_url, api.auth_required) == ("https://docs.example.com/openapi.json", False)
 
 

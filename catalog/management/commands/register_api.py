@@ -23,6 +23,7 @@ class Command(OperatorCommand):
             "--path", required=True, help="path below the tenant's URL at the gateway, such as /payments"
         )
         parser.add_argument("--upstream", dest="upstream_url", required=True, help="URL that serves the API")
+        parser.add_argument("--sandbox", dest="sandbox_url", default=None, help="URL that serves calls with test keys")
         parser.add_argument(
             "--rate-limit",
             type=limit,
@@ -39,7 +40,16 @@ class Command(OperatorCommand):
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         tenant = tenant_called(options["tenant"], by)
-        fields = ("name", "version", "path", "upstream_url", "auth_required", "description", "openapi_url")
+        fields = (
+            "name",
+            "version",
+            "path",
+            "upstream_url",
+            "sandbox_url",
+            "auth_required",
+            "description",
+            "openapi_url",
+        )
         body = body_of(options, fields) | {"rate_limit": {"requests_per_hour": options["rate_limit"]}}
         api = create_api(tenant, NewApi(**checked(NewApiSerializer, body)), by=by)
         self.stdout.write(f"API {api.name} ({api.id}) is {api.status} at {api.public_url}")
