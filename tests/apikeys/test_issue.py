@@ -47,6 +47,7 @@ def test_a_key_begins_active(dave: Caller, acme: Tenant, subscription: Subscript
         "previous_valid_until": None,
         "previous_last_used_at": None,
         "last_used_at": None,
+        "leaked_at": None,
         "created_at": key["created_at"],
         "updated_at": key["updated_at"],
     }

@@ -78,7 +78,7 @@ def test_a_rebound_name_is_refused_until_it_is_clean(dave: Caller, acme: Tenant,
     assert seen == [False, True, True, True, False]
     assert log.types() == ["api.upstream_refused", "api.upstream_accepted"]
     event = Event.objects.get(type="api.upstream_refused")
-    assert (event.tenant_id, event.actor) == (acme.id, "system")
+    assert (event.tenant_id, event.actor) == (acme.id, "stoa:system")
     assert event.changes == {"upstream_refused_at": [None, event.data["upstream_refused_at"]]}
     assert {"api.upstream_refused", "api.upstream_accepted"} <= {str(name) for name in BROADCAST}
     assert dave.get(f"/v1/tenants/acme/apis/{api.id}").json()["upstream_refused_at"] is None
