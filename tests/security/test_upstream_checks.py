@@ -25,6 +25,7 @@ from tests.commands import run
 from tests.conftest import Caller
 from tests.factories import ApiFactory, TenantFactory
 from tests.races import at_once, outcome_of
+from tests.security.resolver import replace_resolver
 from webhooks.event_types import BROADCAST
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +48,7 @@ class Names:
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     names = Names()
-    monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", names.getaddrinfo)
+    replace_resolver(monkeypatch, names.getaddrinfo)
     return names
 
 
@@ -180,7 +181,7 @@ def test_names_that_hang_delay_a_batch_by_the_time_out_only(monkeypatch: pytest.
         sleep(3)
         return []
 
-    monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", hang)
+    replace_resolver(monkeypatch, hang)
     monkeypatch.setattr("stoa_cp.net.egress.RESOLVE_SECONDS", 0.2)
     for number in range(10):
         ApiFactory(upstream_url=f"https://hang-{number}.example")

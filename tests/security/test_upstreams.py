@@ -15,6 +15,7 @@ from tests.answers import invalid, refusal_of, refused_fields
 from tests.commands import refusal_of_command
 from tests.conftest import Caller
 from tests.factories import ApiFactory
+from tests.security.resolver import replace_resolver
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +57,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], No
                 raise socket.gaierror
             return [(0, socket.SOCK_STREAM, 6, "", (address, port)) for address in table[name].split()]
 
-        monkeypatch.setattr("stoa_cp.net.egress.socket.getaddrinfo", getaddrinfo)
+        replace_resolver(monkeypatch, getaddrinfo)
 
     return answer
 
