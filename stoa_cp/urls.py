@@ -16,11 +16,11 @@ from apikeys.leaks.views import github_alert
 from apikeys.views import ApiKeyViewSet, ExplanationViewSet
 from catalog.views import ApiImportViewSet, ApiViewSet, GatewayViewSet
 from metrics.views import MetricsViewSet, TrafficViewSet, UsageViewSet
-from stoa_cp.console.login_limit import limit_logins
 from stoa_cp.db.ids import id_pattern
 from stoa_cp.guide import views as guide
 from stoa_cp.observability import health
 from stoa_cp.openapi import views as documents
+from stoa_cp.operators.login_limit import limit_logins
 from stoa_cp.prometheus import prometheus
 from stoa_cp.security_txt import PATH as SECURITY_TXT
 from stoa_cp.security_txt import security_txt

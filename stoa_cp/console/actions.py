@@ -37,7 +37,7 @@ from unfold.widgets import (
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, NotFound
-from stoa_cp.identity.operator_login import operator_of
+from stoa_cp.operators.single_sign_on import operator_of
 
 MAX_REASON_LENGTH = 500  # the length of the columns that keep a reason
 # Unfold's form tells htmx to replace the form with the response. With these headers, it replaces the whole dialog.

@@ -174,10 +174,10 @@ STOA_OIDC_REQUIRED_ACR = env.items("STOA_OIDC_REQUIRED_ACR")
 # The operators' browser login into the admin: the code flow with PKCE.
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
-    "stoa_cp.identity.operator_login.OperatorBackend",
+    "stoa_cp.operators.single_sign_on.OperatorBackend",
 ]
-OIDC_AUTHENTICATE_CLASS = "stoa_cp.identity.operator_login.OperatorLoginView"
-OIDC_CALLBACK_CLASS = "stoa_cp.identity.operator_login.OperatorCallbackView"
+OIDC_AUTHENTICATE_CLASS = "stoa_cp.operators.single_sign_on.OperatorLoginView"
+OIDC_CALLBACK_CLASS = "stoa_cp.operators.single_sign_on.OperatorCallbackView"
 OIDC_RP_CLIENT_ID = env.text("STOA_OIDC_CLIENT_ID", default="stoa-console")
 OIDC_RP_CLIENT_SECRET = env.text("STOA_OIDC_CLIENT_SECRET", default=env.text("STOA_DEV_CLIENT_SECRET"))
 OIDC_RP_SIGN_ALGO = "RS256"

@@ -12,7 +12,7 @@ from stoa_cp.devserver.realm import PEOPLE, access_claims
 from stoa_cp.domain.actors import Actor
 from stoa_cp.eventlog import names
 from stoa_cp.eventlog.models import ActorName, Event
-from stoa_cp.identity.operator_login import subject_of_username, username_of
+from stoa_cp.operators.single_sign_on import subject_of_username, username_of
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests import log
@@ -20,7 +20,7 @@ from tests.conftest import Caller, signed_in
 from tests.factories import ApiFactory, PlanFactory, SubscriptionFactory, TenantFactory
 from tests.kernel.console.pages import answer, dialog_of, list_of, page_of
 from tests.kernel.identity.provider import Provider
-from tests.kernel.identity.test_operator_login import CLIENT, access_token, begin, finish, id_token, log_in
+from tests.kernel.operators.test_single_sign_on import CLIENT, access_token, begin, finish, id_token, log_in
 
 pytestmark = pytest.mark.django_db
 

@@ -12,9 +12,9 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from stoa_cp.domain.actors import Actor
-from stoa_cp.identity import operator_login
-from stoa_cp.identity.operator_login import username_of
 from stoa_cp.identity.tokens import TokenInvalid
+from stoa_cp.operators import single_sign_on
+from stoa_cp.operators.single_sign_on import username_of
 from tests.kernel.identity.provider import Provider, rsa_key, sign
 
 pytestmark = pytest.mark.django_db
@@ -220,7 +220,7 @@ def test_a_provider_that_is_away_is_named_on_the_login_page(client: Client, prov
 
 @pytest.mark.deadline
 def test_a_provider_that_hangs_is_given_up(client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operator_login, "PROVIDER_SECONDS", 0.3)
+    monkeypatch.setattr(single_sign_on, "PROVIDER_SECONDS", 0.3)
     asked = begin(client)
     provider.mood = "silent"
     start = time.monotonic()
