@@ -12,7 +12,7 @@ STOA Control Plane is ready ({ready_seconds:.1f} s). Ctrl-C stops everything.
   Issuer   {issuer}
 """
 OWN_ISSUER = r"""  Client   {client}  secret  {secret}
-  People   olga (platform); alice, dave, victor (acme); bob (globex); the operator's password for all
+  People   olga (platform); rita (may look); alice, dave, victor (acme); bob (globex); the operator's password for all
 
 TOKEN=$(curl -s {issuer}/protocol/openid-connect/token -d grant_type=client_credentials \
   -d client_id={client} -d client_secret={secret} | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')

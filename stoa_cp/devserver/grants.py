@@ -40,6 +40,7 @@ class Authorisation:
     """What was granted with a code: valid once, until ``expires_at`` (monotonic seconds)."""
 
     person: Person
+    session_id: str
     redirect_uri: str
     nonce: str | None
     challenge: str | None
@@ -66,11 +67,12 @@ class Grants:
             raise OAuthError("unauthorized_client", f"The client {client} may not use this grant_type.")
         return GRANT_TYPES[grant_type](self, fields)
 
-    def authorise(self, fields: Fields) -> str:
-        """Return a code for the person whose name and password are in the form. Raises OAuthError."""
+    def authorise(self, fields: Fields, person: Person, session_id: str) -> str:
+        """Return a code for a person who is signed in."""
         code = secrets.token_urlsafe(24)
         self._codes[code] = Authorisation(
-            person=self._authenticate_person(fields),
+            person=person,
+            session_id=session_id,
             redirect_uri=fields["redirect_uri"],
             nonce=fields.get("nonce"),
             challenge=fields.get("code_challenge"),
@@ -82,7 +84,7 @@ class Grants:
         return self._tokens_of(SERVICE_ACCOUNT)
 
     def _for_password(self, fields: Fields) -> Claims:
-        return self._tokens_of(self._authenticate_person(fields))
+        return self._tokens_of(self.authenticate_person(fields))
 
     def _for_code(self, fields: Fields) -> Claims:
         granted = self._codes.pop(fields.get("code", ""), None)  # valid once (RFC 6749 §4.1.2)
@@ -92,7 +94,7 @@ class Grants:
             raise OAuthError("invalid_grant", "The redirect_uri is not the one that the code was sent to.")
         if granted.challenge and granted.challenge != _challenge_of(fields.get("code_verifier", "")):
             raise OAuthError("invalid_grant", "The code_verifier does not fit.")
-        identity = self.key.sign(identity_claims(granted.person, self.issuer, granted.nonce))
+        identity = self.key.sign(identity_claims(granted.person, self.issuer, granted.nonce, granted.session_id))
         return self._tokens_of(granted.person, CONSOLE_CLIENT_ID) | {"id_token": identity}
 
     def _tokens_of(self, person: Person, client: str = CLIENT_ID) -> Claims:
@@ -112,7 +114,8 @@ class Grants:
             raise OAuthError("unauthorized_client", "Invalid client or client secret.", HTTPStatus.UNAUTHORIZED)
         return client
 
-    def _authenticate_person(self, fields: Fields) -> Person:
+    def authenticate_person(self, fields: Fields) -> Person:
+        """Return the person whose name and password are in the form. Raises OAuthError."""
         person = PEOPLE.get(fields.get("username", ""))
         if person is None or not _are_equal(fields.get("password", ""), self.password):
             raise OAuthError("invalid_grant", "Invalid username or password.", HTTPStatus.UNAUTHORIZED)

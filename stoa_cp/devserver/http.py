@@ -5,8 +5,9 @@ Not Django, because the issuer must run without the product: the product's setti
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,6 +23,7 @@ class Request:
     path: str
     fields: Mapping[str, str]
     authorization: str = ""
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,12 @@ def html_response(markup: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return Response(markup.encode(), status, headers)
 
 
-def redirect(location: str) -> Response:
-    """Return a redirect that the browser follows with GET."""
-    return Response(b"", HTTPStatus.FOUND, {"Location": location})
+def redirect(location: str, *, cookie: str = "") -> Response:
+    """Return a redirect that the browser follows with GET, and a cookie ``name=value`` for as long as it is open."""
+    headers = {"Location": location}
+    if cookie:
+        headers["Set-Cookie"] = f"{cookie}; Path=/; HttpOnly; SameSite=Lax"
+    return Response(b"", HTTPStatus.FOUND, headers)
 
 
 def http_server(host: str, port: int, respond: Callable[[Request], Response]) -> ThreadingHTTPServer:
@@ -66,7 +71,8 @@ def http_server(host: str, port: int, respond: Callable[[Request], Response]) ->
         def _respond(self, encoded: str) -> None:
             fields = dict(parse_qsl(encoded, keep_blank_values=True))
             path = urlsplit(self.path).path
-            response = respond(Request(self.command, path, fields, self.headers.get("Authorization", "")))
+            cookies = {name: morsel.value for name, morsel in SimpleCookie(self.headers.get("Cookie", "")).items()}
+            response = respond(Request(self.command, path, fields, self.headers.get("Authorization", ""), cookies))
             self.send_response(response.status)
             for name, value in (response.headers or {}).items():
                 self.send_header(name, value)

@@ -6,7 +6,7 @@ same tokens from a real Keycloak.
 
 import html
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
@@ -14,7 +14,8 @@ import jwt
 
 from stoa_cp.devserver.grants import GRANT_TYPES, Fields, Grants, OAuthError
 from stoa_cp.devserver.http import Request, Response, html_response, json_response, redirect
-from stoa_cp.devserver.realm import CONSOLE_CLIENT_ID, PROFILE_CLAIMS
+from stoa_cp.devserver.realm import CONSOLE_CLIENT_ID, PEOPLE, PROFILE_CLAIMS
+from stoa_cp.devserver.sign_ins import COOKIE, SignIns, origin_of
 
 REALM = "/realms/stoa"
 # Codes and browsers are redirected to this machine only. Any other target could be an attacker's page.
@@ -40,6 +41,7 @@ class Issuer:
     """The realm's endpoints: one method for each path in ``ROUTES``."""
 
     grants: Grants
+    sign_ins: SignIns = field(default_factory=SignIns)
 
     def respond(self, request: Request) -> Response:
         route = ROUTES.get(request.path)
@@ -66,6 +68,9 @@ class Issuer:
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": ["RS256"],
                 "code_challenge_methods_supported": ["S256"],
+                "prompt_values_supported": ["none"],
+                "backchannel_logout_supported": True,
+                "backchannel_logout_session_supported": True,
                 "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
             }
         )
@@ -89,15 +94,26 @@ class Issuer:
         target = fields.get("redirect_uri", "")
         if fields.get("client_id") != CONSOLE_CLIENT_ID or urlsplit(target).hostname not in LOOPBACK:
             return html_response("Unknown client, or a redirect_uri that leaves this machine.", HTTPStatus.BAD_REQUEST)
+        state = fields.get("state", "")
+        cookie, sign_in = request.cookies.get(COOKIE, ""), None
         if request.method == "GET":
-            return html_response(_login_page(fields, ""))
-        try:
-            code = self.grants.authorise(fields)
-        except OAuthError as refusal:
-            return html_response(_login_page(fields, str(refusal)), HTTPStatus.UNAUTHORIZED)
-        return redirect(f"{target}?{urlencode({'code': code, 'state': fields.get('state', '')})}")
+            sign_in = self.sign_ins.find(cookie)
+            if sign_in is None and fields.get("prompt") == "none":  # OpenID Connect Core 1.0 §3.1.2.6
+                return redirect(f"{target}?{urlencode({'error': 'login_required', 'state': state})}")
+            if sign_in is None:
+                return html_response(_login_page(fields, ""))
+        else:
+            try:
+                cookie, sign_in = self.sign_ins.begin(self.grants.authenticate_person(fields))
+            except OAuthError as refusal:
+                return html_response(_login_page(fields, str(refusal)), HTTPStatus.UNAUTHORIZED)
+        sign_in.consoles.add(origin_of(target))
+        code = self.grants.authorise(fields, PEOPLE[sign_in.username], sign_in.id)
+        return redirect(f"{target}?{urlencode({'code': code, 'state': state})}", cookie=f"{COOKIE}={cookie}")
 
     def logout(self, request: Request) -> Response:
+        """End the session of the browser (OpenID Connect RP-Initiated Logout 1.0), and tell its consoles."""
+        self.sign_ins.end(request.cookies.get(COOKIE, ""), key=self.grants.key, issuer=self.grants.issuer)
         target = request.fields.get("post_logout_redirect_uri", "")
         return redirect(target) if urlsplit(target).hostname in LOOPBACK else html_response("You are signed out.")
 

@@ -18,6 +18,7 @@ CLIENT_ID = "control-plane-api"
 CONSOLE_CLIENT_ID = "stoa-console"
 # Keycloak's default is 300. Here people copy a token into a shell and read on; it should last for the session.
 LIFETIME_SECONDS = 3600
+LOGOUT_SECONDS = 120  # the longest that Back-Channel Logout 1.0 §2.4 recommends for a logout token
 # The claims of ``userinfo``, as in Keycloak: who the person is, but no roles.
 PROFILE_CLAIMS = frozenset({"sub", "preferred_username", "name", "email", "email_verified"})
 
@@ -117,10 +118,26 @@ def access_claims(person: Person, issuer: str, client: str = CLIENT_ID) -> Claim
     return claims
 
 
-def identity_claims(person: Person, issuer: str, nonce: str | None) -> Claims:
+def identity_claims(person: Person, issuer: str, nonce: str | None, session_id: str) -> Claims:
     """Return the claims of Keycloak's ID token: who the person is, but no roles."""
-    claims = _common_claims(person, issuer, CONSOLE_CLIENT_ID) | {"typ": "ID", "aud": CONSOLE_CLIENT_ID}
+    claims = _common_claims(person, issuer, CONSOLE_CLIENT_ID) | {"typ": "ID", "aud": CONSOLE_CLIENT_ID, "sid": session_id}
     return claims | ({"nonce": nonce} if nonce else {})
+
+
+def logout_claims(username: str, session_id: str, issuer: str) -> Claims:
+    """Return the claims of Keycloak's logout token (OpenID Connect Back-Channel Logout 1.0 §2.4)."""
+    now = int(time.time())
+    return {
+        "iss": issuer,
+        "sub": Person(username, "").subject,
+        "aud": CONSOLE_CLIENT_ID,
+        "iat": now,
+        "exp": now + LOGOUT_SECONDS,
+        "jti": str(uuid.uuid4()),
+        "typ": "Logout",
+        "sid": session_id,
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    }
 
 
 def _common_claims(person: Person, issuer: str, client: str) -> Claims:

@@ -106,6 +106,20 @@ def test_the_metadata_lead_to_every_endpoint(client: Client) -> None:
     assert metadata["jwks_uri"] == f"{protocol}/certs"
 
 
+def test_a_person_signs_in_once(client: Client) -> None:
+    silent = f"/protocol/openid-connect/auth?{urlencode(LOGIN | {'prompt': 'none'})}"
+    stranger, _body = client.ask(silent)
+    assert stranger.headers["Location"] == f"{CALLBACK}?error=login_required&state=the-state"
+
+    cookie = client.log_in()[0].headers["Set-Cookie"].partition(";")[0]
+    known, _body = client.ask(silent, Cookie=cookie)
+    assert "code=" in known.headers["Location"]
+
+    client.ask("/protocol/openid-connect/logout", Cookie=cookie)
+    gone, _body = client.ask(silent, Cookie=cookie)
+    assert "error=login_required" in gone.headers["Location"]
+
+
 def test_the_client_gets_a_platform_token(client: Client) -> None:
     status, answer = client.token(grant_type="client_credentials")
     assert status == 200
@@ -128,6 +142,7 @@ def test_the_client_gets_a_platform_token(client: Client) -> None:
         ("dave", "devops", "acme"),
         ("victor", "viewer", "acme"),
         ("bob", "tenant-admin", "globex"),
+        ("rita", "stoa-operator-readonly", None),
     ],
 )
 def test_each_person_has_a_role_and_a_tenant(client: Client, username: str, role: str, tenant: str | None) -> None:
