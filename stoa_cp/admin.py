@@ -6,21 +6,20 @@ They stand in the project ring, because each kernel package has its rows and non
 import json
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from stoa_cp.caching.models import CacheLease
-from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_actor, format_datetime, row_header
+from stoa_cp.console.operators import OperatorAdmin, OperatorSessionAdmin
+from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_actor, format_datetime
 from stoa_cp.eventlog.models import ActorName, Event, EventChain, OutboxEntry
 from stoa_cp.eventlog.names import named
 from stoa_cp.identity.models import SigningKeySet
+from stoa_cp.operators.models import OperatorSession
 from stoa_cp.ratelimit.models import Counter
 from stoa_cp.rest.models import IdempotencyRecord
 
@@ -30,29 +29,8 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-@admin.register(User)
-class OperatorAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]  # the package publishes no types
-    """Django's pages for users, in Unfold's style. The only forms of the console that write rows."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("person", "email", "is_active", "is_superuser", "last_login", "date_joined")
-    list_filter = ("is_active", "is_superuser")
-    filter_horizontal = ()
-    list_fullwidth = True
-    fieldsets = (
-        (None, {"fields": ("username", "password")}),
-        (_("Person"), {"fields": ("first_name", "last_name", "email")}),
-        (_("Rights"), {"fields": ("is_active", "is_staff", "is_superuser")}),
-        (_("Dates"), {"fields": ("last_login", "date_joined")}),
-    )
-    readonly_fields = ("last_login", "date_joined")
-
-    @column(_("User"), ordering="username", header=True)
-    def person(self, user: User) -> list[str]:
-        name = user.get_full_name() or user.username
-        return row_header(name, user.username)
+admin.site.register(User, OperatorAdmin)
+admin.site.register(OperatorSession, OperatorSessionAdmin)
 
 
 @admin.register(Event)

@@ -3,6 +3,7 @@
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.eventlog.models import ActorName, Event, EventChain, OutboxEntry
 from stoa_cp.identity.models import SigningKeySet
+from stoa_cp.operators.models import OperatorSession
 from stoa_cp.ratelimit.models import Counter
 from stoa_cp.rest.models import IdempotencyRecord
 
@@ -13,6 +14,7 @@ __all__ = [
     "Event",
     "EventChain",
     "IdempotencyRecord",
+    "OperatorSession",
     "OutboxEntry",
     "SigningKeySet",
 ]

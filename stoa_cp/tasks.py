@@ -2,12 +2,14 @@
 
 from celery import shared_task
 
+from stoa_cp.operators.session_store import SessionStore
 from stoa_cp.ratelimit.counters import delete_expired_counters
 from stoa_cp.rest.idempotency import delete_expired_records
 
 
 @shared_task(name="stoa_cp.forget")
 def purge_expired() -> None:
-    """Delete the counters whose window is over, and the idempotency records that are past their retention."""
+    """Delete counters whose window is over, idempotency records past their retention, and sessions that have ended."""
     delete_expired_counters()
+    SessionStore.clear_expired()
     delete_expired_records()

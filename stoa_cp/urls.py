@@ -20,7 +20,9 @@ from stoa_cp.db.ids import id_pattern
 from stoa_cp.guide import views as guide
 from stoa_cp.observability import health
 from stoa_cp.openapi import views as documents
-from stoa_cp.operators.login_limit import limit_logins
+from stoa_cp.operators.passwords import change_own_password
+from stoa_cp.operators.sign_in import login
+from stoa_cp.operators.sign_out import BackChannelLogoutView, SignOutView
 from stoa_cp.prometheus import prometheus
 from stoa_cp.security_txt import PATH as SECURITY_TXT
 from stoa_cp.security_txt import security_txt
@@ -60,8 +62,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", prometheus),
     path("leaks/github", github_alert),
     path(SECURITY_TXT, security_txt),
+    # Before the package's and the admin's own, which these replace.
+    path("admin/oidc/logout/", SignOutView.as_view()),
+    path("admin/logout/", SignOutView.as_view()),
+    path("admin/login/", login),
+    path("admin/password_change/", change_own_password),
+    path("admin/oidc/backchannel-logout", BackChannelLogoutView.as_view()),
     path("admin/oidc/", include("mozilla_django_oidc.urls")),
-    path("admin/login/", limit_logins(admin.site.login)),
     path("admin/", admin.site.urls),
     resource("v1/me", MeViewSet, get="retrieve"),
     # Tenants

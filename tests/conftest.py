@@ -159,5 +159,5 @@ def outsider_console(db: None) -> Client:
 
 def signed_in(user: User) -> Client:
     client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(user, backend="stoa_cp.operators.passwords.PasswordBackend")
     return client

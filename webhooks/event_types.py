@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apikeys.event_types import KeyEvent, QuotaEvent
 from catalog.event_types import ApiEvent, GatewayEvent
+from stoa_cp.operators.event_types import OperatorEvent
 from subscriptions.event_types import PlanEvent, SubscriptionEvent
 from tenants.event_types import TenantEvent
 
@@ -226,11 +227,9 @@ TYPES: Mapping[StrEnum, EventType] = {
 # What the fan-out sends to every webhook that subscribes to it. A test is for one webhook: see ``services.send_test``.
 BROADCAST = frozenset(TYPES) - {WebhookEvent.TEST}
 ALL_EVENTS = frozenset(
-    chain[StrEnum](
-        TenantEvent, ApiEvent, GatewayEvent, PlanEvent, SubscriptionEvent, KeyEvent, QuotaEvent, WebhookEvent
-    )
-)
-# Only for the audit trail, never delivered: what happens to webhooks and gateways, and what operators do to counts.
+    chain[StrEnum](TenantEvent, ApiEvent, GatewayEvent, PlanEvent, SubscriptionEvent, KeyEvent, QuotaEvent)
+) | frozenset(chain[StrEnum](WebhookEvent, OperatorEvent))
+# Only for the audit trail, never delivered: what happens to webhooks and gateways, and what operators do.
 AUDITED_ONLY = ALL_EVENTS - frozenset(TYPES)
 FAMILIES = tuple(dict.fromkeys(event_type.family for event_type in TYPES.values()))
 

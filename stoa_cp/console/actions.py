@@ -37,6 +37,7 @@ from unfold.widgets import (
 
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError, NotFound
+from stoa_cp.operators.audit import record_secret_shown
 from stoa_cp.operators.single_sign_on import operator_of
 
 MAX_REASON_LENGTH = 500  # the length of the columns that keep a reason
@@ -103,9 +104,12 @@ def service_action(dialog: Dialog) -> Callable[[ActionMethod], Any]:
         def view(admin: Any, request: HttpRequest, form: DialogForm, object_id: str | None = None) -> HttpResponse:
             try:
                 row = _find_row(admin, request, object_id)
-                result = method(admin, row, form, operator_of(request))
+                by = operator_of(request)
+                result = method(admin, row, form, by)
             except DomainError as refusal:
                 return _show_refusal(request, form, unfold_dialog, refusal)
+            if result.secret is not None:
+                record_secret_shown(admin.opts.label, object_id, by=by)
             return _show_success(request, result)
 
         return action(

@@ -8,6 +8,7 @@ DEVOPS = "devops"
 TENANT_ADMIN = "tenant-admin"
 PLATFORM = "cpi-admin"
 GATEWAY = "stoa-gateway"
+OPERATOR_READONLY = "stoa-operator-readonly"  # for the console only: it gives no right over REST
 
 # Every actor that is not a token's subject begins with it, except gateways, whose id is the actor's.
 OWN_PREFIX = "stoa:"

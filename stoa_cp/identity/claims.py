@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stoa_cp.domain.actors import DEVOPS, GATEWAY, PLATFORM, TENANT_ADMIN, VIEWER, is_reserved
+from stoa_cp.domain.actors import DEVOPS, GATEWAY, OPERATOR_READONLY, PLATFORM, TENANT_ADMIN, VIEWER, is_reserved
 
 ROLES: Mapping[str, str] = {
-    **{role: role for role in (VIEWER, DEVOPS, TENANT_ADMIN, PLATFORM, GATEWAY)},
+    **{role: role for role in (VIEWER, DEVOPS, TENANT_ADMIN, PLATFORM, GATEWAY, OPERATOR_READONLY)},
     # Names of the same roles in older realms, whose tokens stay valid.
     "stoa.admin": PLATFORM,
     "stoa.product_owner": TENANT_ADMIN,

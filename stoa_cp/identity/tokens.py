@@ -34,6 +34,8 @@ HEADER_TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
 # Claims of tokens that are no access tokens: the hashes in an ID token (OpenID Connect Core 1.0 §3.1.3.6, §3.3.2.11),
 # and the events of a security event token, such as a logout token (RFC 8417 §2.2).
 FOREIGN_CLAIMS = frozenset({"at_hash", "c_hash", "s_hash", "events"})
+# OpenID Connect Back-Channel Logout 1.0 §2.4 recommends logout+jwt.
+LOGOUT_HEADER_TYPES = frozenset({"", "jwt", "logout+jwt", "application/logout+jwt"})
 
 
 class TokenInvalid(DomainError):
@@ -102,15 +104,15 @@ def verify_access_token(token: str) -> VerifiedToken:
     return VerifiedToken(actor, int(claims["exp"]), key)
 
 
-def read_token(token: str) -> tuple[dict[str, Any], SigningKey]:
-    """Return the claims of an access or ID token. Checks shape, header, signature, issuer and times, not the purpose.
+def read_token(token: str, *, header_types: frozenset[str] = HEADER_TYPES) -> tuple[dict[str, Any], SigningKey]:
+    """Return the claims of a token. Checks shape, header, signature, issuer and times, not the purpose.
 
     Raises TokenInvalid, TokenExpired or IdentityProviderUnavailable.
     """
     if len(token) > MAX_TOKEN_CHARS or not SHAPE.fullmatch(token):
         raise TokenInvalid
     try:
-        key = _signing_key(jwt.get_unverified_header(token))
+        key = _signing_key(jwt.get_unverified_header(token), header_types)
         claims: dict[str, Any] = jwt.decode(
             token,
             key.public_key,
@@ -128,7 +130,7 @@ def read_token(token: str) -> tuple[dict[str, Any], SigningKey]:
     return claims, key
 
 
-def _signing_key(header: Mapping[str, Any]) -> SigningKey:
+def _signing_key(header: Mapping[str, Any], header_types: frozenset[str]) -> SigningKey:
     """Return the provider's key that the header names by ``kid``.
 
     ``jku``, ``jwk`` and ``x5u`` are ignored: they let the token bring its own key (RFC 8725 §3.10).
@@ -136,7 +138,7 @@ def _signing_key(header: Mapping[str, Any]) -> SigningKey:
     """
     # Before the look-up of the key: a token that can never be valid must not cause a fetch from the provider.
     if (
-        str(header.get("typ", "")).lower() not in HEADER_TYPES
+        str(header.get("typ", "")).lower() not in header_types
         or header.get("alg") not in settings.STOA_OIDC_ALGORITHMS
         or "kid" not in header
         or "crit" in header  # an extension that must be understood (RFC 7515 §4.1.11); we understand none

@@ -1,4 +1,4 @@
-"""The operators' login to the admin with OpenID Connect's code flow, for the role cpi-admin only.
+"""The operators' login to the console with OpenID Connect's code flow, for the roles of operators only.
 
 mozilla-django-oidc keeps the state, the nonce and the PKCE verifier of the flow. The subclasses here add what it lacks:
 
@@ -8,17 +8,18 @@ mozilla-django-oidc keeps the state, the nonce and the PKCE verifier of the flow
 - Roles come from the verified access token. Keycloak puts no roles into ID tokens, and the admin then has the same
   rule as the REST API. The package requests ``/userinfo`` instead, which has no roles either.
 - Each call to the provider has a deadline.
+- A callback that the console did not ask for changes nothing. In the package, one with ``?error=`` signs the
+  person out who opens it.
 """
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import urlencode
 
 import structlog
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth import logout
 from django.contrib.auth.models import User
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
@@ -30,40 +31,47 @@ from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.utils import import_from_settings
 from mozilla_django_oidc.views import OIDCAuthenticationCallbackView, OIDCAuthenticationRequestView
 
-from stoa_cp.domain.actors import Actor, operator, person
+from stoa_cp.domain.actors import OPERATOR_READONLY, Actor, operator, person
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.claims import is_addressed_to, text_of
 from stoa_cp.identity.provider import ProviderFailure, deadline_in, discover, endpoint, fetch_json
 from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_token
+from stoa_cp.operators.accounts import grant_rights, subject_of_username, withdraw_rights
+from stoa_cp.operators.audit import record_failure
+from stoa_cp.operators.session_store import PROVIDER_SESSION
+from stoa_cp.operators.sessions import SINGLE_SIGN_ON, begin_session
 
 logger = structlog.get_logger(__name__)
 
 # Longer than for signing keys (2 s): a person waits for the login, and the provider may have to ask an LDAP directory.
 PROVIDER_SECONDS = 5.0
-MAX_USERNAME_CHARS = 150  # the length of Django's column
-USERNAME_PREFIX = "oidc-"
-# Where the session keeps the subject that the provider has proved. Not read from the username at each request: an
-# operator may edit usernames, and a user with a password may be called like another person's subject.
+MAX_PROVIDER_SESSION_CHARS = 255  # the length of the column; Keycloak's ids have 36
+# Where the session keeps the subject that the provider has proved. Not read from the username at each request: a user
+# with a password may be called like another person's subject.
 SUBJECT_IN_SESSION = "stoa_subject"
+ID_TOKEN = "oidc_id_token"  # noqa: S105 - where mozilla-django-oidc keeps it in the session
 # Settings of mozilla-django-oidc → members of the provider's metadata (OpenID Connect Discovery 1.0 §3).
 ENDPOINTS = {
     "OIDC_OP_AUTHORIZATION_ENDPOINT": "authorization_endpoint",
     "OIDC_OP_TOKEN_ENDPOINT": "token_endpoint",
     "OIDC_OP_USER_ENDPOINT": "userinfo_endpoint",
     "OIDC_OP_JWKS_ENDPOINT": "jwks_uri",
+    "OIDC_OP_LOGOUT_ENDPOINT": "end_session_endpoint",
 }
 
 
 class NotAnOperator(DomainError):
-    """The person is logged in at the identity provider, but has not the role cpi-admin."""
+    """The person is signed in at the identity provider, but has no role of an operator."""
 
     code = ErrorCode.FORBIDDEN
     detail_code = "missing_role"
-    message = _("Your account lacks the role cpi-admin.")
+    message = _("Your account lacks the role cpi-admin or stoa-operator-readonly.")
 
 
 class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the package publishes no types
     """Django's authentication backend for the last step of the code flow: from the code to a user."""
+
+    subject: str | None = None  # of the access token, once it is verified
 
     @staticmethod
     def get_settings(attr: str, *args: object) -> object:
@@ -76,12 +84,17 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
             return None
         try:
             user: User | None = super().authenticate(request, **credentials)
-        except DomainError as refusal:
-            self._explain(request, refusal, refusal.message)
-            return None
-        except (ProviderFailure, SuspiciousOperation) as failure:
-            self._explain(request, failure, _("The identity provider did not confirm the login."))
-            return None
+        except NotAnOperator as refusal:
+            self._refuse(request, refusal, refusal.message, account=self.subject)
+        except (DomainError, ProviderFailure, SuspiciousOperation) as failure:
+            self._refuse(request, failure, _("The identity provider did not confirm the login."))
+        else:
+            return user
+        return None
+
+    def get_user(self, user_id: int) -> User | None:
+        """Return the user of a session. The package's method returns also those that were switched off here."""
+        user: User | None = super(OIDCAuthenticationBackend, self).get_user(user_id)
         return user
 
     def get_token(self, payload: Mapping[str, str]) -> dict[str, Any]:
@@ -106,19 +119,24 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
         return claims
 
     def get_or_create_user(self, access_token: object, id_token: object, payload: dict[str, Any]) -> User:
-        """Return the user of the subject, with all rights. Raises NotAnOperator without the role, or TokenInvalid."""
+        """Return the user of the subject, with its rights. Raises NotAnOperator without a role, or TokenInvalid."""
         actor = verify_access_token(str(access_token)).actor
         if actor.id != payload["sub"]:  # the two tokens must be about the same person
             raise TokenInvalid
-        if not actor.is_platform:
-            # The person may have had the role at an earlier login. Sessions that are still open lose their rights, too.
+        self.subject = actor.id
+        if not actor.is_platform and OPERATOR_READONLY not in actor.roles:
+            # The person may have had the role at an earlier login: its open sessions end, in every browser.
             withdraw_rights(actor)
             raise NotAnOperator
+        self.request.session[PROVIDER_SESSION] = provider_session_of(payload)
         return grant_rights(actor, payload)
 
-    def _explain(self, request: HttpRequest | None, cause: Exception, sentence: str | Promise) -> None:
+    def _refuse(
+        self, request: HttpRequest | None, cause: Exception, sentence: str | Promise, account: str | None = None
+    ) -> None:
         logger.warning("operator_login_refused", error=repr(cause))
         if request is not None:
+            record_failure(request, account, method=SINGLE_SIGN_ON)
             messages.error(request, str(sentence))
 
 
@@ -140,12 +158,44 @@ class OperatorLoginView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
 
 
 class OperatorCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc]  # the package publishes no types
-    """The last step of the code flow: opens the session, and notes in it which person was proved."""
+    """The last step of the code flow: begins a session, or confirms the one that is open."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        # An address that the console did not ask for: replayed, of another browser, or invented to sign a person out.
+        if request.GET.get("state", "") not in request.session.get("oidc_states", {}):
+            messages.error(request, _("This login is over. Sign in again."))
+            return redirect(settings.LOGIN_REDIRECT_URL_FAILURE)
+        # Read now: the package empties the session if the provider answers with an error.
+        self.next = request.session.get("oidc_login_next") or ""
+        response: HttpResponse = super().get(request)
+        return response
 
     def login_success(self) -> HttpResponse:
+        session, user = self.request.session, self.request.user
+        is_confirmed = user.is_authenticated and user == self.user
+        # login() empties the session if another person had signed in there.
+        proved = {name: session[name] for name in (ID_TOKEN, PROVIDER_SESSION) if name in session}
         response: HttpResponse = super().login_success()
-        self.request.session[SUBJECT_IN_SESSION] = subject_of_username(self.user.get_username())
+        session.update(proved)
+        session[SUBJECT_IN_SESSION] = subject_of_username(self.user.get_username())
+        if not is_confirmed:
+            begin_session(self.request, SINGLE_SIGN_ON, by=operator_of(self.request))
         return response
+
+    def login_failure(self) -> HttpResponse:
+        """End the session, if one was to be confirmed, and return to the login page, which leads back to ``next``."""
+        if self.request.GET.get("error"):
+            messages.warning(self.request, _("The identity provider did not sign you in. Sign in again."))
+        if self.request.user.is_authenticated:
+            logout(self.request)
+        query = f"?{urlencode({'next': self.next})}" if self.next else ""
+        return redirect(f"{settings.LOGIN_REDIRECT_URL_FAILURE}{query}")
+
+
+def provider_session_of(claims: Mapping[str, Any]) -> str:
+    """Return the claim ``sid``, or "" without one. One that the column cannot hold names no session of ours."""
+    sid = text_of(claims, "sid", MAX_PROVIDER_SESSION_CHARS + 1)
+    return "" if len(sid) > MAX_PROVIDER_SESSION_CHARS else sid
 
 
 def operator_of(request: HttpRequest) -> Actor:
@@ -168,47 +218,6 @@ def setting_or_discovered(name: str, *default: object) -> object:
     if name in ENDPOINTS:
         return getattr(settings, name, "") or SimpleLazyObject(lambda: _discovered(ENDPOINTS[name]))
     return import_from_settings(name, *default)
-
-
-def grant_rights(actor: Actor, claims: Mapping[str, Any]) -> User:
-    """Return the operator's user as staff and superuser. The first login creates the user, without a password."""
-    # The slices are the lengths of Django's columns.
-    described = {
-        "email": text_of(claims, "email", 254),
-        "first_name": text_of(claims, "given_name", 150),
-        "last_name": text_of(claims, "family_name", 150),
-        "is_staff": True,
-        "is_superuser": True,
-    }
-    user, _created = get_user_model().objects.update_or_create(
-        username=username_of(actor),
-        defaults=described,
-        create_defaults=described | {"password": make_password(None)},
-    )
-    return user
-
-
-def withdraw_rights(actor: Actor) -> None:
-    """Take staff and superuser rights from the user of ``actor``, if there is one."""
-    get_user_model().objects.filter(username=username_of(actor)).update(is_staff=False, is_superuser=False)
-
-
-def username_of(actor: Actor) -> str:
-    """Return the username of a subject: the same at every login, and different for different subjects.
-
-    Django's usernames have letters, digits and ``@ . + - _`` only. Other characters are percent-encoded, with ``+`` in
-    the place of ``%``: ``|`` becomes ``+7C``. The prefix keeps subjects apart from users with a password.
-    Raises TokenInvalid if the result is too long for a username: a shortened one could belong to another subject.
-    """
-    username = USERNAME_PREFIX + quote(actor.id, safe="@").replace("%", "+").replace("~", "+7E")
-    if len(username) > MAX_USERNAME_CHARS:
-        raise TokenInvalid
-    return username
-
-
-def subject_of_username(username: str) -> str:
-    """Return the subject of a username that ``username_of`` made."""
-    return unquote(username.removeprefix(USERNAME_PREFIX).replace("+", "%"))
 
 
 def _discovered(name: str) -> str:

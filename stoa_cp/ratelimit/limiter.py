@@ -1,7 +1,9 @@
 """Limits calls per hour and caller. django-ratelimit counts them in the cache named ``counters``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import time
+from typing import Any
 
 import redis
 import structlog
@@ -74,11 +76,7 @@ def hit(rate_limit: RateLimit, request: HttpRequest) -> RateLimitStatus:
 
     If the counter store is unavailable, the call passes and a warning is logged: a lost Redis must not stop the API.
     """
-    try:
-        usage = get_usage(request, group="v1", key=lambda _group, _request: rate_limit.key, rate=RATE, increment=True)
-    except (DatabaseError, redis.RedisError):
-        logger.warning("rate_limit_not_counted", exc_info=True)
-        usage = None
+    usage = _count(rate_limit.key, request)
     if usage is None:
         return RateLimitStatus(rate_limit.calls_per_hour, rate_limit.calls_per_hour, int(time()) + WINDOW_SECONDS)
     count: int = usage["count"]
@@ -88,3 +86,20 @@ def hit(rate_limit: RateLimit, request: HttpRequest) -> RateLimitStatus:
         reset=int(time()) + usage["time_left"],
         is_exceeded=count > rate_limit.calls_per_hour,
     )
+
+
+def count_this_hour(key: str, request: HttpRequest) -> int | None:
+    """Count one more of ``key`` and return how many there were in this window; None if the store is unavailable."""
+    usage = _count(key, request)
+    return None if usage is None else int(usage["count"])
+
+
+def _count(key: str, request: HttpRequest) -> Mapping[str, Any] | None:
+    try:
+        usage: Mapping[str, Any] | None = get_usage(
+            request, group="v1", key=lambda _group, _request: key, rate=RATE, increment=True
+        )
+    except (DatabaseError, redis.RedisError):
+        logger.warning("rate_limit_not_counted", exc_info=True)
+        return None
+    return usage

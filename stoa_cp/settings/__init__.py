@@ -10,6 +10,7 @@ from stoa_cp.settings.environment import BASE_DIR, IS_PRODUCTION, STOA_DATA_DIR,
 from stoa_cp.settings.limits import *  # noqa: F403 - each name of that module is a setting
 from stoa_cp.settings.logging import logging_config
 from stoa_cp.settings.openapi import SPECTACULAR_SETTINGS  # noqa: F401 - drf-spectacular reads it here
+from stoa_cp.settings.operators import *  # noqa: F403 - constants of Django and mozilla-django-oidc
 from stoa_cp.settings.rest import REST_FRAMEWORK  # noqa: F401 - REST framework reads it here
 
 # --- Addresses -----------------------------------------------------------------------------------------------
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
+    "stoa_cp",  # before django.contrib.auth: two of its commands replace Django's
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -62,7 +64,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "mozilla_django_oidc",
     "rest_framework",
-    "stoa_cp",
     "tenants",
     "catalog",
     "subscriptions",
@@ -88,6 +89,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    # After the three that it reads: sessions, users, messages.
+    "stoa_cp.operators.session_check.SessionCheckMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [
@@ -171,24 +174,16 @@ STOA_OIDC_ALGORITHMS = env.items(
 )
 # Kinds of login (`acr`) that people's tokens must show one of; none: any login does.
 STOA_OIDC_REQUIRED_ACR = env.items("STOA_OIDC_REQUIRED_ACR")
-# The operators' browser login into the admin: the code flow with PKCE.
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "stoa_cp.operators.single_sign_on.OperatorBackend",
-]
-OIDC_AUTHENTICATE_CLASS = "stoa_cp.operators.single_sign_on.OperatorLoginView"
-OIDC_CALLBACK_CLASS = "stoa_cp.operators.single_sign_on.OperatorCallbackView"
+# The operators' login into the console: stoa_cp.settings.operators has what no variable changes.
 OIDC_RP_CLIENT_ID = env.text("STOA_OIDC_CLIENT_ID", default="stoa-console")
 OIDC_RP_CLIENT_SECRET = env.text("STOA_OIDC_CLIENT_SECRET", default=env.text("STOA_DEV_CLIENT_SECRET"))
-OIDC_RP_SIGN_ALGO = "RS256"
-OIDC_RP_SCOPES = "openid email profile"
-OIDC_USE_PKCE = True
 # The provider is asked for such a login (OpenID Connect Core 1.0 §3.1.2.1); the access token then proves it.
 OIDC_AUTH_REQUEST_EXTRA_PARAMS = {"acr_values": " ".join(STOA_OIDC_REQUIRED_ACR)} if STOA_OIDC_REQUIRED_ACR else {}
-LOGIN_REDIRECT_URL = "/admin/"
-LOGIN_REDIRECT_URL_FAILURE = "/admin/login/"
 STOA_LEAK_KEYS = env.items("STOA_LEAK_KEYS")
 STOA_LEAK_POLICY = env.choice("STOA_LEAK_POLICY", ("flag", "revoke"), default="flag")
+STOA_LOCAL_LOGIN = env.flag("STOA_LOCAL_LOGIN", default=not IS_PRODUCTION)
+STOA_SESSION_IDLE_HOURS = env.number("STOA_SESSION_IDLE_HOURS", default=8, least=1)
+STOA_SESSION_MAX_HOURS = env.number("STOA_SESSION_MAX_HOURS", default=12, least=1)
 STOA_REQUIRE_SECOND_APPROVER = env.flag("STOA_REQUIRE_SECOND_APPROVER", default=False)
 STOA_RATE_LIMIT_RESOLVER = (
     "tenants.rate_limit.rate_limit_of"  # (Actor) -> RateLimit: whose calls count together, and how many per hour

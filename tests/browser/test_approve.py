@@ -4,12 +4,12 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
 from apikeys.models import ApiKey, KeySecret
 from stoa_cp.crypto.credentials import digest
 from stoa_cp.domain.actors import operator
+from stoa_cp.operators.models import OperatorSession
 from subscriptions.models import Subscription, SubscriptionStatus
 from subscriptions.services.approvals import reject_subscription
 from tests.factories import SubscriptionFactory
@@ -126,7 +126,7 @@ def test_a_dialog_that_is_cancelled_changes_nothing(admin_page: Page, pending: S
 
 def test_after_the_session_has_ended_a_dialog_leads_to_the_login(admin_page: Page, pending: Subscription) -> None:
     open_approvals(admin_page)
-    Session.objects.all().delete()
+    OperatorSession.objects.all().delete()
     admin_page.get_by_role("button", name="Actions").click()
     admin_page.get_by_role("button", name="Approve").click()
 

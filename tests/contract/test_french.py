@@ -20,8 +20,8 @@ PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w+\}")
 # Words that the specification gives, and words that both languages share.
 SAME_IN_BOTH = {
     "API", "Actions", "Application", "Business", "Catalogue", "Contact", "Dates", "Document", "Enterprise", "Free",
-    "Mode", "Plan", "Quota", "Rotation", "Secret", "Starter", "Tenant", "Tenants", "Test", "Tier", "Type", "URL",
-    "Webhooks", "version",
+    "Mode", "Plan", "Quota", "Rotation", "Secret", "Sessions", "Starter", "Tenant", "Tenants", "Test", "Tier", "Type",
+    "URL", "Webhooks", "version",
 }  # fmt: skip
 
 

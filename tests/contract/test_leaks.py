@@ -134,7 +134,7 @@ def test_no_log_line_holds_a_secret(caplog: pytest.LogCaptureFixture, request: p
 
 def test_no_page_of_the_console_holds_a_secret(story: Story) -> None:
     console = Client()
-    console.force_login(User.objects.create_superuser("olga"), backend="django.contrib.auth.backends.ModelBackend")
+    console.force_login(User.objects.create_superuser("olga"), backend="stoa_cp.operators.passwords.PasswordBackend")
     models = [model for model in apps.get_models() if admin.site.is_registered(model)]
     seen = 0
     for model in models:

@@ -6,7 +6,8 @@ from django.test import Client
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
 from stoa_cp.domain.actors import Actor
-from stoa_cp.operators.single_sign_on import SUBJECT_IN_SESSION, username_of
+from stoa_cp.operators.accounts import username_of
+from stoa_cp.operators.single_sign_on import SUBJECT_IN_SESSION
 from tests.conftest import Caller, signed_in
 
 REQUIRED = (403, "forbidden", "", "second_approver_required")

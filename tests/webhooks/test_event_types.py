@@ -40,7 +40,7 @@ def test_the_catalogue_is_the_published_one() -> None:
 def test_the_events_of_every_app_are_joined() -> None:
     enums = [
         kind
-        for app in APPS
+        for app in (*APPS, "stoa_cp.operators")
         for kind in vars(import_module(f"{app}.event_types")).values()
         if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum
     ]

@@ -4,10 +4,15 @@ import os
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import Tags
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+
+from stoa_cp.domain.actors import SYSTEM
+from stoa_cp.operators.accounts import create_superuser
 
 # Not an option: the command line is visible to every user of the machine.
 PASSWORD_VARIABLE = "STOA_OPERATOR_PASSWORD"  # noqa: S105 - the name of a variable
@@ -37,8 +42,13 @@ class Command(BaseCommand):
         users = get_user_model().objects
         if users.filter(username=username).exists():
             return
+        if not settings.STOA_LOCAL_LOGIN:
+            raise CommandError("Passwords are switched off: set STOA_LOCAL_LOGIN=true, or leave --operator out.")
         password = os.environ.get(PASSWORD_VARIABLE)
         if not password:
             raise CommandError(f"{PASSWORD_VARIABLE} is not set.")
-        users.create_superuser(username=username, password=password)
+        try:
+            create_superuser(username, password, by=SYSTEM)
+        except ValidationError as refusal:
+            raise CommandError(" ".join(refusal.messages)) from refusal
         self.stdout.write(f"The operator {username} was created.")

@@ -27,5 +27,5 @@ def test_after_the_last_try_the_right_password_is_no_use_either(settings: Settin
 
 def test_another_address_has_its_own(settings: Settings) -> None:
     settings.STOA_LOGIN_RATE_LIMIT = 1
-    for address in ("192.0.2.1", "192.0.2.2"):
-        assert Client(REMOTE_ADDR=address).post(LOGIN, {"username": "x", "password": "y"}).status_code == 200
+    for address, name in (("192.0.2.1", "x"), ("192.0.2.2", "y")):
+        assert Client(REMOTE_ADDR=address).post(LOGIN, {"username": name, "password": "z"}).status_code == 200
