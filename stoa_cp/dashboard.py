@@ -5,6 +5,7 @@ settings name its three callables for Unfold.
 """
 
 import json
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -67,6 +68,8 @@ def navigation(request: HttpRequest) -> list[Item]:
             "separator": True,
             "items": [
                 _list_item(_("Users"), "person", "auth.user"),
+                # Everybody has sessions of their own.
+                {"title": _("Sessions"), "icon": "devices", "link": _link("stoa_cp.operatorsession")},
                 _list_item(_("API keys"), "password", "apikeys.apikey"),
                 _list_item(_("Gateways"), "router", "catalog.gateway"),
                 _list_item(_("Webhooks"), "webhook", "webhooks.webhook"),
@@ -79,13 +82,14 @@ def navigation(request: HttpRequest) -> list[Item]:
 
 def _operations(request: HttpRequest) -> list[Item]:
     subscriptions = _list_item(_("Subscriptions"), "vpn_key", "subscriptions.subscription")
+    pending = count_pending() if _may_view(request, "subscriptions.subscription") else 0
     is_here = request.path.startswith(subscriptions["link"])
     shows_pending = is_here and request.GET.get("status__exact") == SubscriptionStatus.PENDING_APPROVAL
     approvals = subscriptions | {
         "title": _("Approvals"),
         "icon": "approval",
         "link": f"{subscriptions['link']}?{PENDING_FILTER}",
-        "badge": count_pending() or None,  # Unfold would show a 0
+        "badge": pending or None,  # Unfold would show a 0
         "badge_variant": "warning",
         "active": shows_pending,
     }
@@ -99,46 +103,60 @@ def _operations(request: HttpRequest) -> list[Item]:
 
 
 def _list_item(title: str, icon: str, model: str) -> Item:
-    right = model.replace(".", ".view_")
     return {
         "title": title,
         "icon": icon,
         "link": _link(model),
-        "permission": lambda request: request.user.has_perm(right),
+        "permission": lambda request: _may_view(request, model),
     }
 
 
 def dashboard(request: HttpRequest, context: Item) -> Item:
-    """Return the context of the console's first page with the dashboard's figures, chart, table and bars."""
-    per_day = requests_per_day(DAYS)
-    requests = sum(count for _day, count in per_day)
-    return context | {
-        "figures": _figures(),
-        "requests": format_number(requests),
-        "requests_chart": _line_chart(per_day) if requests else "",
-        "chart_options": json.dumps(CHART_OPTIONS),
-        "waiting": _table(oldest_pending(LONGEST_WAITING)),
-        "waiting_link": f"{_link('subscriptions.subscription')}?{PENDING_FILTER}",
-        "top_tenants": _bars(top_tenants(DAYS, TOP_TENANTS)),
-    }
+    """Return the context of the console's first page with the dashboard's figures, chart, table and bars.
+
+    Each needs the right to view the rows that it sums up: staff without rights see an empty page.
+    """
+    sees_traffic = _may_view(request, "metrics.series")
+    context |= {"figures": list(_figures(request))}
+    if sees_traffic:
+        per_day = requests_per_day(DAYS)
+        requests = sum(count for _day, count in per_day)
+        context |= {
+            "requests": format_number(requests),
+            "requests_chart": _line_chart(per_day) if requests else "",
+            "chart_options": json.dumps(CHART_OPTIONS),
+        }
+    if _may_view(request, "subscriptions.subscription"):
+        context |= {
+            "waiting": _table(oldest_pending(LONGEST_WAITING)),
+            "waiting_link": f"{_link('subscriptions.subscription')}?{PENDING_FILTER}",
+        }
+    if sees_traffic and _may_view(request, "tenants.tenant"):
+        context |= {"top_tenants": _bars(top_tenants(DAYS, TOP_TENANTS))}
+    return context
 
 
-def _figures() -> list[Item]:
-    subscriptions = _link("subscriptions.subscription")
-    return [
-        {"title": _("Tenants"), "count": format_number(count_tenants()), "link": _link("tenants.tenant")},
-        {"title": _("APIs"), "count": format_number(count_apis()), "link": _link("catalog.api")},
-        {
+def _may_view(request: HttpRequest, model: str) -> bool:
+    return request.user.has_perm(model.replace(".", ".view_"))
+
+
+def _figures(request: HttpRequest) -> Iterator[Item]:
+    if _may_view(request, "tenants.tenant"):
+        yield {"title": _("Tenants"), "count": format_number(count_tenants()), "link": _link("tenants.tenant")}
+    if _may_view(request, "catalog.api"):
+        yield {"title": _("APIs"), "count": format_number(count_apis()), "link": _link("catalog.api")}
+    if _may_view(request, "subscriptions.subscription"):
+        subscriptions = _link("subscriptions.subscription")
+        yield {
             "title": _("Active subscriptions"),
             "count": format_number(count_active()),
             "link": f"{subscriptions}?status__exact={SubscriptionStatus.ACTIVE}",
-        },
-        {
+        }
+        yield {
             "title": _("Pending approvals"),
             "count": format_number(count_pending()),
             "link": f"{subscriptions}?{PENDING_FILTER}",
-        },
-    ]
+        }
 
 
 def _line_chart(per_day: list[tuple[date, int]]) -> str:
