@@ -5,22 +5,27 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.error import URLError
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 from urllib.request import urlopen
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.test import Client
 from pytest_django import Settings
 
 from stoa_cp.devserver.cluster import free_port
 from stoa_cp.identity.claims import is_service_account, tenants_of
 from stoa_cp.identity.tokens import read_token
+from stoa_cp.operators.session_store import PROVIDER_SESSION
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, refusal_of
-from tests.conftest import Caller
+from tests.conftest import Caller, signed_in
 from tests.kernel.conftest import restart_process
 from tests.waiting import wait_until
 
@@ -32,11 +37,41 @@ pytestmark = [
 
 FOLDER = django_settings.BASE_DIR / "stoa_cp" / "keycloak"
 CLIENT_SECRET, CONSOLE_SECRET, PASSWORD = "client-secret", "console-secret", "password"
+CONSOLE = {"client_id": "stoa-console", "client_secret": CONSOLE_SECRET}
 READY_SECONDS = 300.0  # its first start compiles itself
 
 
+class ConsoleStandIn(ThreadingHTTPServer):
+    """Keeps the logout tokens that it receives; the test hands them to the console."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.tokens: list[str] = []
+
+
+class KeepToken(BaseHTTPRequestHandler):
+    server: ConsoleStandIn
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.server.tokens += form["logout_token"]
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 @pytest.fixture(scope="module")
-def served() -> Iterator[str]:
+def console() -> Iterator[ConsoleStandIn]:
+    """Where Keycloak sends its logout tokens: before the realm is imported, the address must be known."""
+    server = ConsoleStandIn(("127.0.0.1", 0), KeepToken)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def served(console: ConsoleStandIn) -> Iterator[str]:
     """The issuer of a Keycloak that has imported the realm."""
     port = free_port(0)
     imported = Path(HOME) / "data" / "import"
@@ -45,6 +80,8 @@ def served() -> Iterator[str]:
     realm = json.loads((FOLDER / "stoa-realm.json").read_text())
     for client in realm["clients"]:  # people's tokens without a browser: in this test only
         client["directAccessGrantsEnabled"] = True
+        if client["clientId"] == "stoa-console":
+            client["attributes"]["backchannel.logout.url"] = f"http://127.0.0.1:{console.server_port}"
     add_gateway(realm)
     (imported / "stoa-realm.json").write_text(json.dumps(realm))
     shutil.copy(FOLDER / "stoa-users-0.json", imported)
@@ -166,11 +203,26 @@ def test_a_service_account_is_told_from_a_person(issuer: str) -> None:
 
 
 def test_the_console_gets_the_roles_of_operators_only(issuer: str) -> None:
-    console = {"client_id": "stoa-console", "client_secret": CONSOLE_SECRET}
-
     def roles(name: str) -> set[str]:
-        claims, _key = read_token(log_in(issuer, name, **console)["access_token"])
+        claims, _key = read_token(log_in(issuer, name, **CONSOLE)["access_token"])
         return set(claims.get("realm_access", {}).get("roles", []))
 
     assert roles("olga") == {"cpi-admin"}
     assert roles("alice") == set()
+
+
+def test_a_logout_at_keycloak_ends_the_session_in_the_console(issuer: str, console: ConsoleStandIn) -> None:
+    tokens = log_in(issuer, "olga", **CONSOLE)
+    browser = signed_in(User.objects.create_superuser("olga"))
+    session = browser.session
+    session[PROVIDER_SESSION] = read_token(tokens["id_token"])[0]["sid"]
+    session.save()
+    assert browser.get("/admin/").status_code == 200
+
+    form = CONSOLE | {"refresh_token": tokens["refresh_token"]}
+    with urlopen(f"{issuer}/protocol/openid-connect/logout", urlencode(form).encode(), timeout=10):  # noqa: S310 - our own loopback address
+        wait_until(lambda: bool(console.tokens), "Keycloak sends its logout token", seconds=10)
+
+    response = Client().post("/admin/oidc/backchannel-logout", {"logout_token": console.tokens[-1]})
+    assert response.status_code == 200
+    assert browser.get("/admin/").status_code == 302
