@@ -120,7 +120,11 @@ def access_claims(person: Person, issuer: str, client: str = CLIENT_ID) -> Claim
 
 def identity_claims(person: Person, issuer: str, nonce: str | None, session_id: str) -> Claims:
     """Return the claims of Keycloak's ID token: who the person is, but no roles."""
-    claims = _common_claims(person, issuer, CONSOLE_CLIENT_ID) | {"typ": "ID", "aud": CONSOLE_CLIENT_ID, "sid": session_id}
+    claims = _common_claims(person, issuer, CONSOLE_CLIENT_ID) | {
+        "typ": "ID",
+        "aud": CONSOLE_CLIENT_ID,
+        "sid": session_id,
+    }
     return claims | ({"nonce": nonce} if nonce else {})
 
 
