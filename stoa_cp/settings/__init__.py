@@ -201,6 +201,8 @@ STOA_PUBLIC_UPSTREAMS_ONLY = env.flag("STOA_PUBLIC_UPSTREAMS_ONLY", default=Fals
 STOA_UPSTREAM_ALLOW = env.networks("STOA_UPSTREAM_ALLOW")
 STOA_ALLOW_HTTP_WEBHOOKS = env.flag("STOA_ALLOW_HTTP_WEBHOOKS", default=False)
 STOA_WEBHOOK_THREADS = env.number("STOA_WEBHOOK_THREADS", default=32, least=1)
+# Half of a worker's threads. With as many as the threads, one tenant with dead receivers would occupy all of them.
+STOA_DELIVERIES_PER_TENANT = env.number("STOA_DELIVERIES_PER_TENANT", default=16, least=1)
 STOA_WEBHOOK_MIN_SECRET_BYTES = env.number("STOA_WEBHOOK_MIN_SECRET_BYTES", default=0)
 STOA_EGRESS_ALLOW = env.networks("STOA_EGRESS_ALLOW")
 

@@ -12,7 +12,6 @@ from tests.benchmarks.naive.models import Delivery
 from tests.benchmarks.receiver import Receiver, receiving
 from tests.benchmarks.results import ROUNDS, SECONDS, Row
 from tests.benchmarks.senders import FILLER, Backlog, arrivals_per_second, engine_command, running
-from tests.factories import TenantFactory
 from tests.webhooks.factories import SECRET
 
 THREADS = 32  # the default of STOA_WEBHOOK_THREADS
@@ -24,7 +23,7 @@ REUSE = {"NAIVE_REUSES_CONNECTIONS": "yes"}
 
 def delivery_rows() -> Iterator[Row]:
     with receiving() as receiver, redis_broker() as broker:
-        backlog = Backlog(TenantFactory(name="bench-deliveries"), receiver)
+        backlog = Backlog("bench-deliveries", receiver)
         rounds = [
             (
                 our_rate(backlog, receiver, THREADS),

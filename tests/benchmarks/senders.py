@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from time import perf_counter, sleep
 
 from stoa_cp.devserver.processes import Program, end, spawn
-from tenants.models import Tenant
+from stoa_cp.eventlog.models import Event
 from tests.benchmarks.databases import execute
 from tests.benchmarks.receiver import Receiver
 from tests.databases import database_url
+from tests.factories import TenantFactory
 from tests.webhooks.factories import WebhookFactory, an_old_event
 from webhooks.delivery.payloads import build_body
-from webhooks.models import Delivery
+from webhooks.models import Delivery, Webhook
 
-WEBHOOKS = 64  # at most four deliveries of a webhook are in flight: enough of them for 128 threads
-EVENTS = 200
+# At most four deliveries of a webhook are in flight, and 16 of a tenant: enough of both for 128 threads.
+TENANTS, WEBHOOKS_EACH = 12, 6
+EVENTS_EACH = 180
 FILLER = "x" * 500  # the body of a delivery is about 700 bytes
 START_SECONDS = 40
 STOP_SECONDS = 10
@@ -28,18 +30,21 @@ LOOPBACK_ALLOWED = {"STOA_ALLOW_HTTP_WEBHOOKS": "true", "STOA_EGRESS_ALLOW": "12
 class Backlog:
     """Our deliveries of some events to webhooks that share a receiver; laid ready anew for each round."""
 
-    def __init__(self, tenant: Tenant, receiver: Receiver) -> None:
-        self._tenant = tenant
-        self._webhooks = WebhookFactory.create_batch(WEBHOOKS, tenant=tenant, url=receiver.url)
-        self._events = [an_old_event(tenant, filler=FILLER) for _number in range(EVENTS)]
+    def __init__(self, name: str, receiver: Receiver) -> None:
+        self._webhooks: list[Webhook] = []
+        self._events: dict[str, list[Event]] = {}
+        for number in range(TENANTS):
+            tenant = TenantFactory(name=f"{name}-{number}")
+            self._webhooks += WebhookFactory.create_batch(WEBHOOKS_EACH, tenant=tenant, url=receiver.url)
+            self._events[tenant.id] = [an_old_event(tenant, filler=FILLER) for _number in range(EVENTS_EACH)]
 
     def lay_ready(self) -> int:
         """Return how many deliveries wait."""
         execute("TRUNCATE webhooks_delivery, webhooks_attempt")
         deliveries = [
-            Delivery(tenant=self._tenant, webhook=webhook, event=event, body=build_body(event))
-            for event in self._events
+            Delivery(tenant_id=webhook.tenant_id, webhook=webhook, event=event, body=build_body(event))
             for webhook in self._webhooks
+            for event in self._events[webhook.tenant_id]
         ]
         Delivery.objects.bulk_create(deliveries, batch_size=2_000)
         execute("ANALYZE webhooks_delivery")

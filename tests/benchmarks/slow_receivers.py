@@ -7,7 +7,6 @@ from tests.benchmarks.deliveries import our_rate
 from tests.benchmarks.receiver import receiving
 from tests.benchmarks.results import ROUNDS, Row
 from tests.benchmarks.senders import Backlog
-from tests.factories import TenantFactory
 
 DELAY_SECONDS = 0.05
 GOALS = {32: 0.8, 128: 0.55}  # by threads
@@ -15,7 +14,7 @@ GOALS = {32: 0.8, 128: 0.55}  # by threads
 
 def slow_receiver_rows() -> Iterator[Row]:
     with receiving(DELAY_SECONDS) as receiver:
-        backlog = Backlog(TenantFactory(name="bench-slow"), receiver)
+        backlog = Backlog("bench-slow", receiver)
         rounds = [[our_rate(backlog, receiver, threads) for threads in GOALS] for _round in range(ROUNDS)]
     for place, (threads, goal) in enumerate(GOALS.items()):
         ours, bound = median(one[place] for one in rounds), threads / DELAY_SECONDS

@@ -128,6 +128,7 @@ MISSPELLED = [
     ("STOA_EGRESS_ALLOW", "10.0.0.1/8"),
     ("STOA_PLATFORM_RATE_LIMIT", "1e6"),
     ("STOA_WEBHOOK_THREADS", "0"),
+    ("STOA_DELIVERIES_PER_TENANT", "0"),
     ("STOA_PORT", "tcp://10.0.0.1:80"),
     ("STOA_OIDC_ISSUER", "file:///etc/issuer"),
     ("STOA_OIDC_JWKS_URL", "file:///etc/jwks.json"),

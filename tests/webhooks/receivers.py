@@ -162,6 +162,12 @@ def read_request(connection: socket.socket) -> None:
         missing -= len(more)
 
 
+def silent(connection: socket.socket) -> None:
+    """Read the request and never answer; return when the sender hangs up."""
+    read_request(connection)
+    connection.recv(1)
+
+
 def answering(content: bytes) -> Script:
     """Return a script that reads the request and answers with these bytes."""
 

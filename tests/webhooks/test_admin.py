@@ -7,10 +7,10 @@ from stoa_cp.crypto.encryption import encrypt
 from tenants.models import Tenant
 from tests.kernel.console.pages import answer, dialog_of, list_of, page_of, said
 from tests.log import last_event
+from tests.webhooks.claims import claim
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import SECRET, DeliveryFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
-from webhooks.delivery.queue import claim_due
 from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def test_no_page_shows_a_secret(console: Client, webhook: Webhook) -> None:
     webhook.previous_secret, webhook.previous_secret_valid_until = encrypt(SECRET), "2100-01-01T00:00:00Z"
     webhook.save()
     delivery = DeliveryFactory(webhook=webhook)
-    claim_due(1)
+    claim(1)
     delivery.refresh_from_db()
     hidden = [SECRET, bytes(webhook.secret).decode(), bytes(webhook.previous_secret).decode(), str(delivery.token)]
     for address in (list_of(Webhook), page_of(webhook), list_of(Delivery), page_of(delivery)):
@@ -65,7 +65,7 @@ def test_send_again(console: Client, webhook: Webhook, receiver: Receiver, acme:
 
 def test_a_refusal_is_a_warning(console: Client, webhook: Webhook) -> None:
     delivery = DeliveryFactory(webhook=webhook)
-    claim_due(1)
+    claim(1)
     response = answer(console, dialog_of(delivery, "send_again"))
     assert said(response) == ["warning: The delivery is being sent right now."]
 

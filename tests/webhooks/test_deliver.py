@@ -16,10 +16,10 @@ from stoa_cp.crypto.encryption import encrypt
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.net.targets import parse_target
 from tenants.models import Tenant
+from tests.webhooks.claims import claim
 from tests.webhooks.conftest import Drain, StartRawReceiver, StartReceiver
 from tests.webhooks.factories import SECRET, DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply, answering, dripping
-from webhooks.delivery.queue import claim_due
 from webhooks.delivery.retries import DELAYS_SECONDS
 from webhooks.delivery.worker import DeliveryWorker
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook
@@ -233,7 +233,7 @@ def test_a_zombie_sends_again_but_settles_nothing(
 ) -> None:
     an_event(acme)
     DeliveryFactory(webhook=webhook)
-    (lease,) = claim_due(1)
+    (lease,) = claim(1)
     Delivery.objects.filter(pk=lease.delivery_id).update(next_attempt_at=Now() - timedelta(seconds=1))
     drain()
     settled = list(Attempt.objects.values_list("delivery", "number").order_by("delivery"))

@@ -9,10 +9,10 @@ from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, NOT_FOUND, WRONG_STATE, invalid, refusal_of
 from tests.conftest import Caller
 from tests.log import last_event, subject
+from tests.webhooks.claims import claim
 from tests.webhooks.conftest import Drain
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
-from webhooks.delivery.queue import claim_due
 from webhooks.models import Delivery, Webhook, WebhookStatus
 
 pytestmark = pytest.mark.django_db
@@ -148,7 +148,7 @@ def test_sent_again_it_has_ten_more_attempts(
 
 def test_what_is_on_the_wire_is_not_sent_again(alice: Caller, path: str, webhook: Webhook) -> None:
     delivery = DeliveryFactory(webhook=webhook)
-    claim_due(1)
+    claim(1)
     again = f"{path}/deliveries/{delivery.id}/redeliver"
     assert refusal_of(alice.post(again)) == WRONG_STATE
     Delivery.objects.update(next_attempt_at=Now() - timedelta(seconds=1))

@@ -1,49 +1,24 @@
 """Workers that are killed or frozen at the worst moment: real processes against a real receiver."""
 
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.db.models.functions import Now
 
 from tenants.models import Tenant
-from tests.databases import database_url
 from tests.waiting import wait_until
 from tests.webhooks.conftest import Drain, StartReceiver
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.receivers import Receiver, Reply
+from tests.webhooks.workers import worker
 from webhooks.models import Attempt, Delivery, DeliveryStatus
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 20
 SLOTS = 4
-
-
-@contextmanager
-def worker() -> Iterator["subprocess.Popen[bytes]"]:
-    """Run ``manage.py deliver_webhooks`` as long as the block lasts, or until the block kills it."""
-    environment = os.environ | {
-        "DATABASE_URL": database_url(),
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "STOA_ALLOW_HTTP_WEBHOOKS": "true",
-        "STOA_EGRESS_ALLOW": "127.0.0.0/8",
-    }
-    command = [sys.executable, "manage.py", "deliver_webhooks", "--threads", str(SLOTS)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def end_leases() -> None:
@@ -61,7 +36,7 @@ def test_killed_between_answer_and_settlement_nothing_is_lost(acme: Tenant, rece
         DeliveryFactory.create_batch(20, webhook=webhook)
     kills = 3
     for kill in range(kills):
-        with worker() as process:
+        with worker(SLOTS) as process:
             heard = len(receiver.received)
             wait_until(lambda heard=heard: len(receiver.received) >= heard + 8)  # type: ignore[misc]  # a default
             process.send_signal(signal.SIGKILL)
@@ -77,7 +52,7 @@ def test_killed_between_answer_and_settlement_nothing_is_lost(acme: Tenant, rece
 def test_a_frozen_worker_settles_nothing_when_it_resumes(acme: Tenant, receiver: Receiver, drain: Drain) -> None:
     receiver.reply = Reply(delay_seconds=1.0)
     deliveries = DeliveryFactory.create_batch(4, webhook=WebhookFactory(tenant=acme, url=receiver.url))
-    with worker() as process:
+    with worker(SLOTS) as process:
         wait_until(lambda: len(receiver.received) == 4)
         process.send_signal(signal.SIGSTOP)
         end_leases()
@@ -94,7 +69,7 @@ def test_a_frozen_worker_settles_nothing_when_it_resumes(acme: Tenant, receiver:
 def test_terminated_it_finishes_what_is_on_the_wire(acme: Tenant, receiver: Receiver) -> None:
     receiver.reply = Reply(delay_seconds=0.5)
     DeliveryFactory.create_batch(10, webhook=WebhookFactory(tenant=acme, url=receiver.url))
-    with worker() as process:
+    with worker(SLOTS) as process:
         wait_until(lambda: len(receiver.received) > 0)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0

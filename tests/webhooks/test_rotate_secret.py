@@ -10,8 +10,8 @@ from stoa_cp.crypto.encryption import decrypt
 from tests.answers import MISSING_ROLE, invalid, refusal_of
 from tests.conftest import Caller
 from tests.log import last_event, whole_log
+from tests.webhooks.claims import claim
 from tests.webhooks.factories import SECRET, DeliveryFactory
-from webhooks.delivery.queue import claim_due
 from webhooks.delivery.signing import parse_secret
 from webhooks.models import Webhook
 
@@ -26,7 +26,7 @@ def path(webhook: Webhook) -> str:
 def signing_secrets(webhook: Webhook) -> list[str]:
     """Return what the next delivery is signed with, the current one first."""
     DeliveryFactory(webhook=webhook)
-    return [decrypt(secret) for secret in claim_due(1)[0].secrets]
+    return [decrypt(secret) for secret in claim(1)[0].secrets]
 
 
 def test_the_new_secret_is_shown_once_and_both_sign(alice: Caller, path: str, webhook: Webhook) -> None:
