@@ -136,8 +136,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def pending(self) -> "DeliveryQuerySet":
         return self.filter(status=DeliveryStatus.PENDING)
 
+    def leased(self) -> "DeliveryQuerySet":
+        """Keep deliveries under a lease: a worker may be sending them now."""
+        return self.filter(token__isnull=False, next_attempt_at__gt=Now())
+
     def not_leased(self) -> "DeliveryQuerySet":
-        """Leave out deliveries under a lease: a worker may be sending them now."""
+        """Leave out deliveries under a lease."""
         return self.exclude(token__isnull=False, next_attempt_at__gt=Now())
 
 
@@ -189,6 +193,23 @@ class Delivery(models.Model):
                 name="delivery_pending_has_a_date",
             ),
         ]
+
+
+class Replay(models.Model):
+    """A replay that is under way: workers write its deliveries in portions. The row is deleted at its end.
+
+    ``next_sequence`` and ``last_sequence`` are the part of the tenant's event log that is left.
+    """
+
+    # One at a time for a webhook. Its owner could otherwise store any number, and other replays would wait for them.
+    webhook = models.OneToOneField(Webhook, on_delete=models.CASCADE, primary_key=True, related_name="replay")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="replays", db_index=False)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    next_sequence = models.BigIntegerField()
+    last_sequence = models.BigIntegerField()
+    # When its last portion was written. The one that has waited longest is next.
+    continued_at = models.DateTimeField(db_default=Now())
 
 
 class Failure(models.TextChoices):

@@ -1,5 +1,6 @@
 """Celery tasks for webhooks. They run the same code as ``manage.py deliver_webhooks``, which needs no broker."""
 
+from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
@@ -14,30 +15,40 @@ from webhooks.delivery.worker import DeliveryWorker
 # starts within 5 s, finds the rest.
 MAX_RUN_SECONDS = 30
 
+_is_fanning_out = Lock()
 _is_delivering = Lock()
 
 
 @shared_task(name="webhooks.fan_out_events")
 def fan_out_events() -> None:
     """Turn new events into deliveries. Every event enqueues this task after its commit."""
-    while fan_out.fan_out_events():
-        pass
+    _run_alone(_is_fanning_out, _fan_out)
 
 
 @shared_task(name=fan_out.DELIVER_TASK)
 def deliver_due() -> None:
-    """Deliver what is due. Beat runs this every 5 s as well, for events whose task was lost.
+    """Deliver what is due. Beat runs this every 5 s as well, for events whose task was lost."""
+    _run_alone(_is_delivering, _deliver)
 
-    One run at a time in a process. Otherwise many tasks could occupy all its slots with waiting for the same slow
-    receivers, and other tasks, such as the set-up of a tenant, would wait behind them. A task that finds another one
-    running ends at once: the running one finds what is due.
+
+def _run_alone(lock: Lock, run: Callable[[], None]) -> None:
+    """Run, or return at once if another task of this process does the same: that one finds what is waiting.
+
+    Otherwise many tasks could occupy all slots of the process with the same slow receivers, or with the events of one
+    tenant, and other tasks, such as the set-up of a tenant, would wait behind them.
     """
-    if not _is_delivering.acquire(blocking=False):
+    if not lock.acquire(blocking=False):
         return
     try:
-        _deliver()
+        run()
     finally:
-        _is_delivering.release()
+        lock.release()
+
+
+def _fan_out() -> None:
+    ends_at = monotonic() + MAX_RUN_SECONDS
+    while fan_out.fan_out_events() and monotonic() < ends_at:
+        pass
 
 
 def _deliver() -> None:

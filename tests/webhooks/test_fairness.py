@@ -1,14 +1,21 @@
 """No tenant keeps the deliveries of another waiting: bounds in flight, turns, and claims lane by lane."""
 
 from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from http import HTTPStatus
 from time import monotonic
 
 import pytest
 from django.db import OperationalError, connection
 from django.db.models import Count
+from django.db.models.functions import Now
+from django.utils import timezone
 from pytest_django import Settings
 
+from stoa_cp.eventlog.models import OutboxEntry
 from tenants.models import Tenant
+from tests.databases import LOCK_EVENT_CHAIN
 from tests.factories import PlanFactory, SubscriptionFactory, TenantFactory
 from tests.races import at_once
 from tests.waiting import wait_until
@@ -18,8 +25,12 @@ from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, silent
 from tests.webhooks.sessions import holding
 from tests.webhooks.workers import worker
-from webhooks.delivery.queue import CLAIM_LOCK, MAX_IN_FLIGHT_PER_WEBHOOK
-from webhooks.models import LANES, Delivery, DeliveryStatus, Webhook
+from webhooks import tasks
+from webhooks.delivery.fan_out import fan_out_events
+from webhooks.delivery.health import settle_attempts
+from webhooks.delivery.queue import CLAIM_LOCK, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, Outcome
+from webhooks.delivery.worker import DeliveryWorker
+from webhooks.models import LANES, Delivery, DeliveryStatus, Webhook, WebhookStatus
 
 PER_TENANT = 16
 # Less than one attempt at a receiver that never answers (15 s), and far more than a delivery takes on a busy machine.
@@ -154,3 +165,92 @@ def test_a_claim_waits_for_one_of_the_release_before(acme: Tenant) -> None:
     ):
         claim(10)
     assert len(claim(10)) == 1
+
+
+# --- Fan-out, tasks, settlement ---
+
+
+@pytest.mark.django_db
+def test_the_first_event_of_each_tenant_is_fanned_out_before_the_second_of_any(acme: Tenant, globex: Tenant) -> None:
+    WebhookFactory(tenant=acme)
+    WebhookFactory(tenant=globex)
+    for _number in range(20):
+        an_event(acme)
+    late = an_event(globex)
+    assert fan_out_events(at_most=2) == 2
+    assert set(Delivery.objects.values_list("tenant", flat=True)) == {acme.id, globex.id}
+    assert Delivery.objects.get(tenant=globex).event == late
+
+
+@pytest.mark.django_db
+def test_a_backlog_of_events_does_not_hold_deliveries_up(
+    webhook: Webhook, receiver: Receiver, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is due is sent after the first batch, not after the last."""
+    monkeypatch.setattr("webhooks.delivery.worker.FAN_OUT_BATCH_SIZE", 5)
+    batches = []
+
+    def fan_out_five() -> int:
+        batches.append(len(receiver.received))
+        return fan_out_events(at_most=5)
+
+    monkeypatch.setattr("webhooks.delivery.worker.fan_out_events", fan_out_five)
+    DeliveryFactory(webhook=webhook)
+    for _number in range(100):
+        an_event(globex)
+    with DeliveryWorker(threads=1) as delivering:
+        delivering.drain()
+    assert OutboxEntry.objects.count() == 0
+    assert batches[0] == 0
+    assert 1 in batches[:20]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("task", [tasks.fan_out_events, tasks.deliver_due])
+def test_a_task_ends_at_once_while_another_does_the_same(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch, task: Callable[[], None]
+) -> None:
+    """Else the events of one tenant occupy all slots of a Celery worker, and new tenants wait for their set-up."""
+    runs = []
+
+    def run() -> None:
+        runs.append(1)
+        task()
+
+    monkeypatch.setattr("webhooks.tasks._fan_out", run)
+    monkeypatch.setattr("webhooks.tasks._deliver", run)
+    task()
+    assert runs == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_locked_event_chain_holds_up_no_other_tenants_settlement(acme: Tenant, globex: Tenant) -> None:
+    """A receiver answers 410 while a change of its tenant is under way. It is disabled at its next failure."""
+    an_event(acme)
+    for tenant in (acme, globex):
+        DeliveryFactory(webhook=WebhookFactory(tenant=tenant))
+    gone = Webhook.objects.get(tenant=acme)
+    outcomes = [answered(lease, 410 if lease.webhook_id == gone.id else 200) for lease in claim(10)]
+    with holding(lambda: execute(LOCK_EVENT_CHAIN, acme.id)):
+        assert settle_attempts(outcomes) == 2
+    assert Delivery.objects.get(tenant=globex).status == DeliveryStatus.DELIVERED
+    gone.refresh_from_db()
+    assert gone.status == WebhookStatus.ENABLED
+    Delivery.objects.pending().update(next_attempt_at=Now() - timedelta(seconds=1))
+    settle_attempts([answered(lease, 410) for lease in claim(10)])
+    gone.refresh_from_db()
+    assert gone.status == WebhookStatus.DISABLED
+
+
+def answered(lease: DeliveryLease, status: int) -> Outcome:
+    is_success = status == HTTPStatus.OK
+    return Outcome(
+        lease=lease,
+        status=DeliveryStatus.DELIVERED if is_success else DeliveryStatus.PENDING,
+        delay_seconds=None if is_success else 5.0,
+        started_at=timezone.now(),
+        duration_ms=1,
+        response_status=status,
+        error="" if is_success else "http_error",
+        excerpt="",
+    )

@@ -1,19 +1,24 @@
 """Sending the events of a span of time again."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event
 from tenants.models import Tenant
 from tests.answers import MISSING_ROLE, WRONG_STATE, invalid, refusal_of
 from tests.conftest import Caller
 from tests.log import last_event
+from tests.races import at_once
 from tests.webhooks.conftest import Drain
-from tests.webhooks.factories import WebhookFactory, an_event
+from tests.webhooks.factories import WebhookFactory, an_event, an_old_event
 from tests.webhooks.receivers import Receiver
-from webhooks.models import Delivery, Webhook, WebhookStatus
+from webhooks.delivery.replay import continue_replay, replay
+from webhooks.models import Delivery, Replay, Webhook, WebhookStatus
+from webhooks.services import delete_webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +62,7 @@ def test_only_the_span_is_replayed(alice: Caller, path: str, acme: Tenant, webho
     long_before = f"{moment - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
     assert alice.post(path, {"since": long_before, "until": before}).json() == {"deliveries": 0}
     assert alice.post(path, {"since": before, "until": after}).json() == {"deliveries": 1}
+    assert continue_replay()
     assert Delivery.objects.get().webhook == webhook
 
 
@@ -67,6 +73,80 @@ def test_an_event_that_waits_for_its_fan_out_is_delivered_once(
     alice.post(path, span())
     drain()
     assert len(receiver.received) == 1
+
+
+# --- Portions ---
+
+
+@pytest.fixture
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhooks.delivery.replay.REPLAY_PORTION_SIZE", 2)
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_replay_is_written_in_portions(
+    alice: Caller, path: str, receiver: Receiver, acme: Tenant, drain: Drain
+) -> None:
+    events = [an_old_event(acme) for _number in range(5)]
+    assert alice.post(path, span()).json() == {"deliveries": 5}
+    assert not Delivery.objects.exists()
+    assert continue_replay()
+    assert Delivery.objects.count() == 2
+    drain()
+    assert sorted(receiver.ids) == sorted(event.id for event in events)
+    assert not Replay.objects.exists()
+    assert not continue_replay()
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_replays_are_continued_by_turns(acme: Tenant, globex: Tenant) -> None:
+    for tenant in (acme, globex):
+        for _number in range(4):
+            an_old_event(tenant)
+        replay(WebhookFactory(tenant=tenant), datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), by=SYSTEM)
+    continue_replay()
+    continue_replay()
+    assert Counter(Delivery.objects.values_list("tenant", flat=True)) == {acme.id: 2, globex.id: 2}
+
+
+@pytest.mark.usefixtures("small_portions")
+def test_a_webhook_has_one_replay_at_a_time(alice: Caller, path: str, acme: Tenant) -> None:
+    an_event(acme)
+    assert alice.post(path, span()).status_code == 202
+    assert refusal_of(alice.post(path, span())) == WRONG_STATE
+    continue_replay()
+    assert alice.post(path, span()).status_code == 202
+
+
+def test_the_replay_of_a_disabled_webhook_waits(alice: Caller, path: str, acme: Tenant) -> None:
+    an_old_event(acme)
+    alice.post(path, span())
+    Webhook.objects.update(status=WebhookStatus.DISABLED)
+    assert not continue_replay()
+    Webhook.objects.update(status=WebhookStatus.ENABLED)
+    assert continue_replay()
+    assert Delivery.objects.count() == 1
+
+
+def test_the_replay_of_a_deleted_webhook_ends(alice: Caller, path: str, acme: Tenant, webhook: Webhook) -> None:
+    an_old_event(acme)
+    alice.post(path, span())
+    delete_webhook(webhook, by=SYSTEM)
+    assert not continue_replay()
+    assert not Replay.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_share_the_replays(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the lock and both write the same portion: the second waits for the first one's rows, and adds nothing."""
+    monkeypatch.setattr("webhooks.delivery.replay.REPLAY_PORTION_SIZE", 2)
+    for _number in range(6):
+        an_old_event(acme)
+    webhooks = WebhookFactory.create_batch(2, tenant=acme)
+    for webhook in webhooks:
+        replay(webhook, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC), by=SYSTEM)
+    assert at_once(*[continue_replay] * 2) == [True, True]
+    assert sorted(Counter(Delivery.objects.values_list("webhook", flat=True)).values()) == [2, 2]
 
 
 def test_too_much_at_once_is_refused(alice: Caller, path: str, acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

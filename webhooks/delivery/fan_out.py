@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from stoa_cp.eventlog.models import Event, OutboxEntry
 from stoa_cp.jobs.enqueue import enqueue_on_commit
@@ -17,6 +17,26 @@ DELIVER_TASK = "webhooks.deliver_due"
 # 2,100 rows.
 FAN_OUT_BATCH_SIZE = 100
 
+# Entries among which the turns are found; each is joined with its event, and the worker neither claims nor settles
+# meanwhile. With 50,000 waiting, on a busy machine: 0.4 s for each batch, and 1.2 s among all of them. Those beyond the
+# first 10,000 wait in about the order in which they were written.
+TURNS_AMONG = 10_000
+
+# By turns: the first waiting event of every tenant goes before the second of any, or a tenant that changes 10,000 APIs
+# would delay the webhooks of all others. SKIP LOCKED: several workers share the work without waiting.
+LOCK_ENTRIES = """
+SELECT entry.event_id FROM stoa_cp_eventdispatch entry
+JOIN (
+    SELECT waiting.event_id, event.timestamp,
+        row_number() OVER (PARTITION BY event.tenant_id ORDER BY event.sequence) AS turn
+    FROM (SELECT event_id FROM stoa_cp_eventdispatch LIMIT %(among)s) waiting
+    JOIN stoa_cp_event event ON event.id = waiting.event_id
+) place ON place.event_id = entry.event_id
+ORDER BY place.turn, place.timestamp
+LIMIT %(at_most)s
+FOR UPDATE OF entry SKIP LOCKED
+"""
+
 
 @transaction.atomic
 def fan_out_events(at_most: int = FAN_OUT_BATCH_SIZE) -> int:
@@ -24,7 +44,7 @@ def fan_out_events(at_most: int = FAN_OUT_BATCH_SIZE) -> int:
 
     In one transaction:
 
-    1. Lock outbox entries, the oldest events first. SKIP LOCKED: several workers share the work without waiting.
+    1. Lock outbox entries: by turns of their tenants, the oldest events of each first.
     2. Leave out events that are only for the audit trail.
     3. Bring the callbacks of the events' subscriptions up to date.
     4. Write a delivery for each event and each enabled webhook that subscribed to it, with the body.
@@ -32,19 +52,24 @@ def fan_out_events(at_most: int = FAN_OUT_BATCH_SIZE) -> int:
 
     If a worker dies, its transaction is rolled back, and another worker finds the entries.
     """
-    outbox = OutboxEntry.objects.select_related("event").order_by("event__timestamp")
-    entries = list(outbox.select_for_update(of=("self",), skip_locked=True)[:at_most])
-    if not entries:
+    waiting = _lock_entries(at_most)
+    if not waiting:
         return 0
-    events = [entry.event for entry in entries if entry.event.type in BROADCAST]
+    events = list(Event.objects.filter(pk__in=waiting, type__in=BROADCAST).order_by("timestamp"))
     sync_callbacks(events)
     deliveries = list(_build_deliveries(events))
     # A replay may have written the delivery of a new event already. It stays as it is: one for each event and webhook.
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
-    OutboxEntry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+    OutboxEntry.objects.filter(pk__in=waiting).delete()
     if deliveries:
         enqueue_on_commit(DELIVER_TASK)
-    return len(entries)
+    return len(waiting)
+
+
+def _lock_entries(at_most: int) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_ENTRIES, {"among": TURNS_AMONG, "at_most": at_most})
+        return [event_id for (event_id,) in cursor.fetchall()]
 
 
 def _build_deliveries(events: Sequence[Event]) -> Iterator[Delivery]:

@@ -9,9 +9,10 @@ from typing import Self
 import structlog
 
 from webhooks.delivery.client import DEADLINE_SECONDS, WebhookClient
-from webhooks.delivery.fan_out import fan_out_events
+from webhooks.delivery.fan_out import FAN_OUT_BATCH_SIZE, fan_out_events
 from webhooks.delivery.health import settle_attempts
 from webhooks.delivery.queue import DeliveryLease, Outcome, claim_due
+from webhooks.delivery.replay import continue_replay
 from webhooks.delivery.send import send
 
 logger = structlog.get_logger(__name__)
@@ -32,7 +33,8 @@ class DeliveryWorker:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="webhook")
         self._finished: SimpleQueue[Future[Outcome]] = SimpleQueue()
         self._in_flight = self._finished_per_tick = 0
-        self._next_fan_out_at = 0.0
+        self._next_writing_at = 0.0
+        self._has_more_to_write = False
 
     def __enter__(self) -> Self:
         self._client.__enter__()
@@ -47,7 +49,7 @@ class DeliveryWorker:
 
         The delivery loop:
 
-        1. Fan out new events, at most every 250 ms.
+        1. Write new deliveries: of new events and of replays, at most every 250 ms.
         2. Claim due deliveries for the free threads, and some in advance.
         3. Wait for finished attempts, at most 250 ms.
         4. Settle them in one transaction, and start again.
@@ -56,12 +58,15 @@ class DeliveryWorker:
         """
         settled = 0
         while True:
-            if not should_stop():
-                self._fan_out_new_events()
+            if should_stop():
+                self._has_more_to_write = False
+            else:
+                self._write_deliveries()
                 self._claim_more()
-            if not self._in_flight:
+            if self._in_flight:
+                settled += self.settle_finished()
+            elif not self._has_more_to_write:
                 return settled
-            settled += self.settle_finished()
 
     def submit(self, lease: DeliveryLease) -> None:
         """Send a leased delivery in one of the threads."""
@@ -84,12 +89,14 @@ class DeliveryWorker:
                 logger.error("delivery_crashed", exc_info=error)
         return settle_attempts(outcomes) if outcomes else 0
 
-    def _fan_out_new_events(self) -> None:
-        # Not in every round: a busy worker has enough deliveries, and a round can be as short as 5 ms.
-        if monotonic() >= self._next_fan_out_at:
-            while fan_out_events():
-                pass
-            self._next_fan_out_at = monotonic() + POLL_SECONDS
+    def _write_deliveries(self) -> None:
+        # Not in every round: a busy worker has enough deliveries, and a round can be as short as 5 ms. With a backlog,
+        # one batch of events and one portion of a replay a round: this thread also claims and settles for all tenants,
+        # and a backlog of 20,000 events takes minutes.
+        if monotonic() >= self._next_writing_at:
+            is_batch_full = fan_out_events() == FAN_OUT_BATCH_SIZE
+            self._has_more_to_write = continue_replay() or is_batch_full
+            self._next_writing_at = monotonic() + (0.0 if self._has_more_to_write else POLL_SECONDS)
 
     def _claim_more(self) -> None:
         # Claim up to 50 % more deliveries than there are threads when deliveries finish fast, so that threads do
@@ -102,9 +109,12 @@ class DeliveryWorker:
             self.submit(lease)
 
     def _wait_for_finished(self) -> list[Future[Outcome]]:
-        """Wait for a finished attempt, then a little longer for others, and return them all."""
+        """Wait for a finished attempt, then a little longer for others, and return them all.
+
+        With deliveries to write, it does not wait.
+        """
         futures: list[Future[Outcome]] = []
-        ends_at = monotonic() + POLL_SECONDS
+        ends_at = monotonic() + (0.0 if self._has_more_to_write else POLL_SECONDS)
         while len(futures) < self._in_flight:
             try:
                 futures.append(self._finished.get(timeout=max(0.0, ends_at - monotonic())))

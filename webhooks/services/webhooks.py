@@ -24,7 +24,7 @@ from webhooks.delivery.fan_out import DELIVER_TASK
 from webhooks.delivery.payloads import build_body
 from webhooks.delivery.signing import format_secret, is_weak, mask_secret, parse_secret
 from webhooks.event_types import WebhookEvent
-from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
+from webhooks.models import Delivery, DeliveryStatus, Replay, Webhook, WebhookStatus
 
 # Each of them may receive every event of the tenant, so this bounds the deliveries that one event becomes.
 MAX_WEBHOOKS_PER_TENANT = 20
@@ -136,10 +136,11 @@ def rotate_secret(webhook: Webhook, rotation: Rotation, *, by: Actor) -> Issued[
 
 @transaction.atomic
 def delete_webhook(webhook: Webhook, *, by: Actor) -> None:
-    """Delete a webhook. Its pending deliveries fail without another attempt."""
+    """Delete a webhook. Its pending deliveries fail without another attempt, and its replay ends."""
     webhook = lock_webhook(webhook)
     webhook.deleted_at = timezone.now()
     webhook.save()
+    Replay.objects.filter(webhook=webhook).delete()
     # A delivery under a lease is being sent. Its worker settles it, and if it fails, no worker claims it again.
     webhook.deliveries.pending().not_leased().update(status=DeliveryStatus.FAILED, next_attempt_at=None, token=None)
     emit(WebhookEvent.DELETED, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook))
