@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.console.operators import OperatorAdmin, OperatorSessionAdmin
-from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_actor, format_datetime
-from stoa_cp.eventlog.models import ActorName, Event, EventChain, OutboxEntry
+from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_actor, format_datetime, row_header
+from stoa_cp.eventlog.models import ActorName, Event, EventChain, EventCheckpoint, OutboxEntry
 from stoa_cp.eventlog.names import named
 from stoa_cp.identity.models import SigningKeySet
 from stoa_cp.operators.models import OperatorSession
@@ -94,6 +94,18 @@ class ActorNameAdmin(LargeTableAdmin):
     list_display = ("name", "id")
     search_fields = ("id__exact", "name")
     ordering = ("name", "id")
+
+
+@admin.register(EventCheckpoint)
+class EventCheckpointAdmin(ReadOnlyAdmin):
+    list_display = ("tenant_id", "sequence", "at", "key_id")
+    search_fields = ("tenant_id__exact",)
+    ordering = ("tenant_id",)
+    fields = ("tenant_id", "sequence", "display_hash", "at", "key_id", "signature")
+
+    @column(_("Hash"))
+    def display_hash(self, checkpoint: EventCheckpoint) -> str:
+        return bytes(checkpoint.hash).hex()
 
 
 @admin.register(OutboxEntry)

@@ -33,6 +33,8 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "keep the traffic tables": {"task": "metrics.keep_house", "schedule": 3600.0},
     "forget deliveries": {"task": "webhooks.forget", "schedule": 3600.0},
     "forget": {"task": "stoa_cp.forget", "schedule": 3600.0},
+    # An hour: what happened since the last signed head is what the database's owner could still rewrite unnoticed.
+    "sign heads": {"task": "stoa_cp.sign_heads", "schedule": 3600.0},
 }
 
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's name
 from django.core.exceptions import ImproperlyConfigured
 
+from stoa_cp.crypto.audit_keys import audit_keys
 from stoa_cp.crypto.encryption import key_ring, raw_key
 
 # 32 hexadecimal digits are 128 bits. A shorter pepper could be guessed from a key and its digest, a shorter secret key
@@ -51,6 +52,14 @@ def check_names(**_kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.security, deploy=True)
+def check_audit_keys(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn if the event log proves nothing against the database's owner. No error: older installations have no key."""
+    if settings.STOA_AUDIT_KEYS:
+        return []
+    return [Warning("STOA_AUDIT_KEYS is not set: heads of the event log are not signed.", id="stoa_cp.W002")]
+
+
 def _secrets() -> Iterator[tuple[str, str]]:
     if _is_weak(settings.SECRET_KEY):
         yield "E002", f"STOA_SECRET_KEY {_WEAK}."
@@ -62,15 +71,19 @@ def _secrets() -> Iterator[tuple[str, str]]:
         yield "E004", "STOA_ENCRYPTION_KEYS is not set."
     else:
         yield from _encryption_keys()
+    try:
+        audit_keys()
+    except ImproperlyConfigured as error:  # as for encryption keys
+        yield "E014", f"{error}."
     if settings.STOA_METRICS_TOKEN and _is_weak(settings.STOA_METRICS_TOKEN):
         yield "E013", f"STOA_METRICS_TOKEN {_WEAK}."
     # One secret for two purposes is no secret any more when one of the two leaks.
     secret_keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    every = [*secret_keys, *settings.STOA_KEY_PEPPERS, *settings.STOA_ENCRYPTION_KEYS]
+    every = [*secret_keys, *settings.STOA_KEY_PEPPERS, *settings.STOA_ENCRYPTION_KEYS, *settings.STOA_AUDIT_KEYS]
     if len(set(every)) < len(every):
         yield (
             "E008",
-            "STOA_SECRET_KEY (with _FALLBACKS), STOA_KEY_PEPPERS, STOA_ENCRYPTION_KEYS: one value is there twice.",
+            "STOA_SECRET_KEY (with _FALLBACKS), STOA_KEY_PEPPERS, STOA_ENCRYPTION_KEYS, STOA_AUDIT_KEYS: one value is there twice.",
         )
 
 

@@ -1,7 +1,8 @@
-"""The Celery task of the kernel."""
+"""The Celery tasks of the kernel."""
 
 from celery import shared_task
 
+from stoa_cp.eventlog.checkpoints import sign_new_events
 from stoa_cp.operators.session_store import SessionStore
 from stoa_cp.ratelimit.counters import delete_expired_counters
 from stoa_cp.rest.idempotency import delete_expired_records
@@ -13,3 +14,9 @@ def purge_expired() -> None:
     delete_expired_counters()
     SessionStore.clear_expired()
     delete_expired_records()
+
+
+@shared_task(name="stoa_cp.sign_heads")
+def sign_heads() -> None:
+    """Verify and sign what was appended to the event log since the last run."""
+    sign_new_events()

@@ -27,7 +27,7 @@ from stoa_cp.prometheus import prometheus
 from stoa_cp.security_txt import PATH as SECURITY_TXT
 from stoa_cp.security_txt import security_txt
 from subscriptions.views import PlanViewSet, SubscriptionViewSet
-from tenants.views import EventViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
+from tenants.views import EventViewSet, HeadViewSet, MeViewSet, TenantCollectionViewSet, TenantViewSet
 from webhooks.views import DeliveryViewSet, EventTypeViewSet, WebhookViewSet
 
 for prefix in ("api", "sub", "key", "whk", "dlv", "pln", "gtw"):
@@ -78,6 +78,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource(f"{TENANT}/resume", TenantViewSet, post="resume"),
     resource(f"{TENANT}/events", EventViewSet, get="list"),
     resource(f"{TENANT}/events/verify", EventViewSet, get="verify"),
+    resource("v1/events/heads", HeadViewSet, get="heads"),
+    resource("v1/events/keys", HeadViewSet, get="keys"),
     # APIs
     resource(f"{TENANT}/apis", ApiViewSet, **ALL),
     resource(f"{TENANT}/apis/import", ApiImportViewSet, post="register"),

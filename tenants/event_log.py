@@ -1,21 +1,26 @@
-"""How a tenant's event log is read over REST: in the order of commits, filtered by type, from a cursor onwards.
+"""How event logs and their heads are read over REST: in the order of commits, filtered by type, from a cursor onwards.
 
-The filter and the pagination of ``EventViewSet``. They stand alone, because every other list has others: newest first,
-by page, filtered by fields.
+The filter and the pagination of ``EventViewSet``, the pages of ``HeadViewSet``. They stand alone, because every other
+list has others: newest first, by page, filtered by fields.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.pagination import BasePagination
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
 from stoa_cp.domain.errors import InvalidField
+from stoa_cp.eventlog.models import EventChain
 from stoa_cp.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from stoa_cp.rest.parameters import check_query_parameters, positive_parameter, query_parameter
 
@@ -24,6 +29,17 @@ PARAMETERS = frozenset({"after", "limit", "type"})
 # exist: the log holds events of older releases too, whose types may be gone.
 TYPE_PATTERN = r"[a-z_]{1,31}\.(?:[a-z_]{1,32}|\*)|\*"
 CURSOR_PATTERN = r"[0-9]{1,18}"  # 18 digits always fit into a bigint
+CHAIN_PATTERN = r"[a-z0-9-]{1,20}"
+# Signed in about 0.1 s. A client that appends lines to a file should need few calls.
+MAX_HEADS = 1_000
+HEAD_PARAMETERS: list[Any] = [
+    OpenApiParameter("after", str, description="Only chains after the one of this tenant's id."),
+    OpenApiParameter("limit", int, description="Heads per page; more than 1,000 becomes 1,000."),
+]
+SPAN_PARAMETERS: list[Any] = [
+    OpenApiParameter("from", str, description="The cursor of the first event; the last checkpoint's if absent."),
+    OpenApiParameter("to", str, description="The cursor of the last event; the end of the log if absent."),
+]
 
 
 class EventTypeFilter(BaseFilterBackend):
@@ -83,3 +99,48 @@ class LogPagination(BasePagination):
             query_parameter("after", cursor, "Only events after the one with this cursor."),
             query_parameter("limit", limit, "Items per page; more than 100 becomes 100."),
         ]
+
+
+def event_number(request: Request, name: str) -> int | None:
+    """Return the cursor in a query parameter as an event's number, or None without it. Raises InvalidField."""
+    cursor = request.query_params.get(name)
+    if cursor is None:
+        return None
+    if not re.fullmatch(CURSOR_PATTERN, cursor):
+        raise InvalidField(name, _("This is not a cursor of ours."))
+    return int(cursor)
+
+
+def page_of_chains(chains: QuerySet[EventChain], request: Request) -> tuple[list[EventChain], int, str | None]:
+    """Return a page of heads after ``?after=``, its limit, and the cursor of the next page. Raises InvalidField."""
+    limit = min(positive_parameter(request, "limit", MAX_HEADS), MAX_HEADS)
+    after = request.query_params.get("after")
+    if after is not None:
+        if not re.fullmatch(CHAIN_PATTERN, after):
+            raise InvalidField("after", _("This is not a cursor of ours."))
+        chains = chains.filter(tenant_id__gt=after)
+    rows = list(chains[: limit + 1])
+    return rows[:limit], limit, rows[limit - 1].tenant_id if len(rows) > limit else None
+
+
+def link_to_next(request: Request, cursor: str | None) -> dict[str, str]:
+    """Return the Link header (RFC 8288) to the page after ``cursor``; lines have no other place for it."""
+    if cursor is None:
+        return {}
+    return {"Link": f'<{replace_query_param(request.build_absolute_uri(), "after", cursor)}>; rel="next"'}
+
+
+class LinesRenderer(BaseRenderer):
+    """Writes each item of a page as a line (NDJSON), so that a client can append the answer to a file."""
+
+    media_type = "application/x-ndjson"
+    format = "ndjson"
+    charset = None  # JSON is UTF-8
+
+    def render(
+        self,
+        data: Mapping[str, Any],
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        return "".join(f"{json.dumps(item, separators=(',', ':'))}\n" for item in data["items"]).encode()

@@ -1,5 +1,7 @@
 """Examples for the OpenAPI document, after the specification's own. An object has one id in all apps' examples."""
 
+from drf_spectacular.utils import OpenApiExample
+
 NEW_TENANT = {"name": "acme", "tier": "starter", "admin_email": "admin@acme.com", "region": "us-east-1"}
 TENANT_CHANGES = {"tier": "business", "settings": {"rate_limit_multiplier": 2.0}}
 TENANT = {
@@ -32,4 +34,39 @@ EVENT = {
     "data": {"id": "ten-8fk2m9q0z3xv7hbt", "tier": "business", "version": 2},
     "changes": {"tier": ["starter", "business"]},
 }
-CHAIN = {"intact": True, "events": 42, "head": "9f2c" * 16, "first_broken_cursor": None}
+HEAD = {
+    "tenant_id": "ten-8fk2m9q0z3xv7hbt",
+    "sequence": 42,
+    "hash": "9f2c" * 16,
+    "at": "2025-01-09T11:00:00Z",
+    "key_id": "5be4a1f09c3d7e21",
+    "signature": "mFgQx3Zb" * 10 + "mFgQxw==",
+}
+HEAD_LINE = OpenApiExample("Line", value=HEAD, response_only=True, media_type="application/x-ndjson")
+HEAD_PAGE = OpenApiExample(
+    "Page",
+    value={"items": [HEAD], "limit": 1000, "next_cursor": None},
+    response_only=True,
+    media_type="application/json",
+)
+AUDIT_KEYS = {
+    "items": [
+        {
+            "key_id": "5be4a1f09c3d7e21",
+            "public_key": (
+                "-----BEGIN PUBLIC KEY-----\n"
+                "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
+                "-----END PUBLIC KEY-----\n"
+            ),
+        }
+    ]
+}
+CHAIN = {
+    "intact": True,
+    "events": 57,
+    "head": "51d0" * 16,
+    "first_broken_cursor": None,
+    "from": "42",
+    "to": "57",
+    "checkpoint": HEAD,
+}

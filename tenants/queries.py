@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from stoa_cp.db.ids import is_id
 from stoa_cp.db.prepared import PARAMETER, prepared_query
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import NotFound
+from stoa_cp.eventlog.chain import chains_after
+from stoa_cp.eventlog.models import EventChain
 from tenants.models import NAME_PATTERN, Tenant, TenantQuerySet, TenantStatus
 
 
@@ -19,6 +21,12 @@ def visible_tenants(actor: Actor) -> TenantQuerySet:
     if actor.is_platform:
         return tenants
     return tenants.filter(Q(id__in=actor.tenants) | Q(name__in=actor.tenants))
+
+
+def visible_chains(actor: Actor) -> QuerySet[EventChain]:
+    """Return the heads of the logs of the actor's live tenants; of all tenants, also deleted ones, for the platform."""
+    chains = chains_after("")
+    return chains if actor.is_platform else chains.filter(tenant_id__in=visible_tenants(actor).values("id"))
 
 
 def count_tenants() -> int:

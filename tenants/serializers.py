@@ -1,6 +1,7 @@
 """Tenants and their events in JSON."""
 
 import re
+from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
@@ -123,11 +124,54 @@ class EventSerializer(StrictSerializer):
     changes = serializers.DictField(child=serializers.ListField(), read_only=True)
 
 
+class SignedHeadSerializer(StrictSerializer):
+    """The hash of a chain's last event, signed with a key that is not in the database; the guide says how to verify."""
+
+    tenant_id = StringField(read_only=True)
+    sequence = WholeNumberField(read_only=True)
+    hash = StringField(read_only=True)
+    at = StringField(read_only=True)  # text: the signature covers it as it is
+    key_id = StringField(read_only=True)
+    signature = StringField(read_only=True)
+
+
+class HeadPageSerializer(StrictSerializer):
+    """A page of heads, by tenants' ids."""
+
+    items = SignedHeadSerializer(many=True, read_only=True)
+    limit = WholeNumberField(read_only=True)
+    next_cursor = StringField(read_only=True, allow_null=True)
+
+
+class AuditKeySerializer(StrictSerializer):
+    """A public key (Ed25519, PEM) and its id, the start of its SHA-256."""
+
+    key_id = StringField(read_only=True)
+    public_key = StringField(read_only=True)
+
+
+@examples(response=sample.AUDIT_KEYS)
+class AuditKeysSerializer(StrictSerializer):
+    """The keys whose heads are verified; the first signs."""
+
+    items = AuditKeySerializer(many=True, read_only=True)
+
+
 @examples(response=sample.CHAIN)
 class ChainSerializer(StrictSerializer):
-    """Whether a tenant's event log is as it was written; ``head`` is the last event's SHA-256 in hexadecimal."""
+    """Whether the events ``from`` to ``to`` are as they were written.
+
+    ``head`` is the SHA-256 of the log's last event, ``events`` its number. ``checkpoint`` is the signed head at which
+    the verification began.
+    """
 
     intact = FlagField(read_only=True)
     events = WholeNumberField(read_only=True)
     head = StringField(read_only=True)
-    first_broken_cursor = serializers.CharField(read_only=True, allow_null=True)
+    first_broken_cursor = serializers.CharField(source="first_broken", read_only=True, allow_null=True)
+    to = serializers.CharField(source="last", read_only=True, allow_null=True)
+    checkpoint = SignedHeadSerializer(read_only=True, allow_null=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        # "from" is a keyword of Python, so that it cannot be an attribute of the class.
+        return super().get_fields() | {"from": serializers.CharField(source="first", read_only=True, allow_null=True)}

@@ -7,24 +7,39 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 
-from stoa_cp.eventlog.chain import examine_chain
+from stoa_cp.crypto.audit_keys import pem_of, public_keys
+from stoa_cp.eventlog.heads import sign_heads
 from stoa_cp.eventlog.models import Event
+from stoa_cp.eventlog.verification import verify_chain
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.api_call import api_call_of
 from stoa_cp.rest.serializers import NothingSerializer, ReasonSerializer
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
-from tenants import services
-from tenants.event_log import EventTypeFilter, LogPagination
+from tenants import examples, services
+from tenants.event_log import (
+    HEAD_PARAMETERS,
+    SPAN_PARAMETERS,
+    EventTypeFilter,
+    LinesRenderer,
+    LogPagination,
+    event_number,
+    link_to_next,
+    page_of_chains,
+)
 from tenants.models import TenantQuerySet
-from tenants.queries import visible_tenants
+from tenants.queries import visible_chains, visible_tenants
 from tenants.scoping import TenantScopedViewSet
 from tenants.serializers import (
+    AuditKeysSerializer,
     ChainSerializer,
     EventSerializer,
+    HeadPageSerializer,
     IdentitySerializer,
     NewTenantSerializer,
+    SignedHeadSerializer,
     TenantSerializer,
 )
 
@@ -126,10 +141,54 @@ class EventViewSet(TenantScopedViewSet):
     filter_backends = [EventTypeFilter]
     pagination_class = LogPagination
     rights: ClassVar = {"list": "events:read", "verify": "events:read"}
+    query_parameters: ClassVar = {"verify": ("from", "to")}
 
     def get_queryset(self) -> QuerySet[Event]:
         return Event.objects.filter(tenant_id=self.tenant.id)
 
-    @extend_schema(summary="Verify the event log's hash chain", responses=ChainSerializer, filters=False)
+    @extend_schema(
+        summary="Verify the event log's hash chain",
+        responses=ChainSerializer,
+        filters=False,
+        parameters=SPAN_PARAMETERS,
+    )
     def verify(self, request: Any, tenant_id: str) -> Response:
-        return Response(ChainSerializer(examine_chain(self.tenant.id)).data)
+        first, last = event_number(request, "from"), event_number(request, "to")
+        return Response(ChainSerializer(verify_chain(self.tenant.id, first, last)).data)
+
+
+@extend_schema(tags=["Events"])
+class HeadViewSet(ControlPlaneViewSet):
+    """The signed heads of the event log, for a witness outside: a tenant's own, or all for the platform."""
+
+    rights: ClassVar = {"heads": "events:read", "keys": "events:read"}
+    query_parameters: ClassVar = {"heads": ("after", "limit")}
+
+    @extend_schema(
+        summary="Get the signed heads of the event log",
+        parameters=HEAD_PARAMETERS,
+        responses={
+            (200, "application/x-ndjson"): SignedHeadSerializer,
+            (200, "application/json"): HeadPageSerializer,
+        },
+        examples=[examples.HEAD_LINE, examples.HEAD_PAGE],
+    )
+    def heads(self, request: Any) -> Response:
+        chains, limit, next_cursor = page_of_chains(visible_chains(self.actor), request)
+        page = {"items": sign_heads(chains), "limit": limit, "next_cursor": next_cursor}
+        return Response(HeadPageSerializer(page).data, headers=link_to_next(request, next_cursor))
+
+    @extend_schema(summary="Get the public keys that verify heads", responses=AuditKeysSerializer)
+    def keys(self, request: Any) -> Response:
+        keys = [{"key_id": key_id, "public_key": pem_of(key)} for key_id, key in public_keys().items()]
+        return Response(AuditKeysSerializer({"items": keys}).data)
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        # Lines by default: a client appends the answer to its file as it is.
+        return [LinesRenderer(), JSONRenderer()] if self.action == "heads" else [JSONRenderer()]
+
+    def handle_exception(self, exc: Exception) -> Response:
+        # An error is always the JSON envelope, also for a client that accepts lines.
+        self.request.accepted_renderer = JSONRenderer()
+        self.request.accepted_media_type = JSONRenderer.media_type
+        return super().handle_exception(exc)

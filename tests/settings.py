@@ -17,6 +17,7 @@ if "DATABASE_URL" not in os.environ:
 os.environ["STOA_DATA_DIR"] = f"{tempfile.gettempdir()}/stoa-tests-have-no-data-folder"
 os.environ["STOA_KEY_PEPPERS"] = "pepper-of-the-tests"
 os.environ["STOA_ENCRYPTION_KEYS"] = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+os.environ["STOA_AUDIT_KEYS"] = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="
 os.environ["STOA_GATEWAY_URL"] = "https://gateway.example.com"
 os.environ["STOA_BROKER_URL"] = "memory://"
 

@@ -4,6 +4,7 @@ Three layers, the first wins: what the user has set, what the file of an earlier
 defaults of this module. The file also lets ``manage.py`` in a second terminal reach the same database and issuer.
 """
 
+import base64
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ SECRETS: Mapping[str, Callable[[], str]] = {
     "STOA_SECRET_KEY": _secret,
     "STOA_KEY_PEPPERS": _secret,
     "STOA_ENCRYPTION_KEYS": lambda: Fernet.generate_key().decode(),
+    "STOA_AUDIT_KEYS": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),
     "STOA_DEV_CLIENT_SECRET": _secret,
     "STOA_DEV_PASSWORD": lambda: secrets.token_urlsafe(12),
 }

@@ -1,4 +1,4 @@
-"""The rows of the event log: events, the heads of their chains, the outbox of new events, and the names of actors."""
+"""The rows of the event log: events, heads and checkpoints of their chains, the outbox, and the names of actors."""
 
 from django.db import models
 
@@ -44,6 +44,20 @@ class EventChain(models.Model):
     tenant_id = models.CharField(max_length=20, db_collation="C", primary_key=True)
     sequence = models.BigIntegerField(default=0)
     hash = models.BinaryField(max_length=32)
+
+
+class EventCheckpoint(models.Model):
+    """The signed head up to which a chain was verified; it counts only with a valid signature.
+
+    The columns are the members of ``stoa_cp.eventlog.heads.SignedHead``. ``at`` is text, as it was signed.
+    """
+
+    tenant_id = models.CharField(max_length=20, db_collation="C", primary_key=True)
+    sequence = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+    at = models.CharField(max_length=20)
+    key_id = models.CharField(max_length=16)
+    signature = models.CharField(max_length=88)
 
 
 class OutboxEntry(models.Model):

@@ -41,6 +41,8 @@ SECRET_KEY_FALLBACKS = env.secrets("STOA_SECRET_KEY_FALLBACKS")
 # new one in front, and taking the old one out when nothing stored needs it.
 STOA_KEY_PEPPERS = env.secrets("STOA_KEY_PEPPERS", default=[DEVELOPMENT_SECRET_PREFIX + SECRET_KEY])
 STOA_ENCRYPTION_KEYS = env.secrets("STOA_ENCRYPTION_KEYS")
+# Seeds of Ed25519 keys, newest first too: the first one signs heads of the event log.
+STOA_AUDIT_KEYS = env.secrets("STOA_AUDIT_KEYS")
 
 # --- Django --------------------------------------------------------------------------------------------------
 DEBUG = False  # also in development: every error has the JSON format of the API, and a stack trace belongs in the log

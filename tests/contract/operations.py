@@ -41,6 +41,8 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("post", f"{TENANT}/resume"): (PLATFORM, None),
     ("get", f"{TENANT}/events"): (READERS, None),
     ("get", f"{TENANT}/events/verify"): (READERS, None),
+    ("get", "/v1/events/heads"): (EVERYBODY, None),
+    ("get", "/v1/events/keys"): (EVERYBODY, None),
     ("get", f"{TENANT}/apis"): (READERS, None),
     ("post", f"{TENANT}/apis"): (BUILDERS, NEW_API),
     ("post", f"{TENANT}/apis/import"): (BUILDERS, DOCUMENT),

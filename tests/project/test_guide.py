@@ -51,7 +51,8 @@ def get(path: str, **headers: str) -> Any:
 def test_the_list_links_to_every_page() -> None:
     page = get("/guide/").content.decode()
 
-    assert topics() == ("change-something", "design-notes", "gateways", "production", "secrets", "troubleshooting")
+    expected = ("audit", "change-something", "design-notes", "gateways", "production", "secrets", "troubleshooting")
+    assert topics() == expected
     assert all(f'href="/guide/{topic}"' in page for topic in topics())
     assert 'href="/guide/"' in get("/").content.decode()
 

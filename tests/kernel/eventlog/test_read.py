@@ -127,6 +127,9 @@ def test_a_log_as_it_was_written_is_intact(victor: Caller, log: list[Event]) -> 
         "events": 4,
         "head": bytes(log[-1].hash).hex(),
         "first_broken_cursor": None,
+        "from": "1",
+        "to": "4",
+        "checkpoint": None,
     }
 
 
@@ -136,6 +139,9 @@ def test_an_empty_log_is_intact(victor: Caller, acme: Tenant) -> None:
         "events": 0,
         "head": "00" * 32,
         "first_broken_cursor": None,
+        "from": None,
+        "to": None,
+        "checkpoint": None,
     }
 
 
