@@ -1,10 +1,13 @@
-"""Creates the partitions of the rollup tables before they are needed, and drops them after the retention."""
+"""Creates the partitions of the rollup tables before they are needed, and drops them after the retention.
+
+Two functions in the database do it, with the rights of the tables' owner: the service may run under a role that owns
+nothing (``prepare --runtime-role``), and creating a table needs its owner.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import connection, transaction
-from psycopg import sql
 
 from metrics.rollups.locks import lock_rollups
 from metrics.rollups.resolutions import RESOLUTIONS, Resolution
@@ -18,15 +21,7 @@ def ensure_partitions(resolution: Resolution, buckets: Iterable[datetime]) -> No
     """Create the partitions that contain these buckets, unless they exist. The caller holds the rollup lock."""
     with connection.cursor() as cursor:
         for start in sorted({resolution.partition_start(bucket) for bucket in buckets}):
-            # IF NOT EXISTS takes no lock on the parent table if the partition exists, so readers do not wait.
-            cursor.execute(
-                sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
-                    sql.Identifier(resolution.partition_name(start)),
-                    sql.Identifier(resolution.table),
-                    sql.Literal(start.isoformat()),
-                    sql.Literal(resolution.next_partition(start).isoformat()),
-                )
-            )
+            cursor.execute("SELECT metrics_create_partition(%s, %s)", [resolution.table, start])
 
 
 @transaction.atomic
@@ -46,7 +41,9 @@ def _maintain(resolution: Resolution, now: datetime) -> list[str]:
     expired = [name for name in partition_names(resolution) if resolution.start_of_partition(name) < kept_since]
     with connection.cursor() as cursor:
         for name in expired:
-            cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+            cursor.execute(
+                "SELECT metrics_drop_partition(%s, %s)", [resolution.table, resolution.start_of_partition(name)]
+            )
     return expired
 
 

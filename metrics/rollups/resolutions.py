@@ -16,7 +16,8 @@ class Resolution:
     """One resolution, its table and its partitions.
 
     ``partition_format`` (for strftime) is the end of a partition's name, and can be parsed back into the partition's
-    start. ``longest_partition``, added to the start of any partition, gives a time in the next one.
+    start. The database's function metrics_partition_at forms the same names. ``longest_partition``, added to the start
+    of any partition, gives a time in the next one.
     """
 
     name: str
@@ -42,10 +43,6 @@ class Resolution:
     def next_partition(self, start: datetime) -> datetime:
         """Return when the partition after the one that begins at ``start`` begins."""
         return self.partition_start(start + self.longest_partition)
-
-    def partition_name(self, start: datetime) -> str:
-        """Return the name of the table that holds the partition that begins at ``start``."""
-        return f"{self.table}_{start.strftime(self.partition_format)}"
 
     def start_of_partition(self, name: str) -> datetime:
         """Return when the partition with this table name begins."""
