@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from stoa_cp.jobs.broker import QUEUE, WORKER_SECONDS, broker_url, transport_options
+from stoa_cp.jobs.transport import use_this_transport
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 
@@ -74,6 +75,7 @@ def configuration() -> dict[str, Any]:
     }
 
 
+use_this_transport()
 app = Celery("stoa_cp", task_cls=ReconnectingTask)
 # Kernel packages use celery.current_app. In threads other than this one, that is the default app.
 app.set_default()

@@ -103,6 +103,8 @@ def install_queue(connection: psycopg.Connection[Any]) -> str:
             connection.execute(f"COMMENT ON SCHEMA pgmq IS '{version}'")
             installed = version
         connection.execute("SELECT pgmq.create(%s)", [QUEUE])
+        # 0: each message notifies. Here, because it replaces a trigger: see stoa_cp.jobs.transport.
+        connection.execute("SELECT pgmq.enable_notify_insert(%s, 0)", [QUEUE])
     return installed
 
 
