@@ -58,6 +58,10 @@ class Caller:
             status, content = 0, repr(error).encode()
         return Call(status, content, began_at, monotonic())
 
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        self._connection.close()
+
     def create_api(self, tenant_id: str) -> Call:
         """Make a change that has an event."""
         name = f"api-{next(_numbers)}"

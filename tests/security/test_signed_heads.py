@@ -262,7 +262,7 @@ def test_without_a_key_nothing_is_signed(settings: Any, olga: Caller) -> None:
     assert refusal_of_command("export_heads") == "STOA_AUDIT_KEYS is not set."
     assert refusal_of_command("export_heads", "--public-keys") == "STOA_AUDIT_KEYS is not set."
     assert refusal_of(olga.get("/v1/events/heads")) == NOT_FOUND
-    assert [warning.id for warning in check_audit_keys()] == ["stoa_cp.W001"]
+    assert [warning.id for warning in check_audit_keys()] == ["stoa_cp.W002"]
 
 
 @pytest.mark.parametrize("seed", ["hunter2", base64.b64encode(b"s" * 31).decode(), "é" * 44, "=" * 44])

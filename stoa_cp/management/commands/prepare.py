@@ -10,16 +10,20 @@ from django.core.checks import Tags
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from stoa_cp.db.runtime_role import UnsafeRole, prepare_runtime_role
 
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.operators.accounts import create_superuser
 
 # Not an option: the command line is visible to every user of the machine.
 PASSWORD_VARIABLE = "STOA_OPERATOR_PASSWORD"  # noqa: S105 - the name of a variable
+ROLE_PASSWORD_VARIABLE = "STOA_RUNTIME_PASSWORD"  # noqa: S105 - as above
 
 
 class Command(BaseCommand):
-    """Apply the migrations, install the queue, and create the first operator if a name is given."""
+    """Apply the migrations, install the queue; create the first operator and the runtime role if they are named."""
 
     help = "Apply migrations and install the broker's queue; safe to repeat."
     # The others load all views; the processes that start afterwards do that anyway.
@@ -32,11 +36,27 @@ class Command(BaseCommand):
             help=f"also create this superuser unless there is one; its password is read from {PASSWORD_VARIABLE}",
         )
 
-    def handle(self, *, operator: str | None, verbosity: int, **_options: Any) -> None:
+        parser.add_argument(
+            "--runtime-role",
+            metavar="NAME",
+            help="also give this database role what web, workers and beat need, and nothing more; it is created unless"
+            f" there is one, with the password of {ROLE_PASSWORD_VARIABLE}",
+        )
+
+    def handle(self, *, operator: str | None, runtime_role: str | None, verbosity: int, **_options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=verbosity, stdout=self.stdout)
         call_command("prepare_broker", stdout=self.stdout)
         if operator:
             self._create_operator(operator)
+        if runtime_role:
+            self._prepare_role(runtime_role)
+
+    def _prepare_role(self, name: str) -> None:
+        try:
+            prepare_runtime_role(name, os.environ.get(ROLE_PASSWORD_VARIABLE, ""))
+        except (UnsafeRole, DatabaseError) as refusal:
+            raise CommandError(f"The runtime role is not ready: {str(refusal).strip()}") from refusal
+        self.stdout.write(f"The runtime role {name} is ready.")
 
     def _create_operator(self, username: str) -> None:
         users = get_user_model().objects
