@@ -23,6 +23,8 @@ from stoa_cp.eventlog.models import Event, EventChain
 
 # Lines whose events one statement reads. A file of years has millions, so it is never in memory as a whole.
 LINES_AT_ONCE = 1_000
+# A file of another deployment has a fault in each of its lines. The first ones tell all.
+MAX_REFUSED_LINES = 100
 HASHES = """
 SELECT wanted.tenant_id, wanted.sequence, event.hash
 FROM unnest(%s::text[], %s::bigint[]) AS wanted (tenant_id, sequence)
@@ -49,15 +51,23 @@ class ChainComparison:
 
 @dataclass(slots=True)
 class Comparison:
-    """The result of a comparison: how many heads fit, sentences about lines that prove nothing, and each chain's."""
+    """The result of a comparison: how many heads fit, which lines prove nothing, and what each chain's heads say."""
 
     fitting: int = 0
+    refused: int = 0
     refused_lines: list[str] = field(default_factory=list)
     chains: dict[str, ChainComparison] = field(default_factory=dict)
+
+    def refuse(self, sentence: str) -> None:
+        self.refused += 1
+        if self.refused <= MAX_REFUSED_LINES:
+            self.refused_lines.append(sentence)
 
     def findings(self) -> Iterator[str]:
         """Yield a sentence for each fault: of lines, then of chains."""
         yield from self.refused_lines
+        if self.refused > MAX_REFUSED_LINES:
+            yield f"{self.refused - MAX_REFUSED_LINES} more lines are no heads of ours."
         for tenant_id, chain in sorted(self.chains.items()):
             if chain.first_contradicted:
                 yield _describe(tenant_id, chain.first_contradicted, chain.last_fitting)
@@ -69,7 +79,7 @@ def compare(lines: Iterable[str], keys: PublicKeys, *, tenant_ids: Collection[st
     The chains themselves must have been verified: a head is compared with the hash that is stored in its event.
     """
     result = Comparison()
-    heads = _verified(lines, keys, result.refused_lines)
+    heads = _verified(lines, keys, result)
     wanted = (head for head in heads if not tenant_ids or head.tenant_id in tenant_ids)
     while portion := list(islice(wanted, LINES_AT_ONCE)):
         stored = _stored_hashes(portion)
@@ -80,17 +90,17 @@ def compare(lines: Iterable[str], keys: PublicKeys, *, tenant_ids: Collection[st
     return result
 
 
-def _verified(lines: Iterable[str], keys: PublicKeys, refused: list[str]) -> Iterator[SignedHead]:
+def _verified(lines: Iterable[str], keys: PublicKeys, result: Comparison) -> Iterator[SignedHead]:
     for number, line in enumerate(lines, start=1):
         try:
             head = parse_line(line)
             check_signature(head, keys)
         except NoSignedHead:
-            refused.append(f"Line {number} is no signed head.")
+            result.refuse(f"Line {number} is no signed head.")
         except UnknownKey as key:
-            refused.append(f"Line {number} is forged or of another deployment: the key {key} is unknown.")
+            result.refuse(f"Line {number} is forged or of another deployment: the key {key} is unknown.")
         except WrongSignature:
-            refused.append(f"Line {number} is forged or altered: its signature is wrong.")
+            result.refuse(f"Line {number} is forged or altered: its signature is wrong.")
         else:
             yield head
 

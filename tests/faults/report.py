@@ -54,7 +54,7 @@ def standing(text: str) -> dict[str, str]:
 
 def place(number: str) -> tuple[int, int]:
     """Return where a row stands in the matrix."""
-    return "WBDRIJHK".index(number[0]), int(number[1:])
+    return "WBDRIJHKA".index(number[0]), int(number[1:])
 
 
 def _table(results: Results) -> str:

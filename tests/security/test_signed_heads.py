@@ -218,6 +218,13 @@ def test_a_file_without_heads_is_no_proof(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "nothing")
 
 
+def test_of_many_wrong_lines_the_first_are_shown_and_all_counted(heads: Path) -> None:
+    heads.write_text("x\n" * 250)
+    shown = refusal(heads).splitlines()
+
+    assert shown[99:101] == ["Line 100 is no signed head.", "150 more lines are no heads of ours."]
+
+
 def test_after_a_rotation_old_heads_still_count(heads: Path, settings: Any, tmp_path: Path) -> None:
     kept = tmp_path / "keys.pem"
     settings.STOA_AUDIT_KEYS = [OTHER_SEED, SEED]
