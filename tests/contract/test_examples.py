@@ -6,10 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from apikeys.models import ApiKey, KeySecret
 from catalog.models import Api, Gateway
+from stoa_cp.domain.actors import SYSTEM
+from stoa_cp.eventlog.checkpoints import sign_new_events
+from stoa_cp.eventlog.emit import emit
 from stoa_cp.openapi.views import OPENAPI_PATH
 from subscriptions.models import Subscription
 from tests.conftest import Caller
@@ -82,6 +86,9 @@ def world(db: None) -> dict[str, str]:
     Attempt.objects.create(delivery_id=world["delivery_id"], number=1, **sent)
     report(*map(record_of, Subscription.objects.all()))
     fold_all()
+    with transaction.atomic():
+        emit("tenant.updated", tenant_id=world["tenant_id"], actor=SYSTEM, data={})
+    sign_new_events()  # makes the checkpoint of a verification
     return world | {"key_id": key.id}
 
 
@@ -95,7 +102,8 @@ def answer_of(caller: Caller, operation: Operation, world: dict[str, str]) -> An
     body = TABLE[operation][1]
     if operation in MORE:
         body = body | MORE[operation]
-    response = caller.send(method.upper(), path.format(**world), filled(body, world), ORIGINAL)
+    headers = ORIGINAL | {"Accept": "application/json"}  # heads of the event log are lines otherwise
+    response = caller.send(method.upper(), path.format(**world), filled(body, world), headers)
     assert 200 <= response.status_code < 300, response.content
     return response.json()
 

@@ -61,7 +61,7 @@ def test_web_worker_and_beat_do_their_work_under_the_role(
         processes.celery(installation.service, log),
         closing(Caller(server.port, token)) as api,
     ):
-        assert programs.is_answering("127.0.0.1", server.port, "/readyz")
+        wait_until(lambda: programs.is_answering("127.0.0.1", server.port, "/readyz"))
         subscription, api_id = provision(api)
         wait_until(lambda: api.send("GET", "/tenants/acme").json["status"] == "active", seconds=START_SECONDS)
         wait_until(lambda: installation.count("SELECT count(*) FROM stoa_cp_eventdispatch") == 0)
