@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.console.operators import OperatorAdmin, OperatorSessionAdmin
-from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_actor, format_datetime, row_header
+from stoa_cp.console.pages import LargeTableAdmin, ReadOnlyAdmin, column, format_actor, format_datetime
 from stoa_cp.eventlog.models import ActorName, Event, EventChain, EventCheckpoint, OutboxEntry
 from stoa_cp.eventlog.names import named
 from stoa_cp.identity.models import SigningKeySet

@@ -81,10 +81,8 @@ def _secrets() -> Iterator[tuple[str, str]]:
     secret_keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     every = [*secret_keys, *settings.STOA_KEY_PEPPERS, *settings.STOA_ENCRYPTION_KEYS, *settings.STOA_AUDIT_KEYS]
     if len(set(every)) < len(every):
-        yield (
-            "E008",
-            "STOA_SECRET_KEY (with _FALLBACKS), STOA_KEY_PEPPERS, STOA_ENCRYPTION_KEYS, STOA_AUDIT_KEYS: one value is there twice.",
-        )
+        purposes = "STOA_SECRET_KEY (with _FALLBACKS), STOA_KEY_PEPPERS, STOA_ENCRYPTION_KEYS, STOA_AUDIT_KEYS"
+        yield "E008", f"{purposes}: one value is there twice."
 
 
 def _encryption_keys() -> Iterator[tuple[str, str]]:

@@ -13,7 +13,6 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from stoa_cp.db.runtime_role import UnsafeRole, prepare_runtime_role
-
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.operators.accounts import create_superuser
 
