@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('stoa_cp', '0007_actor_names'),
+        ('stoa_cp', '0008_operator_sessions'),
     ]
 
     operations = [
