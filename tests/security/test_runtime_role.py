@@ -125,7 +125,7 @@ def test_an_operator_signs_in_and_out_under_the_role(installation: Installation)
         command, cwd=processes.ROOT, env=installation.service, check=False, capture_output=True, text=True, timeout=60
     )
 
-    assert done.stdout.split()[-2:] == ["200", "200"], done.stderr
+    assert done.stdout.split()[-2:] == ["200", "302"], done.stderr
 
 
 EVENT = (
