@@ -124,10 +124,10 @@ class Proxy:
 
 
 @contextmanager
-def proxy(program: str, site: Site, folder: Path) -> Iterator[Proxy]:
-    """Run the exported configuration of a standalone site; ``site.listen`` names its port."""
+def proxy(program: str, site: Site, folder: Path, text: str = "") -> Iterator[Proxy]:
+    """Run the exported configuration of a standalone site, or ``text``; ``site.listen`` names its port."""
     path = require_program(program)
-    (folder / FILES[program]).write_text(export_configuration(program, site))
+    (folder / FILES[program]).write_text(text or export_configuration(program, site))
     shutil.copy(LUA_OF_HAPROXY, folder)
     process = subprocess.Popen(
         command_of(program, path, site.listen), cwd=folder, env=os.environ | {"HOME": str(folder)}

@@ -20,6 +20,7 @@ COMMENT = """
 A STOA gateway for APISIX 3.7 or newer in standalone mode: conf/apisix.yaml. The token stands in APISIX's environment,
 STOA_GATEWAY_TOKEN, which `nginx_config: envs` in conf/config.yaml must name. A new API needs this file again.
 """
+CA_COMMENT = "`apisix: ssl: ssl_trusted_certificate` in conf/config.yaml must name {}, or no call passes."
 END = "#END\n"  # APISIX reads a file only if it ends so
 TIMEOUT_MS = 2000
 # Our keys must not reach the upstream; another credential is the upstream's own. Removed after forward-auth, which
@@ -39,7 +40,9 @@ BEFORE_FORWARD_AUTH = 2002 + 1
 
 def export(site: Site) -> str:
     """Return the whole file."""
-    return dump_yaml({"routes": [_route(route, site) for route in site.routes]}, COMMENT) + END
+    # APISIX has one file of trusted authorities for all, and it is in the other configuration file.
+    comment = COMMENT + (CA_COMMENT.format(site.ca_file) if site.uses_tls and site.ca_file else "")
+    return dump_yaml({"routes": [_route(route, site) for route in site.routes]}, comment) + END
 
 
 def _route(route: Route, site: Site) -> dict[str, Any]:
@@ -87,6 +90,7 @@ def _forward_auth(site: Site) -> dict[str, Any]:
         "upstream_headers": list(IDENTITY_HEADERS),
         "client_headers": [*REFUSAL_HEADERS, *LIMIT_HEADERS],
         "timeout": TIMEOUT_MS,
+        "ssl_verify": True,  # the default, and what everything here rests on
         # Without an answer no call passes. The default status, 403, would tell the caller that its key is refused.
         "status_on_error": 503,
         "allow_degradation": False,

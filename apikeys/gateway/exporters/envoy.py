@@ -1,5 +1,6 @@
 """Envoy: a bootstrap with ext_authz over HTTP, and a route and a cluster per API."""
 
+from ipaddress import ip_address
 from typing import Any
 
 from apikeys.gateway.configuration import Route
@@ -23,7 +24,6 @@ Envoy normalises paths and refuses encoded slashes before it asks, routes and fo
 TYPE = "type.googleapis.com/envoy"
 FILTERS = f"{TYPE}.extensions.filters.http"
 CONTROL_PLANE = "stoa_control_plane"
-TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 UPSTREAM_TIMEOUT = "60s"  # as for the other gateways; Envoy's default is 15 s
 DECISION_TIMEOUT = "2s"  # Envoy's default of 200 ms is too short for a control plane that has just started
 # Our keys must not reach the upstream; another credential is the upstream's own. In Lua, because no other filter
@@ -44,8 +44,13 @@ end
 def export(site: Site) -> str:
     """Return a bootstrap in YAML."""
     clusters = [
-        _cluster(CONTROL_PLANE, site.control_plane_host, site.control_plane_port, tls=site.uses_tls),
-        *(_cluster(route.api_id, route.host, route.port, tls=route.scheme == "https") for route in site.routes),
+        _cluster(
+            CONTROL_PLANE, site.control_plane_host, site.control_plane_port, site.trust_store if site.uses_tls else ""
+        ),
+        *(
+            _cluster(route.api_id, route.host, route.port, site.system_ca_file if route.scheme == "https" else "")
+            for route in site.routes
+        ),
     ]
     return dump_yaml({"static_resources": {"listeners": [_listener(site)], "clusters": clusters}}, COMMENT)
 
@@ -172,22 +177,46 @@ def _fallback_route() -> dict[str, Any]:
     return {"match": {"prefix": "/"}, "direct_response": {"status": 503}}
 
 
-def _cluster(name: str, host: str, port: int, *, tls: bool) -> dict[str, Any]:
+def _cluster(name: str, host: str, port: int, trust_store: str) -> dict[str, Any]:
+    """Return a cluster of one host, with TLS if ``trust_store`` names the authorities that may certify the host."""
     endpoint = {"endpoint": {"address": _address(host, port)}}
     cluster: dict[str, Any] = {
         "name": name,
         "type": "STRICT_DNS",
+        # The default takes only the IPv6 addresses of a name that has both kinds, as localhost has: a server that
+        # listens on IPv4 alone would never be reached.
+        "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "2s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
-    if tls:
-        kind = f"{TYPE}.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-        context = {"validation_context": {"trusted_ca": {"filename": TRUST_STORE}}}
-        cluster["transport_socket"] = {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {"@type": kind, "sni": host, "common_tls_context": context},
-        }
+    if trust_store:
+        cluster["transport_socket"] = _tls_socket(host, trust_store)
     return cluster
+
+
+def _tls_socket(host: str, trust_store: str) -> dict[str, Any]:
+    kind = "IP_ADDRESS" if _is_address(host) else "DNS"
+    validation = {
+        "trusted_ca": {"filename": trust_store},
+        # trusted_ca alone accepts a certificate for any name.
+        "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": host}}],
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{TYPE}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "" if kind == "IP_ADDRESS" else host,  # RFC 6066 §3 allows no address
+            "common_tls_context": {"validation_context": validation},
+        },
+    }
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _address(host: str, port: int) -> dict[str, Any]:

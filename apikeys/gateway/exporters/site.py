@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import yaml
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 
 from apikeys.gateway.configuration import Route, list_routes, list_subscriptions
@@ -19,8 +20,18 @@ from subscriptions.models import Subscription
 DEFAULT_LISTEN = "8080"
 # What goes into a configuration file must not break out of its place there.
 LISTEN = re.compile(r"(?:[0-9A-Za-z_.-]+:|\[[0-9A-Fa-f:]+\]:)?[0-9]{1,5}", re.ASCII)
+# The same for a file on the gateway's machine. From the root, because each program has another current folder.
+CA_FILE = re.compile(r"(?:/[0-9A-Za-z_.+@-]+)+", re.ASCII)
 RESOLV_CONF = Path("/etc/resolv.conf")
 LOCAL_RESOLVER = "127.0.0.53"  # systemd-resolved: the likeliest, if resolv.conf names none
+# Where systems keep the certificates of the public authorities: nginx and Envoy trust no file that they are not told.
+# The first is that of Debian, Ubuntu, Alpine and the programs' Docker images; then Red Hat, SUSE, and macOS with BSD.
+TRUST_STORES = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/ca-bundle.pem"),
+    Path("/etc/ssl/cert.pem"),
+)
 
 TOKEN_HEADER = "X-Stoa-Gateway-Token"  # noqa: S105 - a header's name
 # Who calls which API, for the upstream.
@@ -61,6 +72,8 @@ class Site:
     token: str = ""
     listen: str = DEFAULT_LISTEN
     is_standalone: bool = False  # a complete file, for a process that is started by hand in a folder of its own
+    ca_file: str = ""  # the authorities that may certify the control plane; empty for the public ones
+    system_ca_file: str = str(TRUST_STORES[0])
     resolvers: Sequence[str] = ()
     routes: Sequence[Route] = field(default=())
     subscriptions: Sequence[Subscription] = field(default=())
@@ -86,6 +99,11 @@ class Site:
         return self.control_plane_url.startswith("https://")
 
     @property
+    def trust_store(self) -> str:
+        """The authorities that may certify the control plane, for a program that has no default for them."""
+        return self.ca_file or self.system_ca_file
+
+    @property
     def listen_port(self) -> int:
         return int(self.listen.rpartition(":")[2])
 
@@ -98,14 +116,27 @@ class Site:
 
 
 def describe_site(**options: Any) -> Site:
-    """Return a site with the current routes and subscriptions. Options are fields of Site."""
+    """Return a site with the current routes and subscriptions. Options are fields of Site.
+
+    Raises ImproperlyConfigured if STOA_GATEWAY_CA_FILE is not a path that can stand in a configuration.
+    """
+    ca_file = options.pop("ca_file", None) or settings.STOA_GATEWAY_CA_FILE
+    if ca_file and not CA_FILE.fullmatch(ca_file):
+        raise ImproperlyConfigured("STOA_GATEWAY_CA_FILE is not a path such as /etc/ssl/stoa-ca.pem.")
     return Site(
         control_plane_url=settings.STOA_URL,
+        ca_file=ca_file,
+        system_ca_file=system_trust_store(),
         resolvers=system_resolvers(),
         routes=list_routes(),
         subscriptions=list_subscriptions(),
         **options,
     )
+
+
+def system_trust_store() -> str:
+    """Return the file of this machine's trusted authorities; that of Debian if there is none at a known place."""
+    return str(next((path for path in TRUST_STORES if path.exists()), TRUST_STORES[0]))
 
 
 def system_resolvers() -> list[str]:

@@ -95,6 +95,7 @@ def _shared_middlewares(site: Site) -> dict[str, Any]:
                 "authRequestHeaders": list(REQUEST_HEADERS),
                 "authResponseHeaders": list(IDENTITY_HEADERS),
             }
+            | ({"tls": {"ca": site.ca_file}} if site.uses_tls and site.ca_file else {})
         },
         **{f"stoa-after{each.name}": _remove_headers(TOKEN_HEADER, *each.removed) for each in CREDENTIALS},
     }

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from apikeys.gateway.exporters import FORMATS, export_configuration
-from apikeys.gateway.exporters.site import DEFAULT_LISTEN, LISTEN, describe_site
+from apikeys.gateway.exporters.site import CA_FILE, DEFAULT_LISTEN, LISTEN, describe_site
 from catalog.services.gateways import TOKEN_PREFIX
 from stoa_cp.crypto.credentials import is_well_formed
 
@@ -38,15 +38,31 @@ class Command(BaseCommand):
             help="print a complete file for nginx or Caddy, which starts in a folder of its own",
         )
 
-    def handle(self, *, format: str, listen: str, standalone: bool, **_options: Any) -> None:  # noqa: A002 - its name
+        parser.add_argument(
+            "--ca-file",
+            type=_ca_file,
+            metavar="FILE",
+            help="authorities that may certify the control plane, as a file on the gateway's machine "
+            "(default: STOA_GATEWAY_CA_FILE, else the public authorities)",
+        )
+
+    def handle(self, *, format: str, **options: Any) -> None:  # noqa: A002 - the option's name
         token = os.environ.get(TOKEN_VARIABLE, "")
         # A well-formed token has letters, digits and underscores only. Anything else could end the quotes in the file.
         token = token if is_well_formed(token, TOKEN_PREFIX) else ""
-        site = describe_site(listen=listen, is_standalone=standalone, token=token)
+        site = describe_site(
+            listen=options["listen"], is_standalone=options["standalone"], ca_file=options["ca_file"], token=token
+        )
         self.stdout.write(export_configuration(format, site), ending="")
 
 
 def _listen(text: str) -> str:
     if not LISTEN.fullmatch(text):
         raise ArgumentTypeError("an address is 8080, 127.0.0.1:8080 or [::1]:8080")
+    return text
+
+
+def _ca_file(text: str) -> str:
+    if not CA_FILE.fullmatch(text):
+        raise ArgumentTypeError("a file is a path from the root, such as /etc/ssl/stoa-ca.pem")
     return text
