@@ -3,13 +3,11 @@
 from typing import Any
 
 from apikeys.gateway.configuration import Route
+from apikeys.gateway.exporters.openresty import ONLY_WEBSOCKETS, REMOVE_CLIENT_HEADERS
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
-    IDENTITY_SPELLINGS,
-    INTERNAL_HEADERS,
     LIMIT_HEADERS,
     REFUSAL_HEADERS,
-    ROUTING_HEADERS,
     TOKEN_HEADER,
     Site,
     dump_yaml,
@@ -53,8 +51,10 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
         # By whole segments: /pay is no prefix of /payments.
         "uris": [route.path, f"{route.path}/*"],
         "priority": len(route.path),
+        # Passes any Upgrade and Connection on; the plugin before has left those of websockets.
+        "enable_websocket": True,
         "plugins": {
-            "serverless-pre-function": _remove_client_headers(),
+            "serverless-pre-function": _clean_request(),
             "forward-auth": _forward_auth(site),
             "proxy-rewrite": {
                 "regex_uri": [f"^{path}/(.*)$", f"{route.base_path}/$1", f"^{path}$", route.base_path or "/"],
@@ -72,13 +72,12 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
     }
 
 
-def _remove_client_headers() -> dict[str, Any]:
-    """Return the plugin that removes a client's X-Stoa-* headers.
+def _clean_request() -> dict[str, Any]:
+    """Return the plugin that removes what no client may send, X-Stoa-* first of all.
 
     forward-auth alone does not: in older releases a client's header stays if the answer has none of that name.
     """
-    names = ", ".join(f'"{name}"' for name in (*IDENTITY_SPELLINGS, *ROUTING_HEADERS, *INTERNAL_HEADERS))
-    function = f"return function() for _, name in ipairs({{{names}}}) do ngx.req.clear_header(name) end end"
+    function = f"return function()\n{REMOVE_CLIENT_HEADERS}{ONLY_WEBSOCKETS}end"
     return {"_meta": {"priority": BEFORE_FORWARD_AUTH}, "phase": "rewrite", "functions": [function]}
 
 

@@ -71,6 +71,8 @@ def _listener(site: Site) -> dict[str, Any]:
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         # An upstream that reads _ as - would read X_Stoa_Tenant as X-Stoa-Tenant.
         "common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"},
+        # To no other protocol: a tunnel of h2c would carry any number of calls that are never decided on.
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
         # Before the filters: ext_authz adds headers of these names from the answer, and they must be the only ones.
         "early_header_mutation_extensions": [_early_header_removal(client_headers)],
         "route_config": {"virtual_hosts": [{"name": "stoa", "domains": ["*"], "routes": [*routes, _fallback_route()]}]},

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apikeys.gateway.configuration import Route
+from apikeys.gateway.exporters.openresty import ONLY_WEBSOCKETS, REMOVE_CLIENT_HEADERS
 from apikeys.gateway.exporters.site import Site, dump_yaml, escape_for_regex
 from catalog.models import ApiStatus
 from subscriptions.models import Subscription
@@ -55,7 +56,8 @@ def _plain(name: str) -> str:
 
 
 def _service(name: str, route: Route) -> dict[str, Any]:
-    plugins: list[dict[str, Any]] = []
+    # Runs before all other plugins, so Kong's own headers about the consumer are still to come.
+    plugins = [_plugin("pre-function", access=[REMOVE_CLIENT_HEADERS + ONLY_WEBSOCKETS])]
     if route.auth_required:
         plugins.append(_plugin("key-auth", key_names=["X-API-Key"], hide_credentials=True))
         # key-auth accepts any consumer's key; acl lets only this API's subscribers pass.

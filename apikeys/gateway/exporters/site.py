@@ -1,7 +1,7 @@
 """The input of every exporter: addresses, the gateway's token, the routes; and the names of headers."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -43,13 +43,6 @@ IDENTITY_HEADERS = (
     "X-Stoa-Key",
     "X-Stoa-Plan",
     "X-Stoa-Decision",
-)
-# Every way to write these names with - and _, for a gateway that removes only the names that it is told. CGI and WSGI
-# servers read _ as -, so a client's X_Stoa_Tenant would reach an upstream as X-Stoa-Tenant.
-IDENTITY_SPELLINGS = tuple(
-    "".join(each)
-    for name in IDENTITY_HEADERS
-    for each in product(*(("-", "_") if letter == "-" else letter for letter in name))
 )
 # Where the call goes, for the gateway only.
 ROUTING_HEADERS = ("X-Stoa-Upstream", "X-Stoa-Upstream-Scheme", "X-Stoa-Upstream-Host", "X-Stoa-Path")
@@ -168,6 +161,18 @@ def dump_yaml(document: Mapping[str, Any], comment: str) -> str:
     # in.
     body: str = yaml.safe_dump(dict(document), sort_keys=False, width=1000, allow_unicode=True)
     return lines + body
+
+
+def spellings(names: Iterable[str]) -> list[str]:
+    """Return every way to write header names with - and _, for a program that removes only the names that it is told.
+
+    Servers of the CGI family read _ as -: to them a client's X_Stoa_Tenant is X-Stoa-Tenant.
+    """
+    return [
+        "".join(each)
+        for name in names
+        for each in product(*(("-", "_") if letter == "-" else letter for letter in name))
+    ]
 
 
 def escape_for_regex(path: str) -> str:

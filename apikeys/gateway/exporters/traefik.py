@@ -1,45 +1,72 @@
 """Traefik: a file for its file provider, with a router and a service per API behind ForwardAuth."""
 
+from itertools import product
 from typing import Any, NamedTuple
 
 from apikeys.gateway.configuration import Route
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
-    IDENTITY_SPELLINGS,
     INTERNAL_HEADERS,
     ROUTING_HEADERS,
     TOKEN_HEADER,
     Site,
     dump_yaml,
     escape_for_regex,
+    spellings,
 )
 
 COMMENT = """
 A STOA gateway for Traefik 3: a dynamic configuration for the file provider. The token stands in Traefik's environment:
 STOA_GATEWAY_TOKEN. A new API needs this file again. Traefik cleans paths before it routes (sanitizePath, on by
 default), and the control plane refuses whatever path two programs could read differently.
+This file removes the headers that could be taken for our own, such as X_Stoa_Tenant, by name. Recent releases remove
+all names with _ if they are started with --entryPoints.web.http.aliasHeadersStrategy=delete.
 """
 REQUEST_HEADERS = ("X-API-Key", "Authorization", "Accept-Language", TOKEN_HEADER)
 DECISION = ("stoa-before", "stoa-decision")
 FALLBACK = "stoa-nowhere"
 
 
-class Credential(NamedTuple):
-    """One way to send a key of ours: the suffix of its routers' names and rules, and the headers to remove."""
+# Other headers that mean something to the control plane or an upstream. Traefik sets or reads them, spelled with -.
+SET_BY_TRAEFIK = (
+    "X-API-Key",
+    *(f"X-Forwarded-{name}" for name in ("For", "Host", "Method", "Port", "Prefix", "Proto", "Server", "Uri")),
+    "X-Real-Ip",
+)
+
+
+class Case(NamedTuple):
+    """A property of a call: the suffix of its routers' names and rules, and the headers to set; "" removes one."""
 
     name: str
     rule: str
-    removed: tuple[str, ...]
+    headers: dict[str, str]
 
 
 # Our keys must not reach the upstream; another credential is the upstream's own. No middleware of Traefik decides by a
-# header's value, but a router's rule does: so each API has three routers, and the one that matches removes the right
-# header.
+# header's value, but a router's rule does: so each API has a router for each case, and the one that matches removes the
+# right headers.
 CREDENTIALS = (
-    Credential("", "", ()),
-    Credential("-key", " && HeaderRegexp(`X-API-Key`, `^stoa_`)", ("X-API-Key",)),
-    Credential("-bearer", " && HeaderRegexp(`Authorization`, `(?i)^bearer +stoa_`)", ("X-API-Key", "Authorization")),
+    Case("", "", {}),
+    Case("-key", " && HeaderRegexp(`X-API-Key`, `^stoa_`)", {"X-API-Key": ""}),
+    Case(
+        "-bearer",
+        " && HeaderRegexp(`Authorization`, `(?i)^bearer +stoa_`)",
+        {"X-API-Key": "", "Authorization": ""},
+    ),
 )
+# The same for Upgrade. To no other protocol: a tunnel of h2c would carry any number of calls that are never decided on.
+# If there are two Upgrade headers, the rule looks at both, and what is set replaces both.
+UPGRADES = (
+    Case("", "", {"Upgrade": "", "Connection": ""}),
+    Case(
+        "-socket",
+        " && HeaderRegexp(`Upgrade`, `(?i)^websocket$`)",
+        {"Upgrade": "websocket", "Connection": "Upgrade"},
+    ),
+)
+# In the order of priority within one path: a router with more rules is tried before those with fewer.
+CASES = tuple(product(CREDENTIALS, UPGRADES))
 
 
 def export(site: Site) -> str:
@@ -48,7 +75,11 @@ def export(site: Site) -> str:
         {
             "http": {
                 "routers": {FALLBACK: _fallback_router()}
-                | {f"{route.api_id}{each.name}": _router(route, each) for route in site.routes for each in CREDENTIALS},
+                | {
+                    f"{route.api_id}{credential.name}{upgrade.name}": _router(route, credential, upgrade)
+                    for route in site.routes
+                    for credential, upgrade in CASES
+                },
                 "middlewares": _shared_middlewares(site)
                 | {f"{route.api_id}-path": _path_middleware(route) for route in site.routes},
                 "services": {FALLBACK: {"loadBalancer": {"servers": []}}}
@@ -59,15 +90,13 @@ def export(site: Site) -> str:
     )
 
 
-def _router(route: Route, credential: Credential) -> dict[str, Any]:
+def _router(route: Route, credential: Case, upgrade: Case) -> dict[str, Any]:
     # By whole segments: /pay must not match /payments.
-    rule = f"(Path(`{route.path}`) || PathPrefix(`{route.path}/`)){credential.rule}"
+    rule = f"(Path(`{route.path}`) || PathPrefix(`{route.path}/`)){credential.rule}{upgrade.rule}"
     return {
         "rule": rule,
-        # The longest path first. Of one path, the router for a bearer token, which removes both headers, then the one
-        # for X-API-Key.
-        "priority": len(route.path) * len(CREDENTIALS) + CREDENTIALS.index(credential),
-        "middlewares": [*DECISION, f"stoa-after{credential.name}", f"{route.api_id}-path"],
+        "priority": len(route.path) * len(CASES) + CASES.index((credential, upgrade)),
+        "middlewares": [*DECISION, f"stoa-after{credential.name}{upgrade.name}", f"{route.api_id}-path"],
         "service": route.api_id,
     }
 
@@ -84,7 +113,8 @@ def _fallback_router() -> dict[str, Any]:
 def _shared_middlewares(site: Site) -> dict[str, Any]:
     token = site.token_or('{{ env "STOA_GATEWAY_TOKEN" }}')
     # An empty value removes a header. authResponseHeaders replaces only what the answer has.
-    client_headers = dict.fromkeys((*IDENTITY_SPELLINGS, *ROUTING_HEADERS, *INTERNAL_HEADERS), "")
+    aliases = [name for name in spellings(SET_BY_TRAEFIK) if "_" in name]
+    client_headers = dict.fromkeys((*spellings((*IDENTITY_HEADERS, *ROUTING_HEADERS, *INTERNAL_HEADERS)), *aliases), "")
     return {
         "stoa-before": {"headers": {"customRequestHeaders": client_headers | {TOKEN_HEADER: token}}},
         "stoa-decision": {
@@ -97,12 +127,13 @@ def _shared_middlewares(site: Site) -> dict[str, Any]:
             }
             | ({"tls": {"ca": site.ca_file}} if site.uses_tls and site.ca_file else {})
         },
-        **{f"stoa-after{each.name}": _remove_headers(TOKEN_HEADER, *each.removed) for each in CREDENTIALS},
+        **{
+            f"stoa-after{credential.name}{upgrade.name}": {
+                "headers": {"customRequestHeaders": {TOKEN_HEADER: ""} | credential.headers | upgrade.headers}
+            }
+            for credential, upgrade in CASES
+        },
     }
-
-
-def _remove_headers(*names: str) -> dict[str, Any]:
-    return {"headers": {"customRequestHeaders": dict.fromkeys(names, "")}}
 
 
 def _path_middleware(route: Route) -> dict[str, Any]:
