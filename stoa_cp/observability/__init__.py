@@ -2,5 +2,6 @@
 
 - ``headers.HeadersMiddleware``: request id, Content-Security-Policy, Cache-Control.
 - ``health.healthz`` and ``health.readyz``: probes.
+- ``logs``: processors that keep secrets of callers out of the log.
 - ``metrics.count_request`` and ``metrics.process_registry``: counters for Prometheus, by route and never by path.
 """

@@ -4,8 +4,11 @@ from typing import Any
 
 import structlog
 
+from stoa_cp.observability.logs import drop_gateway_query, mask_keys
+
 SHARED_PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
+    drop_gateway_query,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -34,7 +37,7 @@ def logging_config(*, as_json: bool) -> dict[str, Any]:
         "formatters": {
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, mask_keys],
                 "foreign_pre_chain": SHARED_PROCESSORS,
             },
         },

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -109,6 +110,12 @@ class Proxy:
     def log(self) -> Path:
         return self.folder / "access.json"
 
+    @property
+    def logged(self) -> str:
+        """All that the program has written, where and of whatever kind."""
+        names = ("access.json", "nginx-error.log", "output.log")
+        return "".join(path.read_text(errors="replace") for name in names if (path := self.folder / name).exists())
+
     def call(self, target: str | bytes, *headers: str, method: str = "GET", body: bytes = b"") -> Answer:
         """Send a request with exactly these bytes as its target."""
         raw = target.encode() if isinstance(target, str) else target
@@ -129,9 +136,15 @@ def proxy(program: str, site: Site, folder: Path, text: str = "") -> Iterator[Pr
     path = require_program(program)
     (folder / FILES[program]).write_text(text or export_configuration(program, site))
     shutil.copy(LUA_OF_HAPROXY, folder)
-    process = subprocess.Popen(
-        command_of(program, path, site.listen), cwd=folder, env=os.environ | {"HOME": str(folder)}
-    )
+    output = folder / "output.log"
+    with output.open("wb") as said:
+        process = subprocess.Popen(
+            command_of(program, path, site.listen),
+            cwd=folder,
+            env=os.environ | {"HOME": str(folder)},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
     try:
         await_port(process, site.listen_port)
         running = Proxy(program, site.listen_port, folder)
@@ -141,6 +154,7 @@ def proxy(program: str, site: Site, folder: Path, text: str = "") -> Iterator[Pr
     finally:
         process.kill()  # Traefik would take seconds to say goodbye
         process.wait(timeout=10)
+        sys.stderr.write(output.read_text(errors="replace"))  # pytest shows it if the test has failed
 
 
 def listen() -> str:

@@ -92,7 +92,7 @@ def test_envoy_normalises_before_it_asks(site: Site, payments: Api, status: Api)
     manager = resources["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager["normalize_path"] is manager["merge_slashes"] is True
     assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
-    authorize = manager["http_filters"][0]["typed_config"]
+    authorize = manager["http_filters"][1]["typed_config"]
     assert manager["http_filters"][-1]["name"] == "envoy.filters.http.router"
     assert authorize["failure_mode_allow"] is False
     assert authorize["http_service"]["path_prefix"] == "/v1/gateway/authorize/envoy"
@@ -115,7 +115,10 @@ def test_apisix_finds_the_end_of_its_file(site: Site, payments: Api) -> None:
     assert text.endswith("\n#END\n")
     route = by_id(yaml.safe_load(text)["routes"])[payments.id]
     assert route["uris"] == ["/acme/pay.v1", "/acme/pay.v1/*"]
-    assert route["plugins"]["forward-auth"]["extra_headers"] == {"X-Stoa-Gateway-Token": TOKEN}
+    assert route["plugins"]["forward-auth"]["extra_headers"] == {
+        "X-Stoa-Gateway-Token": TOKEN,
+        "X-Forwarded-Uri": "$http_x_stoa_uri",
+    }
     assert "X-API-Key" in route["plugins"]["forward-auth"]["request_headers"]
     assert "Retry-After" in route["plugins"]["forward-auth"]["client_headers"]
     assert route["plugins"]["forward-auth"]["allow_degradation"] is False

@@ -1,4 +1,4 @@
-"""A control plane behind TLS that lets every call pass, its certificates, good and bad, and a name server."""
+"""A control plane that lets every call pass, with TLS or without; certificates for it, and a name server."""
 
 import socket
 import ssl
@@ -66,14 +66,14 @@ def _builder(name: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuil
     return builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
 
 
-def route_to(upstream_url: str) -> Route:
-    """Return the route of an API at ``/acme/pay``."""
+def route_to(upstream_url: str, path: str = "/acme/pay") -> Route:
+    """Return the route of an API at ``path``."""
     return Route(
-        api_id="api-1",
+        api_id=f"api-{path[6:]}",
         tenant_id="tnt-1",
         tenant="acme",
         name="pay",
-        path="/acme/pay",
+        path=path,
         upstream_url=upstream_url,
         auth_required=True,
         requests_per_hour=None,
@@ -83,23 +83,25 @@ def route_to(upstream_url: str) -> Route:
 
 @dataclass(slots=True)
 class ControlPlane:
-    """``context`` is the certificate that it presents to the next connection, ``queries`` what it was sent."""
+    """``context``: the certificate for the next connection, if it has TLS. ``queries``: what it was sent."""
 
-    context: ssl.SSLContext
+    context: ssl.SSLContext | None
     port: int = 0
     queries: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def control_plane(context: ssl.SSLContext, route: Route) -> Iterator[ControlPlane]:
-    """Serve one on loopback that sends every call to ``route``."""
+def control_plane(context: ssl.SSLContext | None, *routes: Route) -> Iterator[ControlPlane]:
+    """Serve one on loopback that sends a call to the route whose path it holds, else to the first."""
     plane = ControlPlane(context)
 
     class Door(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            plane.queries.append(self.headers.get("X-Stoa-Gateway-Token", ""))
+            query = f"{self.path} {self.headers}"
+            plane.queries.append(query)
+            route = next((each for each in routes if each.path in query), routes[0])
             self.send_response(200)
-            answer = dict.fromkeys(IDENTITY_HEADERS, "") | {"X-Stoa-Api": route.api_id, "X-Stoa-Path": "/"}
+            answer = dict.fromkeys(IDENTITY_HEADERS, "") | {"X-Stoa-Api": route.api_id, "X-Stoa-Path": "/x"}
             answer |= {"X-Stoa-Upstream": route.upstream_url, "X-Stoa-Upstream-Scheme": route.scheme}
             answer |= {"X-Stoa-Upstream-Host": f"{route.host}:{route.port}", "Content-Length": "0"}
             for name, value in answer.items():
@@ -112,7 +114,9 @@ def control_plane(context: ssl.SSLContext, route: Route) -> Iterator[ControlPlan
     class Server(QuietServer):
         def get_request(self) -> tuple[socket.socket, Any]:
             client, address = super().get_request()
-            return plane.context.wrap_socket(client, server_side=True, do_handshake_on_connect=False), address
+            if plane.context:
+                client = plane.context.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+            return client, address
 
     server = Server(("127.0.0.1", 0), Door)
     Thread(target=server.serve_forever, daemon=True).start()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from apikeys.gateway.configuration import Route
-from apikeys.gateway.exporters.openresty import ONLY_WEBSOCKETS, REMOVE_CLIENT_HEADERS
+from apikeys.gateway.exporters.openresty import KEEP_PATH, ONLY_WEBSOCKETS, REMOVE_CLIENT_HEADERS
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     LIMIT_HEADERS,
@@ -24,7 +24,8 @@ TIMEOUT_MS = 2000
 # Our keys must not reach the upstream; another credential is the upstream's own. Removed after forward-auth, which
 # needs the key. Not by proxy-rewrite: in most releases of APISIX it runs before forward-auth, and then every call lacks
 # its key.
-STRIP_API_KEYS = """return function()
+AFTER_DECISION = """return function()
+  ngx.req.clear_header("X-Stoa-Uri")
   for name, pattern in pairs({["x-api-key"] = "^stoa_", ["authorization"] = "^bearer +stoa_"}) do
     local values = ngx.req.get_headers()[name] or {}
     for _, value in ipairs(type(values) == "table" and values or {values}) do
@@ -59,7 +60,7 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
             "proxy-rewrite": {
                 "regex_uri": [f"^{path}/(.*)$", f"{route.base_path}/$1", f"^{path}$", route.base_path or "/"],
             },
-            "serverless-post-function": {"phase": "access", "functions": [STRIP_API_KEYS]},
+            "serverless-post-function": {"phase": "access", "functions": [AFTER_DECISION]},
         },
         "upstream": {
             "type": "roundrobin",
@@ -77,7 +78,7 @@ def _clean_request() -> dict[str, Any]:
 
     forward-auth alone does not: in older releases a client's header stays if the answer has none of that name.
     """
-    function = f"return function()\n{REMOVE_CLIENT_HEADERS}{ONLY_WEBSOCKETS}end"
+    function = f"return function()\n{REMOVE_CLIENT_HEADERS}{ONLY_WEBSOCKETS}{KEEP_PATH}end"
     return {"_meta": {"priority": BEFORE_FORWARD_AUTH}, "phase": "rewrite", "functions": [function]}
 
 
@@ -85,7 +86,10 @@ def _forward_auth(site: Site) -> dict[str, Any]:
     return {
         "uri": f"{site.control_plane_url}/v1/gateway/authorize",
         "request_headers": ["X-API-Key", "Authorization", "Accept-Language"],
-        "extra_headers": {TOKEN_HEADER: site.token_or("${{STOA_GATEWAY_TOKEN}}")},
+        "extra_headers": {
+            TOKEN_HEADER: site.token_or("${{STOA_GATEWAY_TOKEN}}"),
+            "X-Forwarded-Uri": "$http_x_stoa_uri",
+        },
         "upstream_headers": list(IDENTITY_HEADERS),
         "client_headers": [*REFUSAL_HEADERS, *LIMIT_HEADERS],
         "timeout": TIMEOUT_MS,

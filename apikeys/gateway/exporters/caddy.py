@@ -19,5 +19,5 @@ def export(site: Site) -> str:
         copied=(*IDENTITY_HEADERS, *ROUTING_HEADERS),
         response_headers=RESPONSE_HEADERS,
         unavailable=UNAVAILABLE,
-        withheld=(*ROUTING_HEADERS, *(f"X-Stoa-{name}" for name in RESPONSE_HEADERS)),
+        withheld=(*ROUTING_HEADERS, "X-Stoa-Uri", *(f"X-Stoa-{name}" for name in RESPONSE_HEADERS)),
     )

@@ -26,11 +26,21 @@ FILTERS = f"{TYPE}.extensions.filters.http"
 CONTROL_PLANE = "stoa_control_plane"
 UPSTREAM_TIMEOUT = "60s"  # as for the other gateways; Envoy's default is 15 s
 DECISION_TIMEOUT = "2s"  # Envoy's default of 200 ms is too short for a control plane that has just started
+# The decision is about the path: the query, which may hold secrets, is kept back meanwhile. In Lua, because ext_authz
+# always sends the request's own path.
+KEEP_QUERY_BACK = """
+function envoy_on_request(handle)
+  local path, query = (handle:headers():get(":path") or ""):match("^([^?]*)(.*)$")
+  handle:headers():replace(":path", path)
+  handle:streamInfo():dynamicMetadata():set("stoa", "query", query)
+end
+"""
 # Our keys must not reach the upstream; another credential is the upstream's own. In Lua, because no other filter
 # decides by a header's value.
-STRIP_API_KEYS = """
+AFTER_DECISION = """
 function envoy_on_request(handle)
   local headers = handle:headers()
+  headers:replace(":path", headers:get(":path") .. handle:streamInfo():dynamicMetadata():get("stoa")["query"])
   if (headers:get("x-api-key") or ""):find("^stoa_") then
     headers:remove("x-api-key")
   end
@@ -78,8 +88,9 @@ def _listener(site: Site) -> dict[str, Any]:
         "route_config": {"virtual_hosts": [{"name": "stoa", "domains": ["*"], "routes": [*routes, _fallback_route()]}]},
         "local_reply_config": {"mappers": [_unavailable_reply()]},
         "http_filters": [
+            _lua_filter(KEEP_QUERY_BACK),
             _decision_filter(site),
-            _filter("lua", f"{FILTERS}.lua.v3.Lua", default_source_code={"inline_string": STRIP_API_KEYS}),
+            _lua_filter(AFTER_DECISION),
             _filter("router", f"{FILTERS}.router.v3.Router"),
         ],
     }
@@ -115,6 +126,10 @@ def _early_header_removal(names: tuple[str, ...]) -> dict[str, Any]:
 
 def _filter(name: str, kind: str, **config: Any) -> dict[str, Any]:
     return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": kind} | config}
+
+
+def _lua_filter(script: str) -> dict[str, Any]:
+    return _filter("lua", f"{FILTERS}.lua.v3.Lua", default_source_code={"inline_string": script})
 
 
 def _decision_filter(site: Site) -> dict[str, Any]:

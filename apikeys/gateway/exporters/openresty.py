@@ -10,6 +10,9 @@ REMOVE_CLIENT_HEADERS = """for name in pairs(ngx.req.get_headers(0)) do
   end
 end
 """
+# The decision is about the path. A query may hold secrets, and the control plane has no use for it.
+KEEP_PATH = """ngx.req.set_header("X-Stoa-Uri", ngx.var.request_uri:match("^[^?]*"))
+"""
 # To no other protocol: a tunnel of h2c would carry any number of calls that are never decided on. Of two Upgrade
 # headers, OpenResty makes a table. And Kong, or an upstream, would remove the headers that a client's Connection names.
 ONLY_WEBSOCKETS = """local upgrade = ngx.req.get_headers(0)["upgrade"]
