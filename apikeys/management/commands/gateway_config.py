@@ -1,10 +1,12 @@
-"""The command that writes a gateway's configuration."""
+"""The command that prints a gateway's configuration, or writes it to a file."""
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from apikeys.gateway.exporters import FORMATS, export_configuration
 from apikeys.gateway.exporters.site import CA_FILE, DEFAULT_LISTEN, LISTEN, describe_site
@@ -15,9 +17,9 @@ TOKEN_VARIABLE = "STOA_GATEWAY_TOKEN"  # noqa: S105 - a variable's name
 
 
 class Command(BaseCommand):
-    """Prints the configuration. It contains the gateway's token if STOA_GATEWAY_TOKEN holds one."""
+    """Prints or writes the configuration. It contains the gateway's token if STOA_GATEWAY_TOKEN holds one."""
 
-    help = "Print a proxy configuration that asks this control plane whether each call may pass."
+    help = "Print or write a proxy configuration that asks this control plane whether each call may pass."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -46,6 +48,13 @@ class Command(BaseCommand):
             "(default: STOA_GATEWAY_CA_FILE, else the public authorities)",
         )
 
+        parser.add_argument(
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help="write to FILE, readable by its owner only, and not to standard output",
+        )
+
     def handle(self, *, format: str, **options: Any) -> None:  # noqa: A002 - the option's name
         token = os.environ.get(TOKEN_VARIABLE, "")
         # A well-formed token has letters, digits and underscores only. Anything else could end the quotes in the file.
@@ -53,7 +62,32 @@ class Command(BaseCommand):
         site = describe_site(
             listen=options["listen"], is_standalone=options["standalone"], ca_file=options["ca_file"], token=token
         )
-        self.stdout.write(export_configuration(format, site), ending="")
+        text = export_configuration(format, site)
+        if options["output"]:
+            write_private_file(options["output"], text)
+        else:
+            self.stdout.write(text, ending="")
+
+
+def write_private_file(path: Path, text: str) -> None:
+    """Replace a file by one that only its owner may read (mode 600). Raises CommandError if that is not possible.
+
+    The content goes into a new file, which then takes the name: a file that exists may be readable by others, and a
+    gateway that reloads meanwhile must not read half of it.
+    """
+    try:
+        # A name that is not taken, and mode 600 from the start.
+        with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())  # before the new name: after a crash, the name must not stand for an empty file
+                Path(file.name).replace(path)
+            except OSError:
+                Path(file.name).unlink()
+                raise
+    except OSError as fault:
+        raise CommandError(f"{path} cannot be written: {fault.strerror}") from fault
 
 
 def _listen(text: str) -> str:
