@@ -42,7 +42,6 @@ class Route:
     api_id: str
     tenant_id: str
     tenant: str
-    name: str
     path: str
     upstream_url: str
     auth_required: bool
@@ -95,7 +94,6 @@ def _route(api: Api) -> Route:
         api_id=api.id,
         tenant_id=api.tenant_id,
         tenant=api.tenant.name,
-        name=api.name,
         path=f"/{api.tenant.name}{api.path}".rstrip("/"),
         upstream_url=api.upstream_url,
         auth_required=api.auth_required,

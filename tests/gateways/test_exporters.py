@@ -13,7 +13,6 @@ from apikeys.gateway.exporters import FORMATS, export_configuration
 from apikeys.gateway.exporters.site import Site, describe_site, system_resolvers
 from catalog.models import Api
 from subscriptions.models import Subscription
-from tests.factories import ApiFactory
 from tests.gateways.conftest import TOKEN
 
 pytestmark = pytest.mark.django_db
@@ -128,35 +127,29 @@ def test_apisix_finds_the_end_of_its_file(site: Site, payments: Api) -> None:
     assert route["plugins"]["serverless-post-function"]["phase"] == "access"  # it is the last there
 
 
-def test_kong_gets_a_consumer_per_subscription_and_no_credential(site: Site, mobile: Subscription) -> None:
+def test_kong_gets_a_consumer_per_subscription_and_no_credential(site: Site, mobile: Subscription, status: Api) -> None:
     text = export_configuration("kong", site)
     document = yaml.safe_load(text)
     assert document["_format_version"] == "3.0"
     assert document["_info"] == {"select_tags": ["stoa"]}
     assert "CREDENTIALS ARE MISSING" in text
     services = {service["name"]: service for service in document["services"]}
-    assert set(services) == {"acme-payments", "acme-status"}
-    plugins = {plugin["name"]: plugin["config"] for plugin in services["acme-payments"]["plugins"]}
-    assert plugins["acl"]["allow"] == ["acme-payments"]
+    assert set(services) == {mobile.api_id, status.id}
+    plugins = {plugin["name"]: plugin["config"] for plugin in services[mobile.api_id]["plugins"]}
+    assert plugins["acl"]["allow"] == [mobile.api_id]
     assert plugins["rate-limiting"]["hour"] == 100
-    assert [plugin["name"] for plugin in services["acme-status"]["plugins"]] == ["pre-function"]
+    assert [plugin["name"] for plugin in services[status.id]["plugins"]] == ["pre-function"]
     (consumer,) = document["consumers"]
-    assert consumer["username"] == f"acme-mobile-app-{mobile.id}"
+    assert consumer["username"] == mobile.id
     assert consumer["custom_id"] == mobile.id
-    assert consumer["acls"] == [{"group": "acme-payments", "tags": ["stoa"]}]
+    assert consumer["acls"] == [{"group": mobile.api_id, "tags": ["stoa"]}]
     assert consumer["plugins"][0]["config"]["month"] == 50_000
     assert "keyauth_credentials" not in consumer
 
 
 def test_kong_is_not_told_of_what_is_off(payments: Api, status: Api) -> None:
     Api.objects.filter(pk=payments.pk).update(status="inactive")
-    assert [service["name"] for service in documented("kong", describe_site())["services"]] == ["acme-status"]
-
-
-def test_two_versions_of_an_api_have_two_names_in_kong(payments: Api) -> None:
-    ApiFactory(tenant=payments.tenant, name="payments", api_version="v2", path="/pay/v2")
-    names = [service["name"] for service in documented("kong", describe_site())["services"]]
-    assert len(set(names)) == 2
+    assert [service["name"] for service in documented("kong", describe_site())["services"]] == [status.id]
 
 
 @pytest.mark.parametrize(

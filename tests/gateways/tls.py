@@ -72,7 +72,6 @@ def route_to(upstream_url: str, path: str = "/acme/pay") -> Route:
         api_id=f"api-{path[6:]}",
         tenant_id="tnt-1",
         tenant="acme",
-        name="pay",
         path=path,
         upstream_url=upstream_url,
         auth_required=True,

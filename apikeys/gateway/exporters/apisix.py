@@ -48,7 +48,6 @@ def _route(route: Route, site: Site) -> dict[str, Any]:
     path = escape_for_regex(route.path)
     return {
         "id": route.api_id,
-        "name": f"{route.tenant}-{route.name}",
         # By whole segments: /pay is no prefix of /payments.
         "uris": [route.path, f"{route.path}/*"],
         "priority": len(route.path),

@@ -1,7 +1,5 @@
 """Kong's open edition: declarative services, routes and consumers. Kong decides by itself, with credentials to add."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 from apikeys.gateway.configuration import Route
@@ -16,6 +14,7 @@ of its own there, so it decides by itself: this file is a copy of what is subscr
 when that changes. Limits are counted by Kong, per node.
 CREDENTIALS ARE MISSING, on purpose: the control plane keeps digests of keys, never the keys. Add `keyauth_credentials`
 to the consumers, or let applications present keys that you give out.
+All names here are ids of the control plane, which also finds them: a service is an API, a consumer is a subscription.
 """
 FORMAT_VERSION = "3.0"
 TAG = "stoa"
@@ -24,72 +23,55 @@ TAG = "stoa"
 def export(site: Site) -> str:
     """Return a declarative configuration in YAML, without APIs that are inactive."""
     open_routes = [route for route in site.routes if route.status != ApiStatus.INACTIVE]
-    tenants = {route.api_id: route.tenant for route in open_routes}
-    subscriptions = [each for each in site.subscriptions if each.api_id in tenants]
-    names = {route.api_id: name for name, route in _named(open_routes)}
+    open_apis = {route.api_id for route in open_routes}
     return dump_yaml(
         {
             "_format_version": FORMAT_VERSION,
             "_info": {"select_tags": [TAG]},
-            "services": [_service(name, route) for name, route in _named(open_routes)],
-            "consumers": [_consumer(each, tenants[each.api_id], names[each.api_id]) for each in subscriptions],
+            "services": [_service(route) for route in open_routes],
+            "consumers": [_consumer(each) for each in site.subscriptions if each.api_id in open_apis],
         },
         COMMENT,
     )
 
 
-def _named(routes: Iterable[Route]) -> list[tuple[str, Route]]:
-    """Return each route with a unique name, which Kong requires: two versions of an API may have one name."""
-    by_name = defaultdict(list)
-    for route in routes:
-        by_name[f"{route.tenant}-{_plain(route.name)}"].append(route)
-    return [
-        (name if len(same) == 1 else f"{name}-{route.api_id}", route)
-        for name, same in by_name.items()
-        for route in same
-    ]
-
-
-def _plain(name: str) -> str:
-    """Return a name in the characters that Kong allows."""
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in name)
-
-
-def _service(name: str, route: Route) -> dict[str, Any]:
+def _service(route: Route) -> dict[str, Any]:
+    # Ids for all names: Kong takes no two services or consumers of one name, and people may choose names that are the
+    # same when they are joined or reduced to the characters that Kong allows.
     # Runs before all other plugins, so Kong's own headers about the consumer are still to come.
     plugins = [_plugin("pre-function", access=[REMOVE_CLIENT_HEADERS + ONLY_WEBSOCKETS])]
     if route.auth_required:
         plugins.append(_plugin("key-auth", key_names=["X-API-Key"], hide_credentials=True))
         # key-auth accepts any consumer's key; acl lets only this API's subscribers pass.
-        plugins.append(_plugin("acl", allow=[name], hide_groups_header=True))
+        plugins.append(_plugin("acl", allow=[route.api_id], hide_groups_header=True))
     if route.requests_per_hour:
         # "local" counts per node, and needs neither a database nor a Redis.
         plugins.append(_plugin("rate-limiting", hour=route.requests_per_hour, limit_by="service", policy="local"))
     return {
-        "name": name,
+        "name": route.api_id,
         "url": f"{route.scheme}://{route.authority}{route.base_path}",
-        "tags": [TAG, route.tenant],
+        "tags": [TAG, route.tenant_id],
         "routes": [
             {
-                "name": name,
+                "name": route.api_id,
                 # By whole segments: /pay must not match /payments. `~` marks a regular expression.
                 "paths": [f"~{escape_for_regex(route.path)}(?=/|$)"],
                 "strip_path": True,
-                "tags": [TAG, route.tenant],
+                "tags": [TAG, route.tenant_id],
             }
         ],
         "plugins": plugins,
     }
 
 
-def _consumer(subscription: Subscription, tenant: str, group: str) -> dict[str, Any]:
+def _consumer(subscription: Subscription) -> dict[str, Any]:
     limits = {"hour": subscription.rate_limit, "month": subscription.quota}
     limits = {period: limit for period, limit in limits.items() if limit}
     return {
-        "username": f"{tenant}-{_plain(subscription.application)}-{subscription.id}",
+        "username": subscription.id,
         "custom_id": subscription.id,
-        "tags": [TAG, tenant],
-        "acls": [{"group": group, "tags": [TAG]}],
+        "tags": [TAG, subscription.tenant_id],
+        "acls": [{"group": subscription.api_id, "tags": [TAG]}],
         "plugins": [_plugin("rate-limiting", limit_by="consumer", policy="local", **limits)] if limits else [],
     }
 

@@ -22,6 +22,9 @@ DEFAULT_LISTEN = "8080"
 LISTEN = re.compile(r"(?:[0-9A-Za-z_.-]+:|\[[0-9A-Fa-f:]+\]:)?[0-9]{1,5}", re.ASCII)
 # The same for a file on the gateway's machine. From the root, because each program has another current folder.
 CA_FILE = re.compile(r"(?:/[0-9A-Za-z_.+@-]+)+", re.ASCII)
+# A host that every program loads: labels of RFC 1035 §2.3.4, or an IPv6 address. One faulty name, and HAProxy does not
+# start for any tenant. New upstreams are checked more strictly; a row may be older than that check.
+HOST = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
 RESOLV_CONF = Path("/etc/resolv.conf")
 LOCAL_RESOLVER = "127.0.0.53"  # systemd-resolved: the likeliest, if resolv.conf names none
 # Where systems keep the certificates of the public authorities: nginx and Envoy trust no file that they are not told.
@@ -121,7 +124,7 @@ def describe_site(**options: Any) -> Site:
         ca_file=ca_file,
         system_ca_file=system_trust_store(),
         resolvers=system_resolvers(),
-        routes=list_routes(),
+        routes=[route for route in list_routes() if HOST.fullmatch(route.host)],
         subscriptions=list_subscriptions(),
         **options,
     )
