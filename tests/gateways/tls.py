@@ -107,6 +107,9 @@ def control_plane(context: ssl.SSLContext | None, *routes: Route) -> Iterator[Co
                 self.send_header(name, value)
             self.end_headers()
 
+        def do_POST(self) -> None:
+            self.do_GET()  # Envoy queries with the call's own method
+
         def log_message(self, *_arguments: Any) -> None:
             """Say nothing."""
 

@@ -75,6 +75,9 @@ def _listener(site: Site) -> dict[str, Any]:
         # The caller is a client, not a proxy: its address is the connection's, X-Forwarded-For is not believed, and
         # x-envoy-* headers, which control retries and time-outs, are removed.
         "use_remote_address": True,
+        # A client that does not finish its headers holds a connection. Not request_timeout: it is a time for the whole
+        # body, and would end every long upload. A body that stands still ends by stream_idle_timeout, 5 minutes.
+        "request_headers_timeout": "10s",
         # The same path for the decision, the choice of a route and the upstream.
         "normalize_path": True,
         "merge_slashes": True,
