@@ -1,6 +1,7 @@
 """Names that people chose, in every generated file: one tenant's must not break the configuration for all."""
 
 import re
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from apikeys.gateway.exporters.site import Site, describe_site
 from catalog.models import Api
 from tests.factories import ApiFactory, SubscriptionFactory, TenantFactory
 from tests.gateways.conftest import TOKEN
-from tests.gateways.proxies import upstream
+from tests.gateways.proxies import listen, proxy, upstream
 from tests.gateways.test_accepted import CHECKS, complaint_of_traefik, judged
+from tests.gateways.tls import control_plane, route_to
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +77,23 @@ def test_traefik_still_accepts_the_file(hostile: Site, tmp_path: Path) -> None:
 def test_no_name_is_in_the_file(program: str, hostile: Site) -> None:
     text = export_configuration(program, hostile)
     assert not re.search("NOPE|evil|HOME|vault:|# comment|\u2028|a\\.\\.b", text)
+
+
+@pytest.mark.parametrize("url", ["http://unix:{socket}:/", "http://UNIX:{socket}", "http://stoa_control_plane/v1"])
+def test_nginx_takes_an_old_upstream_for_no_socket_and_no_group(url: str, tmp_path: Path) -> None:
+    socket_path = tmp_path / "docker.sock"
+    route = replace(route_to("http://127.0.0.1:1"), upstream_url=url.format(socket=socket_path))
+    with socket.socket(socket.AF_UNIX) as listening, control_plane(None, route) as plane:
+        listening.bind(str(socket_path))
+        listening.listen()
+        listening.settimeout(0)
+        address = listen()
+        site = Site(f"http://127.0.0.1:{plane.port}", TOKEN, address, is_standalone=True, resolvers=["127.0.0.1"])
+        with proxy("nginx", site, tmp_path) as edge:
+            assert edge.call("/acme/pay").status == 503
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    assert len(plane.queries) == 1  # the question, and not the call
 
 
 def test_apisix_finds_one_end_and_one_variable(hostile: Site) -> None:

@@ -93,3 +93,10 @@ def test_no_header_of_ours_comes_from_a_client(program: str, site: Site, tmp_pat
     left = left_of(sent, code_of(program, site), tmp_path)
     left.pop("x-stoa-uri", None)  # of the gateway's own
     assert left == {"x-api-key": "stoa_live_1", "accept": "*/*"}
+
+
+def test_apisix_sends_the_path_without_its_query(site: Site, tmp_path: Path) -> None:
+    left = left_of({"x-stoa-uri": "/evil"}, code_of("apisix", site), tmp_path)
+    assert left == {"x-stoa-uri": "/acme/pay%2e"}  # OPENRESTY has the call
+    plugin = yaml.safe_load(export_configuration("apisix", site))["routes"][0]["plugins"]["forward-auth"]
+    assert plugin["extra_headers"]["X-Forwarded-Uri"] == "$http_x_stoa_uri"

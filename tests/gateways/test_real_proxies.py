@@ -48,6 +48,8 @@ def test_a_caller_learns_its_limits(edge: Proxy, deployment: Deployment) -> None
     answer = edge.call(PAYMENTS, deployment.credential)
     assert answer.headers["x-ratelimit-limit"] == "1000"
     assert answer.headers["x-ratelimit-remaining"] == "999"
+    # An API without an end says nothing of one, nor gives the name of a placeholder.
+    assert {"deprecation", "sunset"}.isdisjoint(answer.headers)
 
 
 def test_a_bearer_key_gets_through_and_no_key_reaches_the_upstream(edge: Proxy, deployment: Deployment) -> None:
