@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from apikeys.models import ApiKey
 from apikeys.services.expiry_warnings import announce_next_expiry
-from apikeys.services.keys import revoke_key
+from apikeys.services.revocations import revoke_key
 from apikeys.tasks import announce_expiries
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event

@@ -9,7 +9,8 @@ from threading import Event
 from django.db import connection
 
 from apikeys.models import ApiKey
-from apikeys.services.keys import NewKey, issue_key, revoke_key
+from apikeys.services.keys import NewKey, issue_key
+from apikeys.services.revocations import revoke_key
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.domain.issued import Issued
 from tests.apikeys.processes import WebProcess

@@ -10,7 +10,7 @@ import pytest
 
 from apikeys.gateway.exporters.site import describe_site
 from apikeys.models import LeaseState, Meter
-from apikeys.services.keys import revoke_key
+from apikeys.services.revocations import revoke_key
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.apikeys.processes import Application, web_processes

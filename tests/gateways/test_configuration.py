@@ -14,7 +14,8 @@ from django.test import Client
 from apikeys.gateway import configuration
 from apikeys.gateway.exporters import FORMATS
 from apikeys.models import ApiKey, KeySecret
-from apikeys.services.keys import revoke_key, rotate_key
+from apikeys.services.keys import rotate_key
+from apikeys.services.revocations import revoke_key
 from catalog.authentication import HEADER
 from catalog.models import Api
 from catalog.services.apis import update_api

@@ -9,7 +9,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from apikeys.gateway.exporters.site import describe_site
-from apikeys.services.keys import NewKey, issue_key, revoke_key
+from apikeys.services.keys import NewKey, issue_key
+from apikeys.services.revocations import revoke_key
 from catalog.models import Api
 from stoa_cp.devserver.cluster import free_port
 from stoa_cp.domain.actors import SYSTEM
