@@ -66,6 +66,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": (("id", "name"), ("start", "current_status"), ("mode", "subscription"))}),
         (_("Rotation"), {"fields": ("old_secret_until",)}),
+        (_("Allowed use"), {"fields": ("from_addresses", "by_methods", "at_paths")}),
         (_("Dates"), {"fields": (("created_at", "used_at"), ("expires_at", "revoked_at"), "found_in_public")}),
     )
 
@@ -105,6 +106,18 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @column(_("Old secret valid until"))
     def old_secret_until(self, key: AnnotatedKey) -> str | None:
         return format_datetime(key.previous_valid_until)
+
+    @column(_("From the networks"))
+    def from_addresses(self, key: ApiKey) -> str | None:
+        return _listed(key.allowed_ips)
+
+    @column(_("By the methods"))
+    def by_methods(self, key: ApiKey) -> str | None:
+        return _listed(key.allowed_methods)
+
+    @column(_("At the paths"))
+    def at_paths(self, key: ApiKey) -> str | None:
+        return _listed(key.allowed_paths)
 
     @service_action(
         Dialog(
@@ -149,6 +162,11 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def revoke(self, key: ApiKey, _form: DialogForm, by: Actor) -> ActionResult:
         revoke_key(key, by=by)
         return ActionResult(_("%(name)s is revoked.") % {"name": key.name})
+
+
+def _listed(allowed: list[str] | None) -> str | None:
+    """Return what is allowed; None, for anything, is a dash in the console."""
+    return None if allowed is None else ", ".join(allowed)
 
 
 @admin.register(KeySecret)

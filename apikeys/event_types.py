@@ -7,6 +7,7 @@ class KeyEvent(StrEnum):
     """What happens to an API key."""
 
     CREATED = "apikey.created"
+    UPDATED = "apikey.updated"
     ROTATED = "apikey.rotated"
     REVOKED = "apikey.revoked"
     EXPIRING = "apikey.expiring"

@@ -1,6 +1,12 @@
 """Examples for the OpenAPI document, after the specification's own; all of one subscription and its key."""
 
-NEW_KEY = {"subscription_id": "sub-4m9q2tfd8s6j3yga", "name": "Production", "expires_at": "2027-01-09T00:00:00Z"}
+WHERE = {
+    "allowed_ips": ["198.51.100.0/24", "2001:db8::/32"],
+    "allowed_methods": ["GET", "POST"],
+    "allowed_paths": ["/refunds"],
+}
+KEY_CHANGES = {"name": "Production", "expires_at": "2027-01-09T00:00:00Z"} | WHERE
+NEW_KEY = {"subscription_id": "sub-4m9q2tfd8s6j3yga"} | KEY_CHANGES
 ROTATION = {"overlap_seconds": 86400}
 KEY = {
     "id": "key-9w3e7n1p5z8c2v6b",
@@ -11,6 +17,7 @@ KEY = {
     "start": "stoa_live_0123…",
     "status": "active",
     "expires_at": "2027-01-09T00:00:00Z",
+    **WHERE,
     "previous_valid_until": None,
     "previous_last_used_at": None,
     "last_used_at": "2025-01-09T11:02:00Z",
@@ -22,7 +29,8 @@ KEY_SELECTION = {"subscription_id": KEY["subscription_id"], "unused_since": "202
 KEY_REVOCATIONS = {"results": [{"index": 0, "id": KEY["id"], "status": 204}]}
 ISSUED_KEY = KEY | {"last_used_at": None, "key": "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8"}
 
-VERIFICATION = {"key": ISSUED_KEY["key"], "path": "/acme/payments/42", "method": "GET", "cost": 1}
+FROM = {"method": "GET", "address": "198.51.100.7"}
+VERIFICATION = {"key": ISSUED_KEY["key"], "path": "/acme/payments/refunds/42"} | FROM | {"cost": 1}
 VERIFIED = {
     "valid": True,
     "code": "valid",
@@ -37,7 +45,7 @@ VERIFIED = {
     "expires_at": KEY["expires_at"],
     "rotating": False,
 }
-EXPLANATION = {"key_id": KEY["id"], "method": "GET", "path": "/acme/payments/42"}
+EXPLANATION = {"key_id": KEY["id"], "path": "/acme/payments/refunds/42"} | FROM
 # The names and their order are those of apikeys.decisions.checks; a test compares all of it with a real answer.
 PASSED = (
     "key_sent",
@@ -51,6 +59,9 @@ PASSED = (
     "subscription_unexpired",
     "subscription_open",
     "api_active",
+    "address_allowed",
+    "method_allowed",
+    "path_allowed",
     "quota_left",
 )
 EXPLAINED = {
@@ -78,6 +89,7 @@ CONFIGURATION = {
             "mode": "live",
             "expires_at": KEY["expires_at"],
             "valid_until": None,
+            **WHERE,
         },
     ],
     "subscriptions": [

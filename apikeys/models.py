@@ -10,12 +10,13 @@ The status is not stored: it follows from the dates, on the database's clock, an
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from stoa_cp.db.fields import VersionField
+from stoa_cp.db.fields import NetworkField, VersionField
 from stoa_cp.db.ids import IdField
 from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import Tenant
@@ -36,6 +37,9 @@ class KeyStatus(models.TextChoices):
     EXPIRED = "expired", _("Expired")
     REVOKED = "revoked", _("Revoked")
 
+
+# Of each kind. Every call with the key is compared with all of them.
+MAX_RESTRICTIONS = 50
 
 # The statuses in which calls with the key may pass.
 LIVE_STATUSES = (KeyStatus.ACTIVE, KeyStatus.ROTATING)
@@ -88,6 +92,10 @@ class ApiKey(models.Model):
     start = models.CharField(max_length=20)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Where the key may be used; NULL is anywhere. Paths are prefixes below the API's path, by whole segments.
+    allowed_ips = ArrayField(NetworkField(), null=True, blank=True, editable=False)
+    allowed_methods = ArrayField(models.TextField(), null=True, blank=True, editable=False)
+    allowed_paths = ArrayField(models.TextField(), null=True, blank=True, editable=False)
     # The last warning that was announced, in days before the expiry; 0 once the expiry itself was announced.
     announced_days = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -109,7 +117,16 @@ class ApiKey(models.Model):
                 fields=["expires_at"], name="apikey_expiring", condition=Q(revoked_at=None, expires_at__isnull=False)
             ),
         ]
-        constraints = [models.CheckConstraint(condition=Q(mode__in=Mode.values), name="apikey_mode_known")]
+        constraints = [
+            models.CheckConstraint(condition=Q(mode__in=Mode.values), name="apikey_mode_known"),
+            # An empty list would read as "anywhere" to a person, and be "nowhere" to the decision.
+            models.CheckConstraint(
+                condition=Q(allowed_ips__len__range=(1, MAX_RESTRICTIONS))
+                & Q(allowed_methods__len__range=(1, MAX_RESTRICTIONS))
+                & Q(allowed_paths__len__range=(1, MAX_RESTRICTIONS)),
+                name="apikey_restrictions_bounded",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.start})"

@@ -2,33 +2,90 @@
 
 from typing import Any
 
+from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from apikeys import examples as sample
 from apikeys.gateway.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
 from apikeys.gateway.exporters import FORMATS
-from apikeys.models import KeyStatus, Mode
+from apikeys.gateway.serializers import MAX_METHOD_CHARS
+from apikeys.models import MAX_RESTRICTIONS, KeyStatus, Mode
 from apikeys.services.keys import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from apikeys.services.revocations import MAX_KEYS_AT_ONCE
 from catalog.models import ApiStatus
+from catalog.paths import normalise_path
 from catalog.serializers import ApiRateLimitSerializer
 from stoa_cp.openapi.schema import examples
-from stoa_cp.rest.serializers import FlagField, MomentField, StrictSerializer, StringField, WholeNumberField
+from stoa_cp.rest.serializers import (
+    CidrField,
+    FlagField,
+    MomentField,
+    ShortListField,
+    StrictSerializer,
+    StringField,
+    WholeNumberField,
+)
+
+# In capitals only: HTTP compares methods exactly (RFC 9110 §9.1), so that a key for `get` would be one for nothing.
+# `\Z`: `$` would match before a newline too.
+METHOD_PATTERN = r"^[A-Z][A-Z0-9_-]*\Z"
 
 
-@examples(response=sample.KEY)
+class ApiPathField(StringField):
+    """A path below an API's, in the spelling that calls are compared in."""
+
+    default_error_messages = {
+        "not_a_path": _("A path begins with / and has segments of letters, digits and . _ ~ - only."),
+    }
+
+    def to_internal_value(self, data: Any) -> str:
+        path = normalise_path(super().to_internal_value(data))
+        if path is None:
+            self.fail("not_a_path")
+        return path
+
+
+def _allowed(child: serializers.Field[Any, Any, Any, Any], help_text: str) -> ShortListField:
+    # Not empty: it would be read as "anywhere", and mean "nowhere".
+    return ShortListField(
+        child=child,
+        max_length=MAX_RESTRICTIONS,
+        allow_empty=False,
+        allow_null=True,
+        required=False,
+        help_text=f"{help_text} Null is anywhere.",
+    )
+
+
+def _allowed_ips() -> ShortListField:
+    return _allowed(CidrField(), "The networks of callers, in CIDR notation.")
+
+
+def _allowed_methods() -> ShortListField:
+    method = StringField(max_length=MAX_METHOD_CHARS, validators=[RegexValidator(METHOD_PATTERN)])
+    return _allowed(method, "The methods of calls; GET allows HEAD.")
+
+
+def _allowed_paths() -> ShortListField:
+    return _allowed(ApiPathField(max_length=200), "Prefixes of paths below the API's, by whole segments.")
+
+
+@examples(request=sample.KEY_CHANGES, response=sample.KEY)
 class ApiKeySerializer(StrictSerializer):
     """The whole key; of its secret only the start."""
 
     id = StringField(read_only=True)
     tenant_id = StringField(read_only=True)
     subscription_id = StringField(read_only=True)
-    name = StringField(read_only=True)
+    name = StringField(max_length=100)
     mode = serializers.ChoiceField(choices=Mode.choices, read_only=True)
     start = StringField(read_only=True)
     status = serializers.ChoiceField(choices=KeyStatus.choices, read_only=True)
-    expires_at = MomentField(read_only=True, allow_null=True)
+    expires_at = MomentField(required=False, allow_null=True)
+    allowed_ips = _allowed_ips()
+    allowed_methods = _allowed_methods()
+    allowed_paths = _allowed_paths()
     previous_valid_until = MomentField(read_only=True, allow_null=True)
     previous_last_used_at = MomentField(read_only=True, allow_null=True)
     last_used_at = MomentField(read_only=True, allow_null=True)
@@ -54,6 +111,9 @@ class NewKeySerializer(StrictSerializer):
     name = StringField(max_length=100)
     expires_at = MomentField(required=False, allow_null=True)
     mode = serializers.ChoiceField(choices=Mode.choices, required=False)
+    allowed_ips = _allowed_ips()
+    allowed_methods = _allowed_methods()
+    allowed_paths = _allowed_paths()
 
 
 @examples(request=sample.KEY_SELECTION)
@@ -109,6 +169,7 @@ class KeyRotationSerializer(StrictSerializer):
         min_value=0, max_value=MAX_OVERLAP_SECONDS, required=False, default=DEFAULT_OVERLAP_SECONDS
     )
     force = FlagField(required=False, default=False)
+    expires_at = MomentField(required=False, allow_null=True, help_text="Another end of the key; null is none.")
 
 
 class ConfigurationQuerySerializer(StrictSerializer):
@@ -159,6 +220,9 @@ class DigestSerializer(StrictSerializer):
     mode = serializers.ChoiceField(choices=Mode.choices, read_only=True)
     expires_at = MomentField(read_only=True, allow_null=True)
     valid_until = MomentField(read_only=True, allow_null=True, help_text="When a rotation retires this secret.")
+    allowed_ips = serializers.ListField(child=StringField(), read_only=True, allow_null=True)
+    allowed_methods = serializers.ListField(child=StringField(), read_only=True, allow_null=True)
+    allowed_paths = serializers.ListField(child=StringField(), read_only=True, allow_null=True)
 
 
 @examples(response=sample.CONFIGURATION)

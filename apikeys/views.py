@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
-from apikeys.decisions.explain import explain
+from apikeys.decisions.explain import Question, explain
 from apikeys.gateway.serializers import (
     ExplanationRequestSerializer,
     ExplanationSerializer,
@@ -38,6 +38,7 @@ from tenants.scoping import TenantScopedViewSet
     list=extend_schema(summary="List API keys"),
     create=extend_schema(summary="Create an API key", request=NewKeySerializer, responses={201: IssuedKeySerializer}),
     retrieve=extend_schema(summary="Get an API key"),
+    partial_update=extend_schema(summary="Update an API key"),
     destroy=extend_schema(summary="Revoke an API key"),
 )
 class ApiKeyViewSet(TenantScopedViewSet):
@@ -49,6 +50,7 @@ class ApiKeyViewSet(TenantScopedViewSet):
         "list": "apikeys:read",
         "create": "apikeys:write",
         "retrieve": "apikeys:read",
+        "partial_update": "apikeys:write",
         "destroy": "apikeys:write",
         "revoke": "apikeys:write",
         "rotate": "apikeys:write",
@@ -66,6 +68,11 @@ class ApiKeyViewSet(TenantScopedViewSet):
         subscription = find_subscription(self.tenant, fields.pop("subscription_id"))
         issue = partial(keys.issue_key, subscription, keys.NewKey(**fields))
         return self.write(issue, status=HTTPStatus.CREATED)
+
+    def partial_update(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
+        key = self.get_object()
+        fields = self.parse(ApiKeySerializer, instance=key)
+        return self.write(partial(keys.update_key, key, fields), instance=key)
 
     def destroy(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
@@ -90,7 +97,8 @@ class ApiKeyViewSet(TenantScopedViewSet):
     def rotate(self, request: Any, tenant_id: str, key_id: str) -> HttpResponse:
         key = self.get_object()
         rotation = self.parse(KeyRotationSerializer)
-        rotate = partial(keys.rotate_key, key, rotation["overlap_seconds"], force=rotation["force"])
+        fields = {name: rotation[name] for name in ("expires_at",) if name in rotation}
+        rotate = partial(keys.rotate_key, key, rotation["overlap_seconds"], force=rotation["force"], fields=fields)
         return self.write(rotate, instance=key)
 
     @extend_schema(summary="End the overlap of a rotation", request=None)
@@ -135,6 +143,5 @@ class ExplanationViewSet(TenantScopedViewSet):
     )
     def explain(self, request: Any, tenant_id: str) -> Response:
         # A POST although it changes nothing: the key is a secret, and URLs end up in access logs.
-        asked = self.parse(ExplanationRequestSerializer)
-        explanation = explain(self.tenant, asked["path"], key=asked.get("key"), key_id=asked.get("key_id"))
-        return Response(ExplanationSerializer(explanation).data)
+        question = Question(**self.parse(ExplanationRequestSerializer))
+        return Response(ExplanationSerializer(explain(self.tenant, question)).data)

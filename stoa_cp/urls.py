@@ -96,7 +96,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # API keys
     resource(f"{TENANT}/apikeys", ApiKeyViewSet, **ALL),
     resource(f"{TENANT}/apikeys/revoke", ApiKeyViewSet, post="revoke"),
-    resource(f"{TENANT}/apikeys/<key:key_id>", ApiKeyViewSet, get="retrieve", delete="destroy"),
+    resource(f"{TENANT}/apikeys/<key:key_id>", ApiKeyViewSet, **ONE),
     resource(f"{TENANT}/apikeys/<key:key_id>/rotate", ApiKeyViewSet, post="rotate"),
     resource(f"{TENANT}/apikeys/<key:key_id>/rotate/finish", ApiKeyViewSet, post="finish_rotation"),
     # Metrics and usage

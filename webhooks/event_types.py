@@ -136,6 +136,9 @@ _KEY = {
     "mode": "live",
     "start": "stoa_live_0123",
     "expires_at": "2027-01-09T00:00:00Z",
+    "allowed_ips": ["198.51.100.0/24"],
+    "allowed_methods": None,
+    "allowed_paths": None,
     "revoked_at": None,
     "created_at": "2026-01-09T10:31:00Z",
     "version": 1,
@@ -201,6 +204,7 @@ TYPES: Mapping[StrEnum, EventType] = {
         ),
         EventType(SubscriptionEvent.UPDATED, _("The subscription's terms were changed."), _SUBSCRIPTION),
         EventType(KeyEvent.CREATED, _("A key was issued."), _KEY),
+        EventType(KeyEvent.UPDATED, _("A key's name, end, or allowed use was changed."), _KEY | {"version": 2}),
         EventType(KeyEvent.ROTATED, _("A key has a new secret."), _KEY | {"start": "stoa_live_4567", "version": 2}),
         EventType(
             KeyEvent.REVOKED,

@@ -19,6 +19,7 @@ from time import monotonic
 
 from django.db import DatabaseError, InterfaceError
 
+from apikeys.decisions.call import Call
 from apikeys.decisions.statement import Facts
 from apikeys.decisions.token_leases import TokenLease, return_tokens
 from apikeys.decisions.token_pool import TokenPool, open_token_pool
@@ -118,20 +119,24 @@ class DecisionCache(ProcessCache):
     def __len__(self) -> int:
         return len(self._decisions)
 
-    def get(self, cache_key: CacheKey, cost: int) -> tuple[Facts, int] | None:
-        """Take ``cost`` tokens; return the facts, and how many calls passed on them with this one.
+    def get(self, cache_key: CacheKey, call: Call) -> tuple[Facts, int] | None:
+        """Take a token for each call that this one counts as; return the facts, and how many have passed on them.
 
-        None if there is no valid decision, or too few tokens: then the database decides.
+        None if there is no valid decision, if the key restricts such calls, or if there are too few tokens: then the
+        database decides.
         """
         if not lease.is_held():
             return None
         # Without the lock: ``take`` may be a round trip to Redis. If another thread drops the entry now, ``take``
         # either finds the block drained, or has taken a token before that: no token is used twice.
         cached, now = self._decisions.get(cache_key), monotonic()
-        if cached is None or now >= cached.ends_at or (cached.block and not self.pool.take(cached.block, cost)):
+        # Before a token is taken: a call that the key's restrictions refuse counts nothing.
+        if cached is None or now >= cached.ends_at or not call.keeps_to(cached.facts):
+            return None
+        if cached.block and not self.pool.take(cached.block, call.cost):
             return None
         with self._changed:
-            cached.calls += cost
+            cached.calls += call.cost
             cached.last_used_at = now
             return cached.facts, cached.calls
 

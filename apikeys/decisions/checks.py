@@ -55,6 +55,22 @@ CHECKS = (
         f"COALESCE(subscription.status = '{SubscriptionStatus.ACTIVE}', true)",
     ),
     Check("api_active", Reason.API_INACTIVE, f"api.status <> '{ApiStatus.INACTIVE}' AND api.deleted_at IS NULL"),
+    # Where the key may be used: last, because the other reasons are the same from everywhere. The cache has these three
+    # in Python (``apikeys.decisions.call``).
+    Check(
+        "address_allowed",
+        Reason.ADDRESS_NOT_ALLOWED,
+        "COALESCE(%(address)s::inet <<= ANY(key.allowed_ips), key.allowed_ips IS NULL)",
+    ),
+    Check("method_allowed", Reason.METHOD_NOT_ALLOWED, "COALESCE(key.allowed_methods && %(methods)s::text[], true)"),
+    # Slashes at the ends, so that only whole segments match. CASE: nearly all keys are for all paths.
+    Check(
+        "path_allowed",
+        Reason.PATH_NOT_ALLOWED,
+        "CASE WHEN key.allowed_paths IS NULL THEN true ELSE COALESCE("
+        "(SELECT bool_or(starts_with(%(path)s::text || '/', rtrim(api.path, '/') || rtrim(allowed, '/') || '/'))"
+        " FROM unnest(key.allowed_paths) AS allowed), false) END",
+    ),
 )
 # Compared with the meters. The month comes first: a caller whose month is used up must not be told to wait for the next
 # hour. GREATEST(cost, 1): a call of cost 0 passes where one of cost 1 would.

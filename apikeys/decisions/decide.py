@@ -1,6 +1,6 @@
 """Decides on a call and counts it: the one function behind forward-auth and keys/verify."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
@@ -8,10 +8,10 @@ import structlog
 from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils.functional import cached_property
 
 from apikeys.decisions import meters
 from apikeys.decisions.cache import CacheKey, decision_cache
+from apikeys.decisions.call import Call
 from apikeys.decisions.checks import CHECKS, LIMITS
 from apikeys.decisions.reasons import Reason
 from apikeys.decisions.statement import LAST_USED_RESOLUTION_SECONDS, DecisionParameters, Facts, run
@@ -19,33 +19,13 @@ from apikeys.decisions.token_leases import recall_tokens
 from apikeys.models import KeySecret
 from apikeys.services.keys import PREFIXES
 from catalog.routes import cached_path, load_path
-from catalog.routing import RequestTarget
-from stoa_cp.crypto.credentials import digests, is_well_formed
+from stoa_cp.crypto.credentials import is_well_formed
 
 logger = structlog.get_logger(__name__)
 
 KEY_PREFIX = "stoa_"
 MODE_PREFIXES = tuple(PREFIXES.values())
 LIMIT_REASONS = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call to decide on: whose key it sends (None: anonymous), and where it goes.
-
-    It goes to a target, to the API of an id, or, with neither, to the API that the key was issued for. ``cost`` is how
-    many calls it counts as; 0 counts nothing, and passes where a call of cost 1 would.
-    """
-
-    key: str | None = field(repr=False)  # a secret
-    target: RequestTarget | None = None
-    api_id: str | None = None
-    cost: int = 1
-
-    @cached_property
-    def key_digests(self) -> list[bytes]:
-        """The key's digest under each pepper; empty without a key. Computed once, for the fast path and the view."""
-        return digests(self.key) if self.key else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +80,7 @@ def cached_decision(call: Call) -> Decision | None:
     path = cached_path(call.target) if call.target else None
     if not call.cost or (call.target and path is None):
         return None
-    cached = decision_cache.get(_cache_key(call, path), call.cost)
+    cached = decision_cache.get(_cache_key(call, path), call)
     if cached is None:
         return None
     facts, calls = cached
@@ -131,9 +111,7 @@ def _decide_from_database(call: Call) -> Decision:
 
 def _load(call: Call) -> Facts | None:
     """Run the statement; cache the facts and the leased tokens if the call passes."""
-    parameters = DecisionParameters(call.key_digests, call.cost, call.cost, api_id=call.api_id)
-    if call.target:
-        parameters = parameters._replace(tenant=call.target.tenant, prefixes=call.target.prefixes)
+    parameters = parameters_of(call)
     if not call.cost:
         return run(parameters)
     path = load_path(call.target) if call.target else None
@@ -145,6 +123,18 @@ def _load(call: Call) -> Facts | None:
         if facts is not None and reason_of(facts) is None and (not call.target or facts.api_path == path):
             lookup.facts = facts
     return facts
+
+
+def parameters_of(call: Call) -> DecisionParameters:
+    """Return the parameters of a statement about a call, which leases no tokens."""
+    address, target = call.read_address(), call.target
+    text = None if address is None else str(address)
+    parameters = DecisionParameters(
+        call.key_digests, call.methods, call.cost, call.cost, api_id=call.api_id, address=text
+    )
+    if target is None:
+        return parameters
+    return parameters._replace(tenant=target.tenant, prefixes=target.prefixes, path=target.path)
 
 
 def _run_with_meters(parameters: DecisionParameters) -> Facts | None:

@@ -1,20 +1,22 @@
 """Explains a decision to people, check by check. Counts nothing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.decisions.call import Call
 from apikeys.decisions.checks import CHECKS, LIMITS
-from apikeys.decisions.decide import reason_of
+from apikeys.decisions.decide import parameters_of, reason_of
 from apikeys.decisions.reasons import Reason, sentence_of
-from apikeys.decisions.statement import DecisionParameters, Facts, run
+from apikeys.decisions.statement import Facts, run
 from apikeys.models import KeySecret
 from apikeys.services.keys import PREFIXES
-from catalog.routing import RequestTarget, read_target
+from catalog.routing import read_target
 from stoa_cp.crypto.credentials import digests, is_well_formed
 from stoa_cp.domain.errors import InvalidField
+from stoa_cp.net.client_address import Address
 from tenants.models import Tenant
 
 # For a key that the tenant does not have: a digest that no key has. An empty list would mean a call without a key.
@@ -42,18 +44,30 @@ class Explanation:
         return "deny" if self.reason else "allow"
 
 
-def explain(tenant: Tenant, path: str, *, key: str | None = None, key_id: str | None = None) -> Explanation:
-    """Explain the decision on a call to ``path``: with a key, with the current secret of a key's id, or without a key.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The call to explain: with a key, with the current secret of a key's id, or without a key."""
+
+    path: str
+    method: str = ""
+    address: Address | None = None
+    key: str | None = field(default=None, repr=False)  # a secret
+    key_id: str | None = None
+
+
+def explain(tenant: Tenant, question: Question) -> Explanation:
+    """Explain the decision on a call.
 
     A key or a path of another tenant is unknown here, as it must not be found out to exist. Raises InvalidField for an
     unknown ``key_id``.
     """
-    target = read_target(path)
+    target = read_target(question.path)
     if target is None or target.tenant != tenant.name:
         return _stopped("route", Reason.ROUTE_UNKNOWN)
-    if key and not is_well_formed(key, *PREFIXES.values()):
+    if question.key and not is_well_formed(question.key, *PREFIXES.values()):
         return _stopped("key_well_formed", Reason.KEY_MALFORMED)
-    facts = _load(target, _digests_of(tenant, key, key_id))
+    call = Call(question.key, target, cost=0, method=question.method, read_address=lambda: question.address)
+    facts = run(parameters_of(call)._replace(digests=_digests_of(tenant, question.key, question.key_id)))
     if facts is None:
         return _stopped("route", Reason.ROUTE_UNKNOWN)
     return Explanation(reason_of(facts), list(_results(facts)))
@@ -75,10 +89,6 @@ def _digests_of(tenant: Tenant, key: str | None, key_id: str | None) -> list[byt
         own = secrets.filter(digest__in=digests(key)).first()
         return UNKNOWN_DIGESTS if own is None else [bytes(own)]
     return []
-
-
-def _load(target: RequestTarget, known: list[bytes]) -> Facts | None:
-    return run(DecisionParameters(known, cost=0, tenant=target.tenant, prefixes=target.prefixes))
 
 
 def _results(facts: Facts) -> Iterator[CheckResult]:

@@ -23,6 +23,18 @@ class Reason(models.TextChoices):
     API_INACTIVE = "api_inactive", _("The API is switched off; try again later.")
     TENANT_SUSPENDED = "tenant_suspended", _("The API's owner is suspended; try again later.")
     ROUTE_UNKNOWN = "route_unknown", _("There is no API at this path; check the address.")
+    ADDRESS_NOT_ALLOWED = (
+        "address_not_allowed",
+        _("The API key is not for use from this address; call from an allowed one, or ask the key's owner."),
+    )
+    METHOD_NOT_ALLOWED = (
+        "method_not_allowed",
+        _("The API key is not for use with this method; use an allowed one, or ask the key's owner."),
+    )
+    PATH_NOT_ALLOWED = (
+        "path_not_allowed",
+        _("The API key is not for use at this path; call an allowed one, or ask the key's owner."),
+    )
     RATE_LIMITED = "rate_limited", _("The calls of this hour are used up; wait as long as Retry-After says.")
     QUOTA_EXCEEDED = "quota_exceeded", _("The calls of this month are used up; ask for a larger quota, or wait.")
 

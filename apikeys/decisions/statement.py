@@ -24,6 +24,7 @@ from apikeys.decisions.checks import CALLS_UNTIL_THRESHOLDS, CHECKS, LIMITS, MET
 from apikeys.decisions.windows import month_after
 from apikeys.models import LeaseState
 from stoa_cp.db.prepared import fetch_one
+from stoa_cp.net.client_address import Network
 
 # ``last_used_at`` is written at most once in 50 s. A cached decision is used for 10 s more without looking, so the time
 # is exact to the minute.
@@ -79,6 +80,7 @@ WITH checked AS (
         CASE WHEN {metered} THEN subscription.quota END AS quota,
         CASE WHEN {metered} THEN api.requests_per_hour END AS ceiling,
         key.id AS key_id, key.expires_at, {metered} AS is_metered,
+        key.allowed_ips, key.allowed_methods, key.allowed_paths,
         EXISTS (SELECT FROM apikeys_keysecret old
                 WHERE old.key_id = key.id AND old.valid_until > statement_timestamp()) AS is_rotating,
         secret.id AS secret_id, secret.digest,
@@ -151,6 +153,10 @@ class Facts(NamedTuple):
     ceiling: int | None
     key_id: str | None
     expires_at: datetime | None
+    # Where the key may be used; None is anywhere.
+    allowed_ips: list[Network] | None
+    allowed_methods: list[str] | None
+    allowed_paths: list[str] | None
     is_metered: bool
     is_rotating: bool
     secret_id: int | None
@@ -214,15 +220,20 @@ class DecisionParameters(NamedTuple):
     """The statement's parameters. ``tenant`` and ``prefixes`` name a path; without them the key selects the API.
 
     At least ``cost`` calls are granted. At most ``tokens_wanted``, and at most 1/``token_share`` of what is left.
+    ``path`` is the whole path below the tenant; with ``address`` and ``methods`` it is what a key may restrict.
     """
 
     digests: list[bytes]
+    # Never empty: for psycopg an empty list has another type, and each connection would prepare one statement more.
+    methods: list[str]
     cost: int
     tokens_wanted: int = 0
     token_share: int = 1
     api_id: str | None = None
     tenant: str | None = None
     prefixes: list[str] | None = None
+    path: str | None = None
+    address: str | None = None
 
 
 def run(parameters: DecisionParameters) -> Facts | None:

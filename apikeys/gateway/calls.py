@@ -6,11 +6,14 @@ the headers of every profile.
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from apikeys.decisions.decide import KEY_PREFIX, Call
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import KEY_PREFIX
 from catalog.routing import RequestTarget, read_decoded_target, read_target, read_url_target
+from stoa_cp.net.client_address import forwarded_address
 
 # A request's headers as WSGI spells them, and Django's ``request.META``: they are the same dict.
 Meta = Mapping[str, Any]
@@ -23,22 +26,39 @@ CALL_KEY = "stoa.call"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a family of proxies asks, and which statuses it passes on to the client (None: all)."""
+    """How a family of proxies asks, and which statuses it passes on to the client (None: all).
+
+    ``method_name`` is where the method of the original call stands in the request's headers.
+    """
 
     target_of: Callable[[Meta], RequestTarget | None]
+    method_name: str
     statuses: frozenset[HTTPStatus] | None = None
 
 
 PROFILES: Mapping[str, Profile] = {
-    "": Profile(lambda meta: read_target(meta.get("HTTP_X_FORWARDED_URI", ""))),
-    "nginx": Profile(lambda meta: read_target(meta.get("HTTP_X_ORIGINAL_URI", "")), NGINX_STATUSES),
-    "ingress": Profile(lambda meta: read_url_target(meta.get("HTTP_X_ORIGINAL_URL", "")), NGINX_STATUSES),
+    "": Profile(lambda meta: read_target(meta.get("HTTP_X_FORWARDED_URI", "")), "HTTP_X_FORWARDED_METHOD"),
+    "nginx": Profile(
+        lambda meta: read_target(meta.get("HTTP_X_ORIGINAL_URI", "")), "HTTP_X_ORIGINAL_METHOD", NGINX_STATUSES
+    ),
+    "ingress": Profile(
+        lambda meta: read_url_target(meta.get("HTTP_X_ORIGINAL_URL", "")), "HTTP_X_ORIGINAL_METHOD", NGINX_STATUSES
+    ),
 }
 
 
 def envoy_profile(path: str) -> Profile:
-    """Return the profile of Envoy, which appends the original path to ours; the web server has decoded it."""
-    return Profile(lambda _meta: read_decoded_target(path))
+    """Return the profile of Envoy, which sends the original method, and its path appended to ours.
+
+    The web server has decoded the path.
+    """
+    return Profile(lambda _meta: read_decoded_target(path), "REQUEST_METHOD")
+
+
+def call_of(meta: Meta, profile: Profile, key: str | None, target: RequestTarget) -> Call:
+    """Return the call that a proxy asks about, with the address and the method that the proxy reports."""
+    method = meta.get(profile.method_name, "")
+    return Call(key, target, method=method, read_address=partial(forwarded_address, meta))
 
 
 def key_of(meta: Meta) -> tuple[str | None, bool]:

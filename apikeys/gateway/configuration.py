@@ -116,7 +116,7 @@ def read_configuration() -> Configuration:
 
     ``keys[].digest`` is HMAC-SHA256 in hexadecimal under one of STOA_KEY_PEPPERS, which such a gateway must have as
     well. It must refuse calls after ``expires_at`` and ``valid_until`` by itself: the events about them come later,
-    from a sweep.
+    from a sweep. And those that ``allowed_ips``, ``allowed_methods`` and ``allowed_paths`` do not allow.
     """
     # Three statements, each with its own snapshot. Keys first, then subscriptions, then routes: a row that is created
     # in between is never referred to before it is there. One that is deleted in between may be; then the key opens
@@ -145,6 +145,9 @@ def _key(secret: KeySecret) -> dict[str, Any]:
         "mode": secret.key.mode,
         "expires_at": as_json(secret.key.expires_at),
         "valid_until": as_json(secret.valid_until),
+        "allowed_ips": secret.key.allowed_ips,
+        "allowed_methods": secret.key.allowed_methods,
+        "allowed_paths": secret.key.allowed_paths,
     }
 
 

@@ -5,6 +5,7 @@ call. The answers are the same. The only difference: what is answered here is co
 call by call. With the cache and this path, two cores verify 21,481 keys a second; without both, 1,587.
 """
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from io import BytesIO
@@ -16,15 +17,18 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from django.conf import settings
 from django.core.handlers.wsgi import get_path_info
 
-from apikeys.decisions.decide import MODE_PREFIXES, Call, cached_decision
-from apikeys.gateway.calls import PROFILES, Profile, envoy_profile, hand_over, key_of
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import MODE_PREFIXES, cached_decision
+from apikeys.gateway.calls import PROFILES, Profile, call_of, envoy_profile, hand_over, key_of
 from apikeys.gateway.forward_auth import decision_headers
 from apikeys.gateway.middleware import common_headers, language_of
+from apikeys.gateway.serializers import MAX_METHOD_CHARS
 from apikeys.gateway.verify import encode_verification
 from catalog.authentication import cached_gateway
 from catalog.routing import read_target
 from stoa_cp.crypto.credentials import is_well_formed
 from stoa_cp.domain.errors import DomainError, InvalidField
+from stoa_cp.net.client_address import parse_address
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
 from stoa_cp.rest.limits import GATEWAY_PREFIX, VERIFY_PATH
@@ -33,6 +37,9 @@ from stoa_cp.rest.parsers import parse_json
 AUTHORIZE = f"{GATEWAY_PREFIX}authorize"
 PROFILES_BY_PATH = {f"{AUTHORIZE}/{name}".rstrip("/"): profile for name, profile in PROFILES.items()}
 ENVOY_PREFIX = f"{AUTHORIZE}/envoy/"
+# The fields that the fast path reads, and a method that the view takes as it is.
+ORDINARY_FIELDS = frozenset({"key", "path", "method", "address"})
+METHOD = re.compile(rf"[!-~]{{0,{MAX_METHOD_CHARS}}}", re.ASCII)
 ENVOY_ROUTE = f"^{AUTHORIZE[1:]}/envoy(?P<path>/.*)$"  # as in stoa_cp/urls.py: the label in /metrics
 
 
@@ -87,7 +94,7 @@ def _authorize(environ: WSGIEnvironment, profile: Profile) -> CachedAnswer | Non
     target = profile.target_of(environ)
     if target is None or is_foreign:
         return None
-    call = Call(key, target)
+    call = call_of(environ, profile, key, target)
     decision = cached_decision(call)
     if decision is None or decision.facts is None:
         hand_over(environ, call)
@@ -120,17 +127,21 @@ def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
 
 
 def _read_call(body: bytes) -> Call | None:
-    """Return the call of an ordinary verification: a key, and a path or none. Return None for any other body.
+    """Return the call of an ordinary verification: a key, and perhaps a path, a method and an address.
 
-    An empty key is not ordinary: it is a missing one, and not an anonymous call.
+    Return None for any other body. An empty key is not ordinary: it is a missing one, and not an anonymous call.
     """
     try:
         fields = parse_json(body)
     except InvalidField:
         return None
-    match fields:
-        case {"key": str(key), **rest} if key and not rest:
-            return Call(key)
-        case {"key": str(key), "path": str(path), **rest} if key and not rest and (target := read_target(path)):
-            return Call(key, target)
-    return None
+    if not isinstance(fields, dict) or "key" not in fields or not fields.keys() <= ORDINARY_FIELDS:
+        return None
+    if not all(isinstance(value, str) and value for value in fields.values()):
+        return None
+    target = read_target(fields["path"]) if "path" in fields else None
+    address = parse_address(fields["address"]) if "address" in fields else None
+    method = fields.get("method", "")
+    if ("path" in fields and not target) or ("address" in fields and not address) or not METHOD.fullmatch(method):
+        return None
+    return Call(fields["key"], target, method=method, read_address=lambda: address)

@@ -10,11 +10,11 @@ from django.http import HttpResponse, JsonResponse
 from django.utils.http import http_date
 from structlog.contextvars import bind_contextvars
 
-from apikeys.decisions.decide import Call, Decision, decide
+from apikeys.decisions.decide import Decision, decide
 from apikeys.decisions.reasons import Reason, sentence_of, status_of
 from apikeys.decisions.statement import Facts
 from apikeys.decisions.windows import remaining
-from apikeys.gateway.calls import Meta, Profile, handed_over, key_of
+from apikeys.gateway.calls import Meta, Profile, call_of, handed_over, key_of
 from catalog.routing import RequestTarget
 from stoa_cp.db.ids import new_id
 from stoa_cp.domain.errors import ErrorCode
@@ -54,7 +54,7 @@ def _decide(meta: Meta, profile: Profile) -> tuple[Decision, RequestTarget | Non
     target = profile.target_of(meta)
     if target is None:
         return Decision(Reason.ROUTE_UNKNOWN), None
-    decision = decide(Call(None if is_foreign else key, target))
+    decision = decide(call_of(meta, profile, None if is_foreign else key, target))
     if decision.reason == Reason.KEY_MISSING and is_foreign:
         # The API needs a key, and what was sent is not one of ours: "malformed" tells the caller more than "missing".
         decision = Decision(Reason.KEY_MALFORMED)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from apikeys import examples as sample
 from apikeys.decisions.reasons import Reason
 from catalog.routing import MAX_TARGET_CHARS
+from stoa_cp.net.client_address import Address, parse_address
 from stoa_cp.openapi.schema import examples
 from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, WholeNumberField
 
@@ -15,6 +16,19 @@ from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField,
 MAX_KEY_CHARS = 4096
 # Far more than one call can be worth. Costs are added to a bigint, which takes 9 × 10^12 of them.
 MAX_COST = 1_000_000
+MAX_METHOD_CHARS = 32
+
+
+class AddressField(StringField):
+    """The IP address that a call comes from."""
+
+    default_error_messages = {"not_an_address": _("This is no IP address.")}
+
+    def to_internal_value(self, data: Any) -> Address:  # type: ignore[override]  # StringField's own is a text
+        address = parse_address(super().to_internal_value(data))
+        if address is None:
+            self.fail("not_an_address")
+        return address
 
 
 @examples(request=sample.VERIFICATION)
@@ -27,7 +41,8 @@ class VerificationRequestSerializer(StrictSerializer):
     path = StringField(
         max_length=MAX_TARGET_CHARS, required=False, default=None, allow_null=True, trim_whitespace=False
     )
-    method = StringField(max_length=32, required=False)
+    method = StringField(max_length=MAX_METHOD_CHARS, required=False)
+    address = AddressField(required=False)
     cost = WholeNumberField(min_value=0, max_value=MAX_COST, required=False, default=1)
 
 
@@ -72,7 +87,8 @@ class ExplanationRequestSerializer(StrictSerializer):
 
     key = StringField(max_length=MAX_KEY_CHARS, required=False, allow_blank=True, trim_whitespace=False)
     key_id = StringField(max_length=64, required=False)
-    method = StringField(max_length=32, required=False)
+    method = StringField(max_length=MAX_METHOD_CHARS, required=False)
+    address = AddressField(required=False)
     path = StringField(max_length=MAX_TARGET_CHARS, trim_whitespace=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apikeys.decisions.decide import Call, Decision, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import Decision, decide
 from apikeys.decisions.reasons import Reason
 from apikeys.gateway.calls import PROFILES, envoy_profile, handed_over
 from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, Configuration, wait_for_change
@@ -45,6 +46,9 @@ ORIGINAL_CALL = [
         ("X-Forwarded-Uri", "The original path and query: `/authorize`."),
         ("X-Original-URI", "The same: `/authorize/nginx`."),
         ("X-Original-URL", "The original URL: `/authorize/ingress`."),
+        ("X-Forwarded-Method", "The original method: `/authorize`."),
+        ("X-Original-Method", "The same: `/authorize/nginx` and `/authorize/ingress`."),
+        ("X-Forwarded-For", "The caller's address is the last one; needed for keys that are bound to addresses."),
     )
 ]
 
@@ -100,7 +104,9 @@ class VerifyView(DecisionView):
             return Decision(Reason.KEY_MISSING)
         if fields["path"] is not None and target is None:
             return Decision(Reason.ROUTE_UNKNOWN)
-        return decide(Call(fields["key"], target, fields["api_id"], fields["cost"]))
+        method, address = fields.get("method", ""), fields.get("address")
+        call = Call(fields["key"], target, fields["api_id"], fields["cost"], method, lambda: address)
+        return decide(call)
 
     def _respond(self, decision: Decision) -> HttpResponse:
         return HttpResponse(encode_verification(decision), content_type="application/json")

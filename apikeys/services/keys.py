@@ -1,5 +1,6 @@
-"""Use cases of a key: issue it, rotate its secret, finish the rotation."""
+"""Use cases of a key: issue it, change it, rotate its secret, finish the rotation."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from apikeys.event_types import KeyEvent
 from apikeys.models import ApiKey, KeySecret, Mode
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.db.bounds import check_below
-from stoa_cp.db.changes import as_json
+from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import NotFound, WrongState
 from stoa_cp.domain.issued import Issued
@@ -38,7 +39,7 @@ class RotationUnderWay(WrongState):
 
 
 class KeyExpired(WrongState):
-    """The key has expired, so a new secret would be refused too."""
+    """The key has expired, for good: its owner may have let it expire because its secret has leaked."""
 
     message = _("The key has expired.")
 
@@ -51,11 +52,17 @@ class NoRotationUnderWay(WrongState):
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """The fields of a key to be issued. Without ``expires_at`` it never expires."""
+    """The fields of a key to be issued. Without ``expires_at`` it never expires.
+
+    Where it may be used: networks in CIDR notation, methods, and prefixes of paths below the API's; None is anywhere.
+    """
 
     name: str = FIRST_KEY_NAME
     expires_at: datetime | None = None
     mode: str = Mode.LIVE
+    allowed_ips: Sequence[str] | None = None
+    allowed_methods: Sequence[str] | None = None
+    allowed_paths: Sequence[str] | None = None
 
 
 @transaction.atomic
@@ -78,6 +85,9 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[A
         mode=new.mode,
         start=shown_start(secret),
         expires_at=new.expires_at,
+        allowed_ips=new.allowed_ips,
+        allowed_methods=new.allowed_methods,
+        allowed_paths=new.allowed_paths,
     )
     key.save(force_insert=True)
     KeySecret.objects.create(key=key, digest=digest(secret))
@@ -86,14 +96,33 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[A
 
 
 @transaction.atomic
-def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Actor) -> Issued[ApiKey]:
+def update_key(key: ApiKey, fields: Mapping[str, Any], *, by: Actor) -> ApiKey:
+    """Change the name, the expiry, or where the key may be used. No change writes nothing: no version, no event.
+
+    Raises NotFound if the key is revoked, KeyExpired, InvalidField for an expiry in the past.
+    """
+    key = lock_key(key)
+    _check_unexpired(key)
+    changes = _apply_changes(key, fields)
+    if changes:
+        key.save()
+        emit(KeyEvent.UPDATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key), changes=changes)
+    return key
+
+
+@transaction.atomic
+def rotate_key(
+    key: ApiKey, overlap_seconds: int, *, force: bool = False, fields: Mapping[str, Any] | None = None, by: Actor
+) -> Issued[ApiKey]:
     """Give the key a new secret, shown as ``key``; the old one stays valid for ``overlap_seconds``.
 
-    If an old secret is still valid, ``force`` ends it now. Raises RotationUnderWay without ``force``, KeyExpired, and
-    SubscriptionNotInState unless the subscription is active.
+    If an old secret is still valid, ``force`` ends it now. ``fields`` are changed with it, as by ``update_key``. Raises
+    RotationUnderWay without ``force``, KeyExpired, InvalidField for an expiry in the past, and SubscriptionNotInState
+    unless the subscription is active.
     """
     key = lock_key(key)
     _check_rotation(key, force=force)
+    changes = _apply_changes(key, fields or {})
     # Every time that is compared here is the database's, as in decisions: a web server whose clock is late would
     # otherwise cut the overlap short.
     key.secrets.filter(valid_until__gt=Now()).update(valid_until=Now())
@@ -102,7 +131,7 @@ def rotate_key(key: ApiKey, overlap_seconds: int, *, force: bool = False, by: Ac
     KeySecret.objects.create(key=key, digest=digest(secret))
     key.start = shown_start(secret)
     key.save()
-    emit(KeyEvent.ROTATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key))
+    emit(KeyEvent.ROTATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key), changes=changes)
     return Issued(key, {"key": secret})
 
 
@@ -110,10 +139,22 @@ def _check_rotation(key: ApiKey, *, force: bool) -> None:
     # The subscription is not locked: if it ends at this moment, the new secret stops working like the old one.
     if key.subscription.status != SubscriptionStatus.ACTIVE:
         raise SubscriptionNotInState(key.subscription)
-    if ApiKey.objects.filter(pk=key.pk, expires_at__lte=Now()).exists():
-        raise KeyExpired
+    _check_unexpired(key)
     if not force and key.secrets.filter(valid_until__gt=Now()).exists():
         raise RotationUnderWay
+
+
+def _check_unexpired(key: ApiKey) -> None:
+    if ApiKey.objects.filter(pk=key.pk, expires_at__lte=Now()).exists():
+        raise KeyExpired
+
+
+def _apply_changes(key: ApiKey, fields: Mapping[str, Any]) -> dict[str, list[Any]]:
+    changes = apply_changes(key, fields)
+    if "expires_at" in changes:
+        check_not_past("expires_at", key.expires_at)
+        key.announced_days = None  # the warnings of another expiry are due again
+    return changes
 
 
 @transaction.atomic
@@ -155,6 +196,9 @@ def snapshot(key: ApiKey) -> dict[str, Any]:
         "mode": key.mode,
         "start": key.start,
         "expires_at": as_json(key.expires_at),
+        "allowed_ips": key.allowed_ips,
+        "allowed_methods": key.allowed_methods,
+        "allowed_paths": key.allowed_paths,
         "revoked_at": as_json(key.revoked_at),
         "created_at": as_json(key.created_at),
         "version": key.version,

@@ -1,9 +1,26 @@
 """Model fields that several apps need."""
 
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class NetworkField(models.Field):  # type: ignore[type-arg]  # Django's own class takes no parameters
+    """A network such as ``10.0.0.0/8`` in a column of type ``cidr``, which holds no invalid one. Python reads text.
+
+    For columns that SQL compares with an address. A text column would have to be cast at each comparison, and one
+    invalid value would fail the whole statement.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "cidr"
+
+    def from_db_value(self, value: str | None, _expression: object, _connection: BaseDatabaseWrapper) -> str | None:
+        # In Python's spelling, which is the one that was stored: PostgreSQL writes ::1.2.3.4/128 for ::102:304/128.
+        return None if value is None else str(ip_network(value))
 
 
 class VersionField(models.PositiveIntegerField):  # type: ignore[type-arg]  # Django's own class takes no parameters

@@ -1,10 +1,15 @@
 """The IP address of the client that sent a request, behind trusted proxies."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 def client_address(request: HttpRequest) -> str:
@@ -13,14 +18,36 @@ def client_address(request: HttpRequest) -> str:
     Each trusted proxy appends the address that it was called from. Everything left of the first address that is not a
     trusted proxy was sent by the client and may be invented. Anonymous calls and logins are limited by this address.
     """
-    address = request.META.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104 - a Unix socket has no address
-    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-        if not _is_trusted_proxy(address):
-            break
-        if not _is_address(hop.strip()):  # the proxy in front of it is the last address that we can be sure of
-            break
-        address = hop.strip()
-    return str(_parse(address))
+    return str(_parse(_read_hops(request.META)[0]))
+
+
+def forwarded_address(meta: Mapping[str, Any]) -> Address | None:
+    """Return the address that our client was called from, as it reports it: the last hop that it sent itself.
+
+    For gateways, which are authenticated and so believed. Not the last hop of the header as it arrives: behind a
+    proxy of ours that is the gateway's own address, and a key for the gateway's network would be one for everybody.
+    None if it reports none, or something that is no address.
+    """
+    _client, hops = _read_hops(meta)
+    return parse_address(hops[-1]) if hops else None
+
+
+def parse_address(text: str) -> Address | None:
+    """Parse an address without its zone, and ``::ffff:192.0.2.1`` as IPv4: None if it is invalid."""
+    try:
+        return _parse(text)
+    except ValueError:
+        return None
+
+
+def _read_hops(meta: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the client's address, and the hops that the client sent: all but those that trusted proxies appended."""
+    address = meta.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104 - a Unix socket has no address
+    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    # What is no address ends it: the proxy in front of it is the last address that we can be sure of.
+    while hops and _is_trusted_proxy(address) and parse_address(hops[-1]):
+        address = hops.pop()
+    return address, hops
 
 
 def client_network(request: HttpRequest) -> str:
@@ -32,10 +59,13 @@ def client_network(request: HttpRequest) -> str:
     return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
 
 
-def _parse(text: str) -> IPv4Address | IPv6Address:
-    """Parse an address without its zone, and ``::ffff:192.0.2.1`` as IPv4: one client must not have two limits."""
-    address = ip_address(text.partition("%")[0])
-    return getattr(address, "ipv4_mapped", None) or address
+def _parse(text: str) -> Address:
+    """Parse as ``parse_address`` does. Raises ValueError."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        # The number alone has no zone.
+        return address.ipv4_mapped or IPv6Address(int(address))
+    return address
 
 
 def _is_trusted_proxy(address: str) -> bool:
@@ -43,13 +73,5 @@ def _is_trusted_proxy(address: str) -> bool:
 
 
 @lru_cache  # parsed once per value of the setting, as this runs for every request
-def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -3,8 +3,8 @@
 -- joined with commas. UNAVAILABLE: the body of the 503 without a usable answer. For HAProxy 2.6 and newer.
 
 local QUERY_HEADERS = {
-    "x-api-key", "authorization", "accept-language", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-host",
-    "x-stoa-gateway-token",
+    "x-api-key", "authorization", "accept-language", "x-forwarded-for", "x-forwarded-method", "x-forwarded-uri",
+    "x-forwarded-host", "x-stoa-gateway-token",
 }
 local TIMEOUT_MS = 2000
 -- Any other status is an error of the control plane, or of a proxy in between: never a decision.

@@ -15,7 +15,8 @@ from pytest_django import DjangoAssertNumQueries
 from apikeys.decisions import cache as cache_module
 from apikeys.decisions import decide as decisions_decide
 from apikeys.decisions.cache import IDLE_SECONDS, MAX_BLOCK_CALLS, DecisionCache, decision_cache
-from apikeys.decisions.decide import Call, Decision, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import Decision, decide
 from apikeys.decisions.meters import reset_meter
 from apikeys.decisions.statement import Facts
 from apikeys.decisions.token_leases import TokenLease, return_tokens
@@ -243,6 +244,10 @@ Change = Callable[[Subscription], object]
 CHANGES: dict[str, tuple[Change, str]] = {
     "a revoked key": (lambda mobile: keys.revoke_key(mobile.api_keys.get(), by=SYSTEM), "key_revoked"),
     "a rotated key": (lambda mobile: keys.rotate_key(mobile.api_keys.get(), 0, by=SYSTEM), "key_revoked"),
+    "a restricted key": (
+        lambda mobile: keys.update_key(mobile.api_keys.get(), {"allowed_methods": ["GET"]}, by=SYSTEM),
+        "method_not_allowed",
+    ),
     "a lowered limit": (lambda mobile: update_subscription(mobile, {"rate_limit": 20}, by=SYSTEM), "rate_limited"),
 }
 

@@ -39,6 +39,7 @@ def test_the_key_has_the_members_of_a_real_one(alice: Caller, mobile: Subscripti
 
 
 def test_the_configuration_has_the_members_of_a_real_one(edge: Edge, key: ApiKey, payments: Api) -> None:
+    ApiKey.objects.update(**examples.WHERE)
     answer = edge.ask("/v1/gateway/config", {}).json()
     assert members(answer) == members(examples.CONFIGURATION)
     (route,), (example,) = answer["routes"], examples.CONFIGURATION["routes"]

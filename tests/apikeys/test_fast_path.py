@@ -96,6 +96,12 @@ def question(kind: str, secret: str) -> tuple[str, str, bytes, dict[str, str]]:
         "ingress": ("GET", f"{AUTHORIZE}/ingress", b"", key | {"X_Original_URL": f"https://api.example.com{uri}"}),
         "verify": ("POST", VERIFY, json.dumps({"key": secret}).encode(), {"Accept_Language": "fr"}),
         "verify a path": ("POST", VERIFY, json.dumps({"key": secret, "path": uri}).encode(), {}),
+        "verify a place": (
+            "POST",
+            VERIFY,
+            json.dumps({"key": secret, "path": uri, "method": "GET", "address": "198.51.100.7"}).encode(),
+            {},
+        ),
     }[kind]
 
 
@@ -108,6 +114,7 @@ KINDS = [
     "envoy",
     "verify",
     "verify a path",
+    "verify a place",
 ]
 
 
@@ -159,6 +166,10 @@ FOR_DJANGO: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown field": ({"body": b'{"key": "KEY", "colour": "red"}'}, "400 Bad Request"),
     "another type of field": ({"body": b'{"key": ["KEY"]}'}, "400 Bad Request"),
     "a path that is none": ({"body": b'{"key": "KEY", "path": "/acme/../globex"}'}, "200 OK"),
+    "an address that is none": ({"body": b'{"key": "KEY", "address": "home"}'}, "400 Bad Request"),
+    "an empty method": ({"body": b'{"key": "KEY", "method": ""}'}, "400 Bad Request"),
+    "a long method": ({"body": b'{"key": "KEY", "method": "' + b"G" * 33 + b'"}'}, "400 Bad Request"),
+    "a method with blanks": ({"body": b'{"key": "KEY", "method": " GET "}'}, "200 OK"),
     "an unknown key": ({"body": b'{"key": "another"}'}, "200 OK"),
     "a look": ({"body": b'{"key": "KEY", "cost": 0}'}, "200 OK"),
     "a large body": ({"body": b'{"key": "KEY"}' + b" " * 300_000}, "413 Request Entity Too Large"),
@@ -204,7 +215,7 @@ def test_django_reads_and_digests_no_call_again(
     Subscription.objects.update(rate_limit=0)
     wait_for_invalidation()
     service.ask(method, path, body, **headers)  # the gateway is known again from here on
-    count("digest", "apikeys.decisions.decide.digests")
+    count("digest", "apikeys.decisions.call.digests")
     for reader in (*READERS, "views.read_target"):
         count("target", f"apikeys.gateway.{reader}")
     _status, answered, content = service.ask(method, path, body, **headers)

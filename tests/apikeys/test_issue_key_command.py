@@ -25,6 +25,25 @@ def test_a_key_is_issued_and_its_secret_printed(acme: Tenant) -> None:
     assert log.last_event().actor == "stoa:operator:olga"
 
 
+def test_a_key_is_issued_for_somewhere(acme: Tenant) -> None:
+    subscription = SubscriptionFactory(tenant=acme, active=True)
+    where = [
+        "--allowed-ips",
+        "198.51.100.7",
+        "2001:db8::/32",
+        "--allowed-methods",
+        "GET",
+        "--allowed-paths",
+        "/refunds/",
+    ]
+
+    run("issue_key", subscription.id, "--name", "Office", *where)
+
+    key = ApiKey.objects.get()
+    assert (key.allowed_ips, key.allowed_methods) == (["198.51.100.7/32", "2001:db8::/32"], ["GET"])
+    assert key.allowed_paths == ["/refunds"]
+
+
 def test_what_rest_refuses_is_refused_with_the_same_sentences(acme: Tenant) -> None:
     pending, active = SubscriptionFactory(tenant=acme), SubscriptionFactory(tenant=acme, active=True)
 
@@ -35,4 +54,5 @@ def test_what_rest_refuses_is_refused_with_the_same_sentences(acme: Tenant) -> N
     assert refused(pending.id) == "The subscription is pending approval."
     assert refused(active.id, "--mode", "demo").startswith("mode: ")
     assert refused(active.id, "--expires-at", "2020-01-01T00:00:00Z") == "expires_at: This time has passed already."
+    assert refused(active.id, "--allowed-ips", "office").startswith("allowed_ips")
     assert not ApiKey.objects.exists()

@@ -9,7 +9,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from apikeys.decisions import meters
-from apikeys.decisions.decide import Call, Decision, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import Decision, decide
 from apikeys.decisions.meters import announce_quota, reset_meter
 from apikeys.models import ApiKey, Meter
 from catalog.models import Api

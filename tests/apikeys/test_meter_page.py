@@ -3,7 +3,8 @@
 import pytest
 from django.test import Client
 
-from apikeys.decisions.decide import Call, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import decide
 from apikeys.models import Meter
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.eventlog.models import Event

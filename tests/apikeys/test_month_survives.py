@@ -25,7 +25,8 @@ ApiKeyFactory(current_secret=KEY)
 """
 CALL = """
 import django; django.setup()
-from apikeys.decisions.decide import Call, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import decide
 print([decide(Call(KEY, cost=cost)).calls_this_month for cost in COSTS][-1])
 """
 
@@ -34,7 +35,8 @@ CALL_AND_CRASH = """
 import django; django.setup()
 import os, signal
 from contextlib import suppress
-from apikeys.decisions.decide import Call, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import decide
 from stoa_cp.caching import cache
 cache.lease.ends_at = float("inf")
 print(sum(decide(Call(KEY)).is_allowed for call in range(30)))

@@ -8,7 +8,8 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apikeys.decisions.decide import Call, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import decide
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import keys
 from stoa_cp.crypto.credentials import digest, new_credential

@@ -8,7 +8,8 @@ import pytest
 from pytest_django import Settings
 
 from apikeys.decisions.cache import decision_cache
-from apikeys.decisions.decide import Call, decide
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import decide
 from apikeys.decisions.token_pool import COOL_DOWN_SECONDS, LocalTokenPool, RedisTokenPool, TokenPool, open_token_pool
 from apikeys.models import Meter
 from stoa_cp.devserver.cluster import free_port

@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from apikeys.decisions.decide import Call, decide, record_use
+from apikeys.decisions.call import Call
+from apikeys.decisions.decide import decide, record_use
 from apikeys.models import ApiKey, KeySecret, Meter
 from apikeys.services import keys
 from catalog.models import Api

@@ -67,6 +67,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("post", f"{TENANT}/apikeys"): (BUILDERS, NEW_KEY),
     ("post", f"{TENANT}/apikeys/revoke"): (BUILDERS, {"ids": ["{key_id}"]}),
     ("get", KEY): (READERS, None),
+    ("patch", KEY): (BUILDERS, {"allowed_methods": ["GET"]}),
     ("delete", KEY): (BUILDERS, None),
     ("post", f"{KEY}/rotate"): (BUILDERS, {}),
     ("post", f"{KEY}/rotate/finish"): (BUILDERS, None),

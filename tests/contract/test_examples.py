@@ -31,6 +31,7 @@ SHAPES = Shapes(DOCUMENT)
 SECRET = "stoa_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcd0WldG8"
 CALLBACK = "https://1.1.1.1/callback"
 NEXT_YEAR = (timezone.now() + timedelta(days=365)).isoformat()
+ALLOWED = {"allowed_ips": ["198.51.100.0/24"], "allowed_methods": ["GET"], "allowed_paths": ["/"]}
 
 Operation = tuple[str, str]
 
@@ -39,10 +40,15 @@ MORE: dict[Operation, dict[str, Any]] = {
     ("post", f"{TENANT}/apis"): {"rate_limit": {"requests_per_hour": 1_000}, "sandbox_url": "https://1.1.1.1/sandbox"},
     ("post", f"{TENANT}/plans"): {"rate_limit": 1_000, "quota": 50_000},
     ("post", f"{TENANT}/subscriptions"): {"callback_url": CALLBACK},
-    ("post", f"{TENANT}/apikeys"): {"expires_at": NEXT_YEAR},
+    ("post", f"{TENANT}/apikeys"): {"expires_at": NEXT_YEAR} | ALLOWED,
     ("post", f"{TENANT}/explain"): {"path": "/acme/status", "key_id": "{key_id}"},  # another API's path: denied
     ("post", "/v1/gateways"): {"allowed_ips": ["198.51.100.0/24"], "tenants": ["acme"]},
-    ("post", "/v1/gateway/keys/verify"): {"key": SECRET, "path": "/acme/payments/1"},
+    ("post", "/v1/gateway/keys/verify"): {
+        "key": SECRET,
+        "path": "/acme/payments/1",
+        "method": "GET",
+        "address": "198.51.100.7",
+    },
     ("post", "/v1/gateway/traffic"): {"records": [{"timestamp": "2020-01-01T00:00:00Z"}]},
 }
 # What is done before, so that there is something to do.
@@ -77,7 +83,7 @@ def world(db: None) -> dict[str, str]:
     active = Subscription.objects.get(pk=world["active_subscription_id"])
     key = ApiKeyFactory(subscription=active, current_secret=SECRET)
     now = timezone.now()
-    ApiKey.objects.update(expires_at=NEXT_YEAR)
+    ApiKey.objects.update(expires_at=NEXT_YEAR, **ALLOWED)
     KeySecret.objects.update(last_used_at=now)
     Api.objects.update(requests_per_hour=1_000, sandbox_url="https://1.1.1.1/sandbox")
     Gateway.objects.update(last_seen_at=now, allowed_ips=["198.51.100.0/24"], tenants=[world["tenant_id"]])

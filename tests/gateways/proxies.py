@@ -105,6 +105,7 @@ class Proxy:
     program: str
     port: int
     folder: Path
+    caller: str = "127.0.0.1"  # the address that calls come from: any of loopback's
 
     @property
     def log(self) -> Path:
@@ -121,7 +122,8 @@ class Proxy:
         raw = target.encode() if isinstance(target, str) else target
         lines = ["Host: gateway.example.com", "Connection: close", f"Content-Length: {len(body)}", *headers]
         head = method.encode() + b" " + raw + b" HTTP/1.1\r\n" + "\r\n".join(lines).encode() + b"\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECONDS) as client:
+        address, source = ("127.0.0.1", self.port), (self.caller, 0)
+        with socket.create_connection(address, timeout=ANSWER_SECONDS, source_address=source) as client:
             client.sendall(head + body)
             response = HTTPResponse(client, method=method)
             response.begin()

@@ -23,7 +23,7 @@ PUBLISHED = {
     "api": "created,updated,deprecated,deleted,upstream_refused,upstream_accepted",
     "plan": "created,updated,deleted",
     "subscription": "created,approved,rejected,suspended,resumed,revoked,expired,updated",
-    "apikey": "created,rotated,revoked,expiring,expired,leaked",
+    "apikey": "created,updated,rotated,revoked,expiring,expired,leaked",
     "quota": "warning,exceeded",
     "webhook": "test,disabled",
 }

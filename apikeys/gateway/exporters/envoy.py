@@ -159,7 +159,7 @@ def _decision_filter(site: Site) -> dict[str, Any]:
         # Without an answer no call passes. The default status, 403, would tell the caller that its key is refused.
         failure_mode_allow=False,
         status_on_error={"code": "ServiceUnavailable"},
-        allowed_headers=_exact_names(("X-API-Key", "Authorization", "Accept-Language")),
+        allowed_headers=_exact_names(("X-API-Key", "Authorization", "Accept-Language", "X-Forwarded-For")),
         http_service=service,
     )
 

@@ -11,6 +11,8 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.management.base import OperatorCommand, add_field, body_of, checked
 from subscriptions.management.lookup import subscription_called
 
+RESTRICTIONS = {"allowed_ips": "198.51.100.0/24", "allowed_methods": "GET POST", "allowed_paths": "/refunds"}
+
 
 class Command(OperatorCommand):
     """Issues a key and prints its secret, which is not stored and not shown again."""
@@ -27,11 +29,13 @@ class Command(OperatorCommand):
             metavar="TIME",
             help="when the key expires (RFC 3339), such as 2030-12-31T00:00:00Z; default: never",
         )
+        for name, example in RESTRICTIONS.items():
+            add_field(parser, name, nargs="+", help=f"where it may be used, such as {example}; default: anywhere")
         super().add_arguments(parser)
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         subscription = subscription_called(options["subscription"])
-        body = body_of(options, ("name", "mode", "expires_at")) | {"subscription_id": subscription.id}
+        body = body_of(options, ("name", "mode", "expires_at", *RESTRICTIONS)) | {"subscription_id": subscription.id}
         fields = checked(NewKeySerializer, body)
         fields.pop("subscription_id")
         issued = issue_key(subscription, NewKey(**fields), by=by)
