@@ -21,7 +21,7 @@ from stoa_cp.domain.issued import Issued
 from stoa_cp.identity.authentication import actor_of
 from stoa_cp.rest.conditional import check_row_version, etag, etag_matches
 from stoa_cp.rest.filtering import NamedFieldsFilter
-from stoa_cp.rest.parameters import check_query_parameters
+from stoa_cp.rest.parameters import check_query_parameters, flag_parameter
 from stoa_cp.rest.writes import run_write
 
 _representations: dict[type[BaseSerializer[Any]], Callable[[Any], dict[str, Any]]] = {}
@@ -114,6 +114,8 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
         if status == HTTPStatus.NO_CONTENT:
             return Response(status=status)
         issued = result if isinstance(result, Issued) else Issued(result)
+        if flag_parameter(self.request, "dry_run"):
+            issued = issued.without_secrets()
         response = self._answer(self.reload(issued.resource), status, self.members_shown_once(issued))
         if status == HTTPStatus.CREATED:
             response["Location"] = f"{self.collection_path}/{issued.resource.pk}"
