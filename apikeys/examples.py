@@ -59,6 +59,7 @@ PASSED = (
     "subscription_unexpired",
     "subscription_open",
     "api_active",
+    "upstream_allowed",
     "address_allowed",
     "method_allowed",
     "path_allowed",

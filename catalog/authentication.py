@@ -1,8 +1,13 @@
 """Authenticates gateways: by a token of their own, or by a bearer token with the role ``stoa-gateway``."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
 
+import structlog
 from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -17,50 +22,77 @@ from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import GATEWAY, Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.authentication import authenticate_bearer
+from stoa_cp.net.client_address import Network, client_address, sender_address
+
+logger = structlog.get_logger(__name__)
 
 HEADER = "X-Stoa-Gateway-Token"
 # A prepared statement, because a gateway presents its token with every call of every consumer, and Django would build
-# and plan its query anew each time. The second column is true once a minute per gateway: then its use is written, so
+# and plan its query anew each time. The last column is true once a minute per gateway: then its use is written, so
 # that a gateway costs one write a minute however many calls it makes.
 FIND_GATEWAY = """
-SELECT id, COALESCE(last_seen_at <= statement_timestamp() - interval '60 s', true)
+SELECT id, allowed_ips, tenants, COALESCE(last_seen_at <= statement_timestamp() - interval '60 s', true)
 FROM catalog_gateway
 WHERE token_digest = ANY(%(digests)s::bytea[]) AND deleted_at IS NULL
 """
 
-gateway_cache: Cache[tuple[bytes, ...], Actor] = Cache()  # by the token's digests; listed in the settings
+
+@dataclass(frozen=True, slots=True)
+class BoundGateway:
+    """A gateway as an actor, and what its credential is bound to: None is everywhere, and all tenants (ids)."""
+
+    actor: Actor
+    allowed_ips: tuple[Network, ...] | None = None
+    tenants: frozenset[str] | None = None
+
+    def may_call_from(self, meta: Mapping[str, Any]) -> bool:
+        """Return True if the request comes from a network that the token is accepted from."""
+        if self.allowed_ips is None:
+            return True
+        address = sender_address(meta)
+        return any(address in network for network in self.allowed_ips)
+
+
+gateway_cache: Cache[tuple[bytes, ...], BoundGateway] = Cache()  # by the token's digests; listed in the settings
 
 
 class GatewayTokenInvalid(DomainError):
-    """The token was not issued here, was replaced by a rotation, or its gateway is deleted."""
+    """The token was not issued here, was replaced by a rotation, or its gateway is deleted.
+
+    Or it came from an address that it is not accepted from. The answer is the same: it must not tell a thief that the
+    token is right.
+    """
 
     code = ErrorCode.UNAUTHORIZED
     detail_code = "token_invalid"
     message = _("The gateway token is not valid.")
 
 
-def authenticate_gateway(headers: Mapping[str, str]) -> Actor:
-    """Return the gateway as an actor; without a gateway token, the actor of the bearer token.
+def authenticate_gateway(request: HttpRequest) -> BoundGateway:
+    """Return the gateway that sends a request; without a gateway token, the bearer of a token, bound to nothing.
 
     Whether a bearer has the role of a gateway is checked by the caller. Raises GatewayTokenInvalid, or what
     authenticate_bearer raises.
     """
-    token = headers.get(HEADER)
+    token = request.headers.get(HEADER)
     if token is None:
-        return authenticate_bearer(headers.get("Authorization", ""))
+        return BoundGateway(authenticate_bearer(request.headers.get("Authorization", "")))
     gateway = cached_gateway(token) or load_gateway(token)
     if gateway is None:
+        raise GatewayTokenInvalid
+    if not gateway.may_call_from(request.META):
+        logger.warning("gateway_address_refused", gateway=gateway.actor.id, address=client_address(request))
         raise GatewayTokenInvalid
     return gateway
 
 
-def cached_gateway(token: str) -> Actor | None:
+def cached_gateway(token: str) -> BoundGateway | None:
     """Return the gateway that has ``token``, if this process has it cached."""
     return gateway_cache.get(tuple(digests(token)))
 
 
-def load_gateway(token: str) -> Actor | None:
-    """Return the gateway that has ``token`` as an actor, from the database; None if no live gateway has it."""
+def load_gateway(token: str) -> BoundGateway | None:
+    """Return the gateway that has ``token``, from the database; None if no live gateway has it."""
     # The checksum refuses a mistyped token without a query.
     if not is_well_formed(token, TOKEN_PREFIX):
         return None
@@ -69,8 +101,12 @@ def load_gateway(token: str) -> Actor | None:
         found = fetch_one(FIND_GATEWAY, {"digests": known})
         if found is None:
             return None
-        gateway_id, is_use_unrecorded = found
-        gateway = Actor(id=gateway_id, roles=frozenset({GATEWAY}))
+        gateway_id, allowed_ips, tenants, is_use_unrecorded = found
+        gateway = BoundGateway(
+            Actor(id=gateway_id, roles=frozenset({GATEWAY})),
+            None if allowed_ips is None else tuple(map(ip_network, allowed_ips)),
+            None if tenants is None else frozenset(tenants),
+        )
         keep(gateway, gateway_id)
     if is_use_unrecorded:
         Gateway.objects.filter(pk=gateway_id).update(last_seen_at=Now())
@@ -81,7 +117,7 @@ class GatewayAuthentication(BaseAuthentication):
     """Authenticates calls under ``/v1/gateway/``, which the API middleware leaves to it."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None]:
-        return authenticate_gateway(request.headers), None
+        return authenticate_gateway(request._request).actor, None  # noqa: SLF001 - Django's request; REST framework has no public name for it
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="stoa"'

@@ -1,5 +1,6 @@
 """Services of traffic: count a batch exactly once, and purge the batches that no repetition can need."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -62,7 +63,9 @@ class Delta(NamedTuple):
     sketch: bytes
 
 
-def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE) -> Receipt:
+def ingest_batch(
+    batch: Batch, *, by: Actor, tenants: Collection[str] | None = None, max_age: timedelta | None = MAX_AGE
+) -> Receipt:
     """Count the batch's valid records, unless this reporter has sent this ``batch_id`` before.
 
     1. Validate each record. Bad records are refused one by one.
@@ -74,7 +77,8 @@ def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE
     reporter that got no answer sends the batch again, with the same ``batch_id``.
 
     A batch without a valid record is not stored, so that it can be corrected and sent again. ``max_age`` None accepts
-    any past time: for simulated traffic.
+    any past time: for simulated traffic. ``tenants`` are the ids of those that the reporter serves (None: all); for it,
+    the APIs of others do not exist.
     """
     now = timezone.now()
     parsed, invalid = validate_records(batch.records, RecordValidator(now, max_age))
@@ -82,6 +86,7 @@ def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE
     references = load_references(
         {api_id for _minute, api_id, _subscription_id in groups},
         {subscription_id for _minute, _api_id, subscription_id in groups},
+        tenants,
     )
     known, unknown = _split_known_and_refused(groups, parsed, references)
     refused = sorted(invalid + unknown, key=lambda refusal: refusal.index)
@@ -95,9 +100,9 @@ def ingest_batch(batch: Batch, *, by: Actor, max_age: timedelta | None = MAX_AGE
 
 
 @transaction.atomic
-def preview_batch(batch: Batch, *, by: Actor) -> Receipt:
+def preview_batch(batch: Batch, *, by: Actor, tenants: Collection[str] | None = None) -> Receipt:
     """Return the receipt that ``ingest_batch`` would return, and count nothing."""
-    receipt = ingest_batch(batch, by=by)
+    receipt = ingest_batch(batch, by=by, tenants=tenants)
     transaction.set_rollback(True)
     return receipt
 

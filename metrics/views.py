@@ -135,12 +135,13 @@ class TrafficViewSet(ControlPlaneViewSet):
         examples=[examples.TRAFFIC_BATCH, examples.RECEIPT],
     )
     def report(self, request: HttpRequest) -> HttpResponse:
-        actor = authenticate_gateway(request.headers)
-        require(actor, self.rights["report"])
+        gateway = authenticate_gateway(request)
+        require(gateway.actor, self.rights["report"])
         check_query_parameters(request, ("batch_id", "dry_run"))
         batch = _read_batch(request)
         is_dry_run = flag_parameter(request, "dry_run")
-        return _render_receipt(preview_batch(batch, by=actor) if is_dry_run else ingest_batch(batch, by=actor))
+        count = preview_batch if is_dry_run else ingest_batch
+        return _render_receipt(count(batch, by=gateway.actor, tenants=gateway.tenants))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method != "POST":

@@ -34,6 +34,8 @@ class Call:
     method: str = ""
     # A function, because few keys restrict the address, and reading it takes a tenth of a cached decision.
     read_address: Callable[[], Address | None] = field(default=unknown_address, compare=False, repr=False)
+    # The tenants (ids) that the gateway serves; None: all. For it, the others do not exist.
+    tenants: frozenset[str] | None = None
 
     @cached_property
     def key_digests(self) -> list[bytes]:
@@ -46,9 +48,13 @@ class Call:
         return ["HEAD", "GET"] if self.method == "HEAD" else [self.method]
 
     def keeps_to(self, facts: Facts) -> bool:
-        """Return True if the key may be used from this call's address, by its method and at its path."""
+        """Return True if the key may be used from this call's address, by its method and at its path.
+
+        And if the gateway serves the tenant.
+        """
         return (
-            (facts.allowed_ips is None or self._is_from(facts))
+            (self.tenants is None or facts.tenant_id in self.tenants)
+            and (facts.allowed_ips is None or self._is_from(facts))
             and (facts.allowed_methods is None or not set(facts.allowed_methods).isdisjoint(self.methods))
             and (facts.allowed_paths is None or self._is_below(facts.api_path, facts.allowed_paths))
         )

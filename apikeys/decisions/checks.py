@@ -55,6 +55,7 @@ CHECKS = (
         f"COALESCE(subscription.status = '{SubscriptionStatus.ACTIVE}', true)",
     ),
     Check("api_active", Reason.API_INACTIVE, f"api.status <> '{ApiStatus.INACTIVE}' AND api.deleted_at IS NULL"),
+    Check("upstream_allowed", Reason.UPSTREAM_REFUSED, "api.upstream_refused_at IS NULL"),
     # Where the key may be used: last, because the other reasons are the same from everywhere. The cache has these three
     # in Python (``apikeys.decisions.call``).
     Check(

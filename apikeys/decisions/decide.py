@@ -128,9 +128,14 @@ def _load(call: Call) -> Facts | None:
 def parameters_of(call: Call) -> DecisionParameters:
     """Return the parameters of a statement about a call, which leases no tokens."""
     address, target = call.read_address(), call.target
-    text = None if address is None else str(address)
     parameters = DecisionParameters(
-        call.key_digests, call.methods, call.cost, call.cost, api_id=call.api_id, address=text
+        call.key_digests,
+        call.methods,
+        call.cost,
+        call.cost,
+        api_id=call.api_id,
+        address=None if address is None else str(address),
+        tenants=None if call.tenants is None else list(call.tenants),
     )
     if target is None:
         return parameters

@@ -21,6 +21,7 @@ class Reason(models.TextChoices):
     SUBSCRIPTION_REVOKED = "subscription_revoked", _("The subscription was revoked; subscribe again.")
     API_NOT_SUBSCRIBED = "api_not_subscribed", _("The API key opens another API; subscribe to this one.")
     API_INACTIVE = "api_inactive", _("The API is switched off; try again later.")
+    UPSTREAM_REFUSED = "upstream_refused", _("The API's upstream is at a forbidden address; ask the API's owner.")
     TENANT_SUSPENDED = "tenant_suspended", _("The API's owner is suspended; try again later.")
     ROUTE_UNKNOWN = "route_unknown", _("There is no API at this path; check the address.")
     ADDRESS_NOT_ALLOWED = (

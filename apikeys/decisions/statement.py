@@ -36,6 +36,8 @@ HOLDER = """
     JOIN subscriptions_subscription subscription ON subscription.id = key.subscription_id
     JOIN subscriptions_plan plan ON plan.id = subscription.plan_id
 """
+# A gateway that is bound to some tenants finds nothing of the others.
+SERVED = "COALESCE(tenant.id = ANY(%(tenants)s::text[]), true)"
 # The API at the path, whatever the key is: a key of another API is refused for that reason. Without a key, or with an
 # unknown one, the key's columns are NULL.
 FROM_PATH = f"""
@@ -43,7 +45,7 @@ FROM_PATH = f"""
     JOIN catalog_api api ON api.tenant_id = tenant.id AND api.deleted_at IS NULL
         AND api.path = ANY(%(prefixes)s::text[])
     LEFT JOIN ({HOLDER}) ON secret.digest = ANY(%(digests)s::bytea[])
-    WHERE tenant.name = %(tenant)s AND tenant.deleted_at IS NULL
+    WHERE tenant.name = %(tenant)s AND tenant.deleted_at IS NULL AND {SERVED}
     ORDER BY length(api.path) DESC
     LIMIT 1
 """
@@ -52,7 +54,7 @@ FROM_KEY = f"""
     {HOLDER}
     JOIN catalog_api api ON api.id = subscription.api_id
     JOIN tenants_tenant tenant ON tenant.id = api.tenant_id
-    WHERE secret.digest = ANY(%(digests)s::bytea[])
+    WHERE secret.digest = ANY(%(digests)s::bytea[]) AND {SERVED}
 """
 
 # One statement, because it is one round trip for each call, and because a subscription's and an API's meter must both
@@ -221,6 +223,7 @@ class DecisionParameters(NamedTuple):
 
     At least ``cost`` calls are granted. At most ``tokens_wanted``, and at most 1/``token_share`` of what is left.
     ``path`` is the whole path below the tenant; with ``address`` and ``methods`` it is what a key may restrict.
+    ``tenants`` are the only ones to look in; None: all.
     """
 
     digests: list[bytes]
@@ -234,6 +237,7 @@ class DecisionParameters(NamedTuple):
     prefixes: list[str] | None = None
     path: str | None = None
     address: str | None = None
+    tenants: list[str] | None = None
 
 
 def run(parameters: DecisionParameters) -> Facts | None:

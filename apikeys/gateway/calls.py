@@ -12,6 +12,7 @@ from typing import Any
 
 from apikeys.decisions.call import Call
 from apikeys.decisions.decide import KEY_PREFIX
+from catalog.authentication import BoundGateway
 from catalog.routing import RequestTarget, read_decoded_target, read_target, read_url_target
 from stoa_cp.net.client_address import forwarded_address
 
@@ -55,10 +56,15 @@ def envoy_profile(path: str) -> Profile:
     return Profile(lambda _meta: read_decoded_target(path), "REQUEST_METHOD")
 
 
-def call_of(meta: Meta, profile: Profile, key: str | None, target: RequestTarget) -> Call:
-    """Return the call that a proxy asks about, with the address and the method that the proxy reports."""
-    method = meta.get(profile.method_name, "")
-    return Call(key, target, method=method, read_address=partial(forwarded_address, meta))
+def call_of(meta: Meta, profile: Profile, gateway: BoundGateway, key: str | None, target: RequestTarget) -> Call:
+    """Return the call that a proxy asks about, with the method and the address that it reports."""
+    return Call(
+        key,
+        target,
+        method=meta.get(profile.method_name, ""),
+        read_address=partial(forwarded_address, meta),
+        tenants=gateway.tenants,
+    )
 
 
 def key_of(meta: Meta) -> tuple[str | None, bool]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 from time import monotonic, sleep
@@ -31,6 +31,9 @@ POLL_SECONDS = 0.5
 MAX_WAITING_PER_PROCESS = 2
 # For a gateway that finds all slots taken. So it learns of a change within 5 s instead of 0.5 s.
 RETRY_AFTER_SECONDS = 5
+
+# The ids of the tenants that a gateway is bound to; None is all of them.
+Tenants = Collection[str] | None
 
 long_poll_slots = BoundedSemaphore(MAX_WAITING_PER_PROCESS)
 
@@ -82,9 +85,9 @@ class Configuration:
     had_no_slot: bool = False
 
 
-def list_routes() -> list[Route]:
+def list_routes(tenants: Tenants = None) -> list[Route]:
     """Return the routes of all live APIs of live tenants, the longest path first: the order in which to match."""
-    apis = Api.objects.live().filter(tenant__deleted_at=None).select_related("tenant")
+    apis = Api.objects.live().filter(_of(tenants), tenant__deleted_at=None).select_related("tenant")
     routes = [_route(api) for api in apis.order_by("id").iterator()]
     return sorted(routes, key=lambda route: (-len(route.path), route.path))
 
@@ -103,16 +106,20 @@ def _route(api: Api) -> Route:
     )
 
 
-def list_subscriptions() -> list[Subscription]:
+def _of(tenants: Tenants) -> Q:
+    return Q() if tenants is None else Q(tenant__in=tenants)
+
+
+def list_subscriptions(tenants: Tenants = None) -> list[Subscription]:
     """Return the subscriptions that allow calls now, with their plans."""
     running = Subscription.objects.filter(
-        Q(expires_at=None) | Q(expires_at__gt=Now()), status=SubscriptionStatus.ACTIVE
+        _of(tenants), Q(expires_at=None) | Q(expires_at__gt=Now()), status=SubscriptionStatus.ACTIVE
     )
     return list(running.filter(api__deleted_at=None, tenant__deleted_at=None).select_related("plan").order_by("id"))
 
 
-def read_configuration() -> Configuration:
-    """Return everything that a gateway needs to decide by itself.
+def read_configuration(tenants: Tenants = None) -> Configuration:
+    """Return everything that a gateway of these tenants needs to decide by itself.
 
     ``keys[].digest`` is HMAC-SHA256 in hexadecimal under one of STOA_KEY_PEPPERS, which such a gateway must have as
     well. It must refuse calls after ``expires_at`` and ``valid_until`` by itself: the events about them come later,
@@ -122,6 +129,7 @@ def read_configuration() -> Configuration:
     # in between is never referred to before it is there. One that is deleted in between may be; then the key opens
     # nothing.
     secrets = KeySecret.objects.filter(
+        Q() if tenants is None else Q(key__tenant__in=tenants),
         Q(valid_until=None) | Q(valid_until__gt=Now()),
         Q(key__expires_at=None) | Q(key__expires_at__gt=Now()),
         key__revoked_at=None,
@@ -130,8 +138,8 @@ def read_configuration() -> Configuration:
     document = {
         "digest_algorithm": DIGEST_ALGORITHM,
         "keys": [_key(secret) for secret in secrets.select_related("key").order_by("id").iterator()],
-        "subscriptions": [_subscription(subscription) for subscription in list_subscriptions()],
-        "routes": [_route_document(route) for route in list_routes()],
+        "subscriptions": [_subscription(subscription) for subscription in list_subscriptions(tenants)],
+        "routes": [_route_document(route) for route in list_routes(tenants)],
     }
     content = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return Configuration(document, hashlib.sha256(content.encode()).hexdigest()[:32])
@@ -186,7 +194,7 @@ def state_version() -> tuple[int, int]:
     return state["chains"], state["events"] or 0
 
 
-def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float) -> Configuration:
+def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float, tenants: Tenants = None) -> Configuration:
     """Return the configuration as soon as its tag is not a known one; the known one when the time is over.
 
     Holds no transaction while it waits. Does not wait if MAX_WAITING_PER_PROCESS requests wait already.
@@ -194,7 +202,7 @@ def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float) -> Con
     deadline = monotonic() + wait_seconds
     # Before the content: after a change in between, the version differs and the content is read once more.
     seen = state_version()
-    configuration = read_configuration()
+    configuration = read_configuration(tenants)
     if not is_known(configuration.tag) or not wait_seconds:
         return configuration
     if not long_poll_slots.acquire(blocking=False):
@@ -204,7 +212,7 @@ def wait_for_change(is_known: Callable[[str], bool], wait_seconds: float) -> Con
             sleep(min(POLL_SECONDS, left))
             now = state_version()
             if now != seen:
-                seen, configuration = now, read_configuration()
+                seen, configuration = now, read_configuration(tenants)
     finally:
         long_poll_slots.release()
     return configuration

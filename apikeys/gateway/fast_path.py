@@ -24,7 +24,7 @@ from apikeys.gateway.forward_auth import decision_headers
 from apikeys.gateway.middleware import common_headers, language_of
 from apikeys.gateway.serializers import MAX_METHOD_CHARS
 from apikeys.gateway.verify import encode_verification
-from catalog.authentication import cached_gateway
+from catalog.authentication import BoundGateway, cached_gateway
 from catalog.routing import read_target
 from stoa_cp.crypto.credentials import is_well_formed
 from stoa_cp.domain.errors import DomainError, InvalidField
@@ -74,27 +74,28 @@ class CachedDecisionMiddleware:
 def _answer_from_cache(environ: WSGIEnvironment, path: str) -> CachedAnswer | None:
     # Only gateways that were authenticated before: Django looks up a token that is not cached, and a bearer token.
     token = environ.get("HTTP_X_STOA_GATEWAY_TOKEN")
-    if token is None or cached_gateway(token) is None:
+    gateway = None if token is None else cached_gateway(token)
+    if gateway is None or not gateway.may_call_from(environ):
         return None
     if path in PROFILES_BY_PATH:
-        return _authorize(environ, PROFILES_BY_PATH[path])
+        return _authorize(environ, PROFILES_BY_PATH[path], gateway)
     if path.startswith(ENVOY_PREFIX):
-        return _authorize(environ, envoy_profile(get_path_info(environ).removeprefix(ENVOY_PREFIX[:-1])))
+        return _authorize(environ, envoy_profile(get_path_info(environ).removeprefix(ENVOY_PREFIX[:-1])), gateway)
     if (
         path == VERIFY_PATH
         and environ["REQUEST_METHOD"] == "POST"
         and environ.get("CONTENT_TYPE") == "application/json"
     ):
-        return _verify(environ)
+        return _verify(environ, gateway)
     return None
 
 
-def _authorize(environ: WSGIEnvironment, profile: Profile) -> CachedAnswer | None:
+def _authorize(environ: WSGIEnvironment, profile: Profile, gateway: BoundGateway) -> CachedAnswer | None:
     key, is_foreign = key_of(environ)
     target = profile.target_of(environ)
     if target is None or is_foreign:
         return None
-    call = call_of(environ, profile, key, target)
+    call = call_of(environ, profile, gateway, key, target)
     decision = cached_decision(call)
     if decision is None or decision.facts is None:
         hand_over(environ, call)
@@ -102,7 +103,7 @@ def _authorize(environ: WSGIEnvironment, profile: Profile) -> CachedAnswer | Non
     return CachedAnswer(decision_headers(decision, decision.facts, target))
 
 
-def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
+def _verify(environ: WSGIEnvironment, gateway: BoundGateway) -> CachedAnswer | None:
     if environ.get("QUERY_STRING"):
         return None  # Django refuses it: a verification has no query parameters
     length = environ.get("CONTENT_LENGTH") or ""
@@ -114,7 +115,7 @@ def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
     except DomainError:
         return None  # Django answers the refusal
     environ["wsgi.input"] = BytesIO(body)  # Django reads it again, if it has to answer
-    call = _read_call(body)
+    call = _read_call(body, gateway)
     if call is None:
         return None
     decision = cached_decision(call)
@@ -126,7 +127,7 @@ def _verify(environ: WSGIEnvironment) -> CachedAnswer | None:
     return CachedAnswer({"Content-Type": "application/json"}, encode_verification(decision))
 
 
-def _read_call(body: bytes) -> Call | None:
+def _read_call(body: bytes, gateway: BoundGateway) -> Call | None:
     """Return the call of an ordinary verification: a key, and perhaps a path, a method and an address.
 
     Return None for any other body. An empty key is not ordinary: it is a missing one, and not an anonymous call.
@@ -144,4 +145,4 @@ def _read_call(body: bytes) -> Call | None:
     method = fields.get("method", "")
     if ("path" in fields and not target) or ("address" in fields and not address) or not METHOD.fullmatch(method):
         return None
-    return Call(fields["key"], target, method=method, read_address=lambda: address)
+    return Call(fields["key"], target, method=method, read_address=lambda: address, tenants=gateway.tenants)

@@ -15,6 +15,7 @@ from apikeys.decisions.reasons import Reason, sentence_of, status_of
 from apikeys.decisions.statement import Facts
 from apikeys.decisions.windows import remaining
 from apikeys.gateway.calls import Meta, Profile, call_of, handed_over, key_of
+from catalog.authentication import BoundGateway
 from catalog.routing import RequestTarget
 from stoa_cp.db.ids import new_id
 from stoa_cp.domain.errors import ErrorCode
@@ -34,9 +35,9 @@ HEADER_SAFE = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number)
 MAX_DERIVED = 10_000
 
 
-def authorize(meta: Meta, profile: Profile) -> HttpResponse:
-    """Decide on the call that a proxy asks about. The request's own method, query and body mean nothing."""
-    decision, target = _decide(meta, profile)
+def authorize(meta: Meta, profile: Profile, gateway: BoundGateway) -> HttpResponse:
+    """Decide on the call that a proxy asks about. The request's own query and body mean nothing."""
+    decision, target = _decide(meta, profile, gateway)
     if decision.reason or decision.facts is None or target is None:
         return _deny(decision, profile)
     headers = decision_headers(decision, decision.facts, target)
@@ -46,7 +47,7 @@ def authorize(meta: Meta, profile: Profile) -> HttpResponse:
     return response
 
 
-def _decide(meta: Meta, profile: Profile) -> tuple[Decision, RequestTarget | None]:
+def _decide(meta: Meta, profile: Profile, gateway: BoundGateway) -> tuple[Decision, RequestTarget | None]:
     call = handed_over(meta)
     if call is not None:
         return decide(call), call.target
@@ -54,7 +55,7 @@ def _decide(meta: Meta, profile: Profile) -> tuple[Decision, RequestTarget | Non
     target = profile.target_of(meta)
     if target is None:
         return Decision(Reason.ROUTE_UNKNOWN), None
-    decision = decide(call_of(meta, profile, None if is_foreign else key, target))
+    decision = decide(call_of(meta, profile, gateway, None if is_foreign else key, target))
     if decision.reason == Reason.KEY_MISSING and is_foreign:
         # The API needs a key, and what was sent is not one of ours: "malformed" tells the caller more than "missing".
         decision = Decision(Reason.KEY_MALFORMED)

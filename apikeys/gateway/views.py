@@ -16,7 +16,7 @@ from apikeys.decisions.call import Call
 from apikeys.decisions.decide import Decision, decide
 from apikeys.decisions.reasons import Reason
 from apikeys.gateway.calls import PROFILES, envoy_profile, handed_over
-from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, Configuration, wait_for_change
+from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, wait_for_change
 from apikeys.gateway.exporters import MEDIA_TYPES, export_configuration
 from apikeys.gateway.exporters.site import describe_site
 from apikeys.gateway.forward_auth import authorize
@@ -29,7 +29,7 @@ from apikeys.serializers import (
     ConfigurationQuerySerializer,
     ConfigurationSerializer,
 )
-from catalog.authentication import GatewayAuthentication, authenticate_gateway
+from catalog.authentication import BoundGateway, GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.identity.permissions import require
@@ -68,11 +68,12 @@ class DecisionView(APIView):
     rights: ClassVar = {"decide": "gateway:decide"}
     action = "decide"
 
-    def answer_gateway(self, request: HttpRequest, answer: Callable[[], HttpResponse]) -> HttpResponse:
+    def answer_gateway(self, request: HttpRequest, answer: Callable[[BoundGateway], HttpResponse]) -> HttpResponse:
         """Return the answer to an authenticated gateway; an error as the envelope of every error."""
         try:
-            require(authenticate_gateway(request.headers), self.rights[self.action])
-            return answer()
+            gateway = authenticate_gateway(request)
+            require(gateway.actor, self.rights[self.action])
+            return answer(gateway)
         except (DomainError, ValidationError) as refusal:
             return respond_to(refusal)
 
@@ -85,19 +86,19 @@ class VerifyView(DecisionView):
         summary="Verify an API key", request=VerificationRequestSerializer, responses={200: VerificationSerializer}
     )
     def post(self, request: Request) -> HttpResponse:
-        return self._respond(self._decide(request.data))
+        return self._respond(self._decide(request.data, authenticate_gateway(request._request)))  # noqa: SLF001 - Django's request
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST" and request.content_type == "application/json":
-            return self.answer_gateway(request, lambda: self._verify(request))
+            return self.answer_gateway(request, lambda gateway: self._verify(request, gateway))
         return super().dispatch(request, *args, **kwargs)  # refuses the method or the media type
 
-    def _verify(self, request: HttpRequest) -> HttpResponse:
+    def _verify(self, request: HttpRequest, gateway: BoundGateway) -> HttpResponse:
         check_query_parameters(request, ())
         call = handed_over(request.META)
-        return self._respond(decide(call) if call else self._decide(parse_json(request.body)))
+        return self._respond(decide(call) if call else self._decide(parse_json(request.body), gateway))
 
-    def _decide(self, body: Any) -> Decision:
+    def _decide(self, body: Any, gateway: BoundGateway) -> Decision:
         fields = VERIFICATION_REQUEST.run_validation(body)
         target = None if fields["path"] is None else read_target(fields["path"])
         if not fields["key"]:
@@ -105,7 +106,7 @@ class VerifyView(DecisionView):
         if fields["path"] is not None and target is None:
             return Decision(Reason.ROUTE_UNKNOWN)
         method, address = fields.get("method", ""), fields.get("address")
-        call = Call(fields["key"], target, fields["api_id"], fields["cost"], method, lambda: address)
+        call = Call(fields["key"], target, fields["api_id"], fields["cost"], method, lambda: address, gateway.tenants)
         return decide(call)
 
     def _respond(self, decision: Decision) -> HttpResponse:
@@ -123,11 +124,12 @@ class AuthorizeView(DecisionView):
         parameters=ORIGINAL_CALL,
         responses={200: OpenApiResponse(description="The call may pass: identity and upstream are in the headers.")},
     )
-    def get(self, request: HttpRequest, path: str = "") -> HttpResponse:
-        return authorize(request.META, envoy_profile(path) if self.profile == "envoy" else PROFILES[self.profile])
+    def get(self, request: HttpRequest, path: str = "") -> HttpResponseBase:
+        return self.dispatch(request, path)
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return self.answer_gateway(request, lambda: self.get(request, *args, **kwargs))
+    def dispatch(self, request: HttpRequest, path: str = "") -> HttpResponseBase:
+        profile = envoy_profile(path) if self.profile == "envoy" else PROFILES[self.profile]
+        return self.answer_gateway(request, lambda gateway: authorize(request.META, profile, gateway))
 
 
 @extend_schema(tags=["Gateway"])
@@ -153,16 +155,14 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         query.is_valid(raise_exception=True)
         program, wait_seconds = query.validated_data["format"], query.validated_data["wait"]
         known = request.headers.get("If-None-Match", "")
-        configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds)
+        tenants = authenticate_gateway(request._request).tenants  # noqa: SLF001 - Django's request
+        configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds, tenants)
         headers = {"ETag": etag(configuration.tag)}
         if configuration.had_no_slot:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         if etag_matches(known, configuration.tag):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return self._respond(program, configuration, headers)
-
-    def _respond(self, program: str, configuration: Configuration, headers: dict[str, str]) -> HttpResponse:
         if program == "json":
             return Response(configuration.document, headers=headers)
-        content = export_configuration(program, describe_site())
+        content = export_configuration(program, describe_site(tenants))
         return HttpResponse(content, content_type=f"{MEDIA_TYPES[program]}; charset=utf-8", headers=headers)

@@ -1,6 +1,6 @@
 """Looks up the APIs and subscriptions that a batch refers to, in one query."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ NO_SUCH_SUBSCRIPTION = _("The API has no such subscription.")
 # Deleted APIs and ended subscriptions are found too: a late report of an earlier call still counts.
 FIND_REFERENCES = """
 SELECT id, tenant_id, deleted_at
-FROM catalog_api WHERE id = ANY(%(api_ids)b::text[])
+FROM catalog_api WHERE id = ANY(%(api_ids)b::text[]) AND COALESCE(tenant_id = ANY(%(tenants)b::text[]), true)
 UNION ALL
 SELECT id, api_id, NULL::timestamptz
 FROM subscriptions_subscription WHERE id = ANY(%(subscription_ids)b::text[])
@@ -44,12 +44,15 @@ class KnownReferences:
         return subscription_id is None or self.owners.get(subscription_id) == api_id
 
 
-def load_references(api_ids: Iterable[str], subscription_ids: Iterable[str | None]) -> KnownReferences:
-    """Return which of these APIs and subscriptions exist."""
+def load_references(
+    api_ids: Iterable[str], subscription_ids: Iterable[str | None], tenants: Collection[str] | None = None
+) -> KnownReferences:
+    """Return which of these APIs and subscriptions exist, of ``tenants`` only if these are given."""
     # A malformed id cannot exist. It is left out because PostgreSQL would refuse some of them (NUL, surrogates), and
     # with them the whole batch.
     wanted = {
         "api_ids": [id_ for id_ in api_ids if is_id(id_, "api")],
+        "tenants": None if tenants is None else list(tenants),
         "subscription_ids": [id_ for id_ in subscription_ids if is_id(id_, "sub")],
     }
     rows = fetch_all(FIND_REFERENCES, wanted)

@@ -18,7 +18,12 @@ def client_address(request: HttpRequest) -> str:
     Each trusted proxy appends the address that it was called from. Everything left of the first address that is not a
     trusted proxy was sent by the client and may be invented. Anonymous calls and logins are limited by this address.
     """
-    return str(_parse(_read_hops(request.META)[0]))
+    return str(sender_address(request.META))
+
+
+def sender_address(meta: Mapping[str, Any]) -> Address:
+    """Return the same address, from the headers of a request as WSGI spells them."""
+    return _parse(_read_hops(meta)[0])
 
 
 def forwarded_address(meta: Mapping[str, Any]) -> Address | None:
@@ -55,7 +60,7 @@ def client_network(request: HttpRequest) -> str:
 
     A network operator gives each customer at least a /64 (RFC 6177): per address, one caller would have 2⁶⁴ limits.
     """
-    address = _parse(client_address(request))
+    address = sender_address(request.META)
     return str(address) if isinstance(address, IPv4Address) else str(ip_network((address, 64), strict=False))
 
 

@@ -26,8 +26,9 @@ def test_a_gateway_is_known_by_its_token() -> None:
     issued = create_gateway("edge-1", by=OLGA)
     gateway, token = issued.resource, issued.secret
 
-    actor = load_gateway(token)
-    assert actor is not None
+    found = load_gateway(token)
+    assert found is not None
+    actor = found.actor
     assert (actor.id, actor.roles, actor.tenants) == (gateway.id, {"stoa-gateway"}, ())
 
 

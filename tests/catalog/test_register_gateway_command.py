@@ -15,8 +15,9 @@ def test_a_gateway_is_registered_and_its_token_printed() -> None:
 
     gateway = Gateway.objects.get()
     assert line == f"Gateway edge-1 ({gateway.id}) presents this token, which is not shown again:"
-    actor = load_gateway(token)
-    assert actor is not None
+    found = load_gateway(token)
+    assert found is not None
+    actor = found.actor
     assert actor.id == gateway.id
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 
-from apikeys.gateway.configuration import Route, list_routes, list_subscriptions
+from apikeys.gateway.configuration import Route, Tenants, list_routes, list_subscriptions
 from stoa_cp.net.urls import DEFAULT_PORTS
 from subscriptions.models import Subscription
 
@@ -111,8 +111,8 @@ class Site:
         return self.token or placeholder
 
 
-def describe_site(**options: Any) -> Site:
-    """Return a site with the current routes and subscriptions. Options are fields of Site.
+def describe_site(tenants: Tenants = None, **options: Any) -> Site:
+    """Return a site with the current routes and subscriptions of these tenants. Options are fields of Site.
 
     Raises ImproperlyConfigured if STOA_GATEWAY_CA_FILE is not a path that can stand in a configuration.
     """
@@ -124,8 +124,8 @@ def describe_site(**options: Any) -> Site:
         ca_file=ca_file,
         system_ca_file=system_trust_store(),
         resolvers=system_resolvers(),
-        routes=[route for route in list_routes() if HOST.fullmatch(route.host)],
-        subscriptions=list_subscriptions(),
+        routes=[route for route in list_routes(tenants) if HOST.fullmatch(route.host)],
+        subscriptions=list_subscriptions(tenants),
         **options,
     )
 

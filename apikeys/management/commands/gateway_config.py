@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apikeys.gateway.exporters import FORMATS, export_configuration
 from apikeys.gateway.exporters.site import CA_FILE, DEFAULT_LISTEN, LISTEN, describe_site
+from catalog.authentication import load_gateway
 from catalog.services.gateways import TOKEN_PREFIX
 from stoa_cp.crypto.credentials import is_well_formed
 
@@ -17,7 +18,10 @@ TOKEN_VARIABLE = "STOA_GATEWAY_TOKEN"  # noqa: S105 - a variable's name
 
 
 class Command(BaseCommand):
-    """Prints or writes the configuration. It contains the gateway's token if STOA_GATEWAY_TOKEN holds one."""
+    """Prints or writes the configuration. It contains the gateway's token if STOA_GATEWAY_TOKEN holds one.
+
+    Then it has the routes of the tenants that this gateway is bound to; without, those of all.
+    """
 
     help = "Print or write a proxy configuration that asks this control plane whether each call may pass."
 
@@ -59,8 +63,13 @@ class Command(BaseCommand):
         token = os.environ.get(TOKEN_VARIABLE, "")
         # A well-formed token has letters, digits and underscores only. Anything else could end the quotes in the file.
         token = token if is_well_formed(token, TOKEN_PREFIX) else ""
+        gateway = load_gateway(token)
         site = describe_site(
-            listen=options["listen"], is_standalone=options["standalone"], ca_file=options["ca_file"], token=token
+            gateway.tenants if gateway else None,
+            listen=options["listen"],
+            is_standalone=options["standalone"],
+            ca_file=options["ca_file"],
+            token=token,
         )
         text = export_configuration(format, site)
         if options["output"]:

@@ -103,8 +103,9 @@ def test_a_gateway_gets_a_token_that_is_shown_once(console: Client) -> None:
     token = secret_in(answer(console, dialog_of(Gateway, "create"), name="edge-1"))
 
     gateway = Gateway.objects.get()
-    actor = load_gateway(token)
-    assert actor is not None
+    found = load_gateway(token)
+    assert found is not None
+    actor = found.actor
     assert actor.id == gateway.id
 
 
