@@ -23,7 +23,7 @@ from tenants.models import Tenant
 
 
 class Mode(models.TextChoices):
-    """Whether calls with the key count. A test key is reported as one, and its calls are never metered."""
+    """Where a key leads: to the API's upstream, or to its sandbox. Each mode has meters of its own."""
 
     LIVE = "live", _("Live")
     TEST = "test", _("Test")
@@ -163,6 +163,10 @@ class LeaseState(models.TextChoices):
     RECALLED = "recalled", _("Recalled")
 
 
+# In place of "sub-", as an id fills the column. Test calls count on no API: they must not use up its ceiling.
+TEST_METER_PREFIX = "tst-"
+
+
 class Meter(models.Model):
     """How many calls passed in one hour and in one calendar month (UTC), of a subscription or of an API as a whole.
 
@@ -170,7 +174,8 @@ class Meter(models.Model):
     control plane's own rate limit, because a month's count must survive a crash.
     """
 
-    # The id of a subscription or of an API: one table, so that one statement counts both or neither.
+    # The id of a subscription or of an API: one table, so that one statement counts both or neither. Of the calls with
+    # test keys, the id of the subscription with TEST_METER_PREFIX.
     subject = models.CharField(max_length=20, db_collation="C", primary_key=True)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+")
     hour = models.DateTimeField()
@@ -197,3 +202,7 @@ class Meter(models.Model):
 
     def __str__(self) -> str:
         return self.subject
+
+    @property
+    def mode(self) -> Mode:
+        return Mode.TEST if self.subject.startswith(TEST_METER_PREFIX) else Mode.LIVE

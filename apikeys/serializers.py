@@ -193,6 +193,7 @@ class RouteSerializer(StrictSerializer):
     tenant = StringField(read_only=True)
     path = StringField(read_only=True)
     upstream_url = StringField(read_only=True)
+    sandbox_url = StringField(read_only=True, allow_null=True, help_text="Where test keys lead; null: nowhere.")
     auth_required = FlagField(read_only=True)
     rate_limit = ApiRateLimitSerializer(read_only=True)
     status = serializers.ChoiceField(choices=ApiStatus.choices, read_only=True)

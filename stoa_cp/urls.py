@@ -122,6 +122,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     resource("v1/gateways/<gtw:gateway_id>/rotate-token", GatewayViewSet, post="rotate_token"),
     # For gateways
     path(AUTHORIZE, AuthorizeView.as_view()),
+    path(f"{AUTHORIZE}/caddy", AuthorizeView.as_view(profile="caddy")),
     path(f"{AUTHORIZE}/nginx", AuthorizeView.as_view(profile="nginx")),
     path(f"{AUTHORIZE}/ingress", AuthorizeView.as_view(profile="ingress")),
     re_path(rf"^{AUTHORIZE}/envoy(?P<path>/.*)$", AuthorizeView.as_view(profile="envoy")),

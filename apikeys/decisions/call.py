@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from apikeys.decisions.statement import Facts
+from apikeys.models import Mode
 from catalog.routing import RequestTarget
 from stoa_cp.crypto.credentials import digests
 from stoa_cp.net.client_address import Address
@@ -36,6 +37,9 @@ class Call:
     read_address: Callable[[], Address | None] = field(default=unknown_address, compare=False, repr=False)
     # The tenants (ids) that the gateway serves; None: all. For it, the others do not exist.
     tenants: frozenset[str] | None = None
+    # Whether the gateway sends the call where the answer says. One that has its upstreams in a file would send the call
+    # of a test key to the live one.
+    follows_upstream: bool = True
 
     @cached_property
     def key_digests(self) -> list[bytes]:
@@ -50,10 +54,11 @@ class Call:
     def keeps_to(self, facts: Facts) -> bool:
         """Return True if the key may be used from this call's address, by its method and at its path.
 
-        And if the gateway serves the tenant.
+        And if the gateway serves the tenant, and leads to the sandbox if the key does.
         """
         return (
             (self.tenants is None or facts.tenant_id in self.tenants)
+            and (self.follows_upstream or facts.mode != Mode.TEST)
             and (facts.allowed_ips is None or self._is_from(facts))
             and (facts.allowed_methods is None or not set(facts.allowed_methods).isdisjoint(self.methods))
             and (facts.allowed_paths is None or self._is_below(facts.api_path, facts.allowed_paths))

@@ -56,6 +56,11 @@ CHECKS = (
     ),
     Check("api_active", Reason.API_INACTIVE, f"api.status <> '{ApiStatus.INACTIVE}' AND api.deleted_at IS NULL"),
     Check("upstream_allowed", Reason.UPSTREAM_REFUSED, "api.upstream_refused_at IS NULL"),
+    Check(
+        "test_mode_available",
+        Reason.TEST_MODE_UNAVAILABLE,
+        f"COALESCE(key.mode <> '{Mode.TEST}' OR (api.sandbox_url IS NOT NULL AND %(follows_upstream)s), true)",
+    ),
     # Where the key may be used: last, because the other reasons are the same from everywhere. The cache has these three
     # in Python (``apikeys.decisions.call``).
     Check(
@@ -94,7 +99,3 @@ CALLS_UNTIL_THRESHOLDS = (
         for percent, _event in ANNOUNCEMENTS
     ),
 )
-
-# A call with a test key has no limits and counts nowhere: it must pass whatever the application has used. A call
-# without a key counts on the API's meter.
-METERED = f"COALESCE(key.mode <> '{Mode.TEST}', true)"

@@ -16,7 +16,7 @@ from apikeys.decisions.checks import CHECKS, LIMITS
 from apikeys.decisions.reasons import Reason
 from apikeys.decisions.statement import LAST_USED_RESOLUTION_SECONDS, DecisionParameters, Facts, run
 from apikeys.decisions.token_leases import recall_tokens
-from apikeys.models import KeySecret
+from apikeys.models import KeySecret, Mode
 from apikeys.services.keys import PREFIXES
 from catalog.routes import cached_path, load_path
 from stoa_cp.crypto.credentials import is_well_formed
@@ -32,7 +32,7 @@ LIMIT_REASONS = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
 class Decision:
     """Whether the call may pass (``reason`` is None), with the facts if it was looked up.
 
-    ``used`` is how many calls passed on these facts, with this one; 0 if it was refused, or is not metered.
+    ``used`` is how many calls passed on these facts, with this one; 0 if it was refused.
     """
 
     reason: Reason | None
@@ -84,7 +84,7 @@ def cached_decision(call: Call) -> Decision | None:
     if cached is None:
         return None
     facts, calls = cached
-    return Decision(None, facts, calls if facts.is_metered else 0)
+    return Decision(None, facts, calls)
 
 
 def _cache_key(call: Call, path: str | None) -> CacheKey:
@@ -102,8 +102,7 @@ def _decide_from_database(call: Call) -> Decision:
     if facts.digest is not None and not any(compare_digest(facts.digest, digest) for digest in call.key_digests):
         return Decision(Reason.KEY_UNKNOWN)
     reason = reason_of(facts)
-    used = call.cost if reason is None and facts.is_metered else 0
-    decision = Decision(reason, facts, used)
+    decision = Decision(reason, facts, call.cost if reason is None else 0)
     if call.cost:
         _record_usage(decision)
     return decision
@@ -131,6 +130,7 @@ def parameters_of(call: Call) -> DecisionParameters:
     parameters = DecisionParameters(
         call.key_digests,
         call.methods,
+        call.follows_upstream,
         call.cost,
         call.cost,
         api_id=call.api_id,
@@ -145,7 +145,7 @@ def parameters_of(call: Call) -> DecisionParameters:
 def _run_with_meters(parameters: DecisionParameters) -> Facts | None:
     facts = run(parameters)
     if facts is not None and facts.is_meter_missing:
-        meters.open_meters(facts.tenant_id, [facts.subscription_id, facts.api_id if facts.ceiling else None])
+        meters.open_meters(facts.tenant_id, [facts.meter, facts.api_id if facts.ceiling else None])
         facts = run(parameters)
     return facts
 
@@ -167,7 +167,8 @@ def _record_usage(decision: Decision) -> None:
         facts = decision.facts
         if decision.is_allowed and facts and facts.secret_id and facts.is_use_unrecorded:
             record_use(facts.secret_id)
-        if facts and facts.quota is not None and facts.is_metered and _is_news(decision, facts, facts.quota):
+        # Of live keys only: who tests a quota knows that it ends.
+        if facts and facts.quota is not None and facts.mode == Mode.LIVE and _is_news(decision, facts, facts.quota):
             meters.announce_quota(str(facts.subscription_id))
     except OperationalError:
         # A lock that was waited for too long, for one. The call is decided and counted; a later one records this.

@@ -13,7 +13,7 @@ from django.db.models.functions import Now, TruncHour, TruncMonth
 from apikeys.decisions.checks import ANNOUNCEMENTS
 from apikeys.decisions.windows import month_after
 from apikeys.event_types import QuotaEvent
-from apikeys.models import LeaseState, Meter
+from apikeys.models import TEST_METER_PREFIX, LeaseState, Meter, Mode
 from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import emit
@@ -80,9 +80,15 @@ def lock_meter(meter: Meter) -> Meter:
 def snapshot(meter: Meter) -> dict[str, Any]:
     """Return the month's count as events show it."""
     last_day = month_after(meter.month) - timedelta(days=1)
-    field = "subscription_id" if meter.subject.startswith("sub-") else "api_id"
     return {
-        field: meter.subject,
+        **_subject(meter),
         "period": {"start": meter.month.date().isoformat(), "end": last_day.date().isoformat()},
         "used": meter.month_calls,
     }
+
+
+def _subject(meter: Meter) -> dict[str, Any]:
+    if meter.mode == Mode.TEST:
+        return {"subscription_id": meter.subject.replace(TEST_METER_PREFIX, "sub-", 1), "mode": Mode.TEST.value}
+    field = "subscription_id" if meter.subject.startswith("sub-") else "api_id"
+    return {field: meter.subject}

@@ -36,6 +36,10 @@ class Reason(models.TextChoices):
         "path_not_allowed",
         _("The API key is not for use at this path; call an allowed one, or ask the key's owner."),
     )
+    TEST_MODE_UNAVAILABLE = (
+        "test_mode_unavailable",
+        _("A test key needs an API with a sandbox, and a gateway that leads there; use a live key."),
+    )
     RATE_LIMITED = "rate_limited", _("The calls of this hour are used up; wait as long as Retry-After says.")
     QUOTA_EXCEEDED = "quota_exceeded", _("The calls of this month are used up; ask for a larger quota, or wait.")
 

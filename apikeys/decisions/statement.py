@@ -20,9 +20,9 @@ All times are the database's. The statement reads the tables themselves: once a 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from apikeys.decisions.checks import CALLS_UNTIL_THRESHOLDS, CHECKS, LIMITS, METERED
+from apikeys.decisions.checks import CALLS_UNTIL_THRESHOLDS, CHECKS, LIMITS
 from apikeys.decisions.windows import month_after
-from apikeys.models import LeaseState
+from apikeys.models import TEST_METER_PREFIX, LeaseState, Mode
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.net.client_address import Network
 
@@ -75,13 +75,16 @@ FROM_KEY = f"""
 #   for the arrays in it: 1.2 ms instead of 0.25 ms.
 STATEMENT = """
 WITH checked AS (
-    SELECT tenant.id AS tenant_id, api.id AS api_id, api.path AS api_path, api.upstream_url,
+    SELECT tenant.id AS tenant_id, api.id AS api_id, api.path AS api_path,
+        COALESCE(key.mode, '{live}') AS mode,
+        CASE WHEN key.mode = '{test}' THEN api.sandbox_url ELSE api.upstream_url END AS upstream_url,
         api.deprecated_at, api.sunset_at,
         subscription.id AS subscription_id, subscription.application, plan.slug AS plan,
-        CASE WHEN {metered} THEN subscription.rate_limit END AS rate_limit,
-        CASE WHEN {metered} THEN subscription.quota END AS quota,
-        CASE WHEN {metered} THEN api.requests_per_hour END AS ceiling,
-        key.id AS key_id, key.expires_at, {metered} AS is_metered,
+        subscription.rate_limit, subscription.quota,
+        CASE WHEN key.mode = '{test}' THEN NULL ELSE api.requests_per_hour END AS ceiling,
+        CASE WHEN key.mode = '{test}' THEN '{test_meter}' || substr(subscription.id, 5) ELSE subscription.id END
+            AS meter,
+        key.id AS key_id, key.expires_at,
         key.allowed_ips, key.allowed_methods, key.allowed_paths,
         EXISTS (SELECT FROM apikeys_keysecret old
                 WHERE old.key_id = key.id AND old.valid_until > statement_timestamp()) AS is_rotating,
@@ -95,8 +98,8 @@ WITH checked AS (
         statement_timestamp() AS decided_at, ARRAY[{checks}] AS checks
     FROM {source}
 ), metered AS (
-    SELECT *, CASE WHEN is_metered AND true = ALL(checks) THEN
-        array_remove(ARRAY[subscription_id, CASE WHEN ceiling IS NOT NULL THEN api_id END], NULL) ELSE '{{}}'
+    SELECT *, CASE WHEN true = ALL(checks) THEN
+        array_remove(ARRAY[meter, CASE WHEN ceiling IS NOT NULL THEN api_id END], NULL) ELSE '{{}}'
         END AS subjects
     FROM checked
 ), locked AS (
@@ -143,7 +146,9 @@ class Facts(NamedTuple):
     tenant_id: str
     api_id: str
     api_path: str
-    upstream_url: str
+    mode: str
+    # Of the mode; None if the API has no sandbox.
+    upstream_url: str | None
     deprecated_at: datetime | None
     sunset_at: datetime | None
     subscription_id: str | None
@@ -153,13 +158,14 @@ class Facts(NamedTuple):
     rate_limit: int | None
     quota: int | None
     ceiling: int | None
+    # The meter of the subscription, in this mode.
+    meter: str | None
     key_id: str | None
     expires_at: datetime | None
     # Where the key may be used; None is anywhere.
     allowed_ips: list[Network] | None
     allowed_methods: list[str] | None
     allowed_paths: list[str] | None
-    is_metered: bool
     is_rotating: bool
     secret_id: int | None
     digest: bytes | None
@@ -172,7 +178,7 @@ class Facts(NamedTuple):
     decided_at: datetime
     # Whether the call passes each of CHECKS, in their order.
     checks: list[bool]
-    # The meters that the call counts on, by the id of a subscription or an API, and how many of them exist.
+    # The meters that the call counts on, and how many of them exist.
     subjects: list[str]
     meters: int
     # Without this call.
@@ -201,11 +207,13 @@ def _compose(source: str) -> str:
     statement = STATEMENT.format(
         source=source,
         columns=", ".join(Facts._fields),
-        metered=METERED,
         checks=", ".join(check.condition for check in CHECKS),
         limits=", ".join(limit.condition for limit in LIMITS),
         thresholds=", ".join(CALLS_UNTIL_THRESHOLDS),
         resolution=LAST_USED_RESOLUTION_SECONDS,
+        live=Mode.LIVE,
+        test=Mode.TEST,
+        test_meter=TEST_METER_PREFIX,
         none=LeaseState.NONE,
         leased=LeaseState.LEASED,
     )
@@ -229,6 +237,7 @@ class DecisionParameters(NamedTuple):
     digests: list[bytes]
     # Never empty: for psycopg an empty list has another type, and each connection would prepare one statement more.
     methods: list[str]
+    follows_upstream: bool
     cost: int
     tokens_wanted: int = 0
     token_share: int = 1

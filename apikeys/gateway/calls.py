@@ -5,7 +5,7 @@ the headers of every profile.
 """
 
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -29,18 +29,25 @@ CALL_KEY = "stoa.call"
 class Profile:
     """How a family of proxies asks, and which statuses it passes on to the client (None: all).
 
-    ``method_name`` is where the method of the original call stands in the request's headers.
+    ``method_name`` is where the method of the original call stands in the request's headers. ``follows_upstream``: it
+    sends the call where the answer says, and not where a file says. False unless it is known.
     """
 
     target_of: Callable[[Meta], RequestTarget | None]
     method_name: str
     statuses: frozenset[HTTPStatus] | None = None
+    follows_upstream: bool = False
 
 
+FORWARDED = Profile(lambda meta: read_target(meta.get("HTTP_X_FORWARDED_URI", "")), "HTTP_X_FORWARDED_METHOD")
 PROFILES: Mapping[str, Profile] = {
-    "": Profile(lambda meta: read_target(meta.get("HTTP_X_FORWARDED_URI", "")), "HTTP_X_FORWARDED_METHOD"),
+    "": FORWARDED,
+    "caddy": replace(FORWARDED, follows_upstream=True),
     "nginx": Profile(
-        lambda meta: read_target(meta.get("HTTP_X_ORIGINAL_URI", "")), "HTTP_X_ORIGINAL_METHOD", NGINX_STATUSES
+        lambda meta: read_target(meta.get("HTTP_X_ORIGINAL_URI", "")),
+        "HTTP_X_ORIGINAL_METHOD",
+        NGINX_STATUSES,
+        follows_upstream=True,
     ),
     "ingress": Profile(
         lambda meta: read_url_target(meta.get("HTTP_X_ORIGINAL_URL", "")), "HTTP_X_ORIGINAL_METHOD", NGINX_STATUSES
@@ -64,6 +71,7 @@ def call_of(meta: Meta, profile: Profile, gateway: BoundGateway, key: str | None
         method=meta.get(profile.method_name, ""),
         read_address=partial(forwarded_address, meta),
         tenants=gateway.tenants,
+        follows_upstream=profile.follows_upstream,
     )
 
 

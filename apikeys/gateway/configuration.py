@@ -50,6 +50,7 @@ class Route:
     auth_required: bool
     requests_per_hour: int | None
     status: str
+    sandbox_url: str | None = None  # where calls with test keys go; None: nowhere
 
     @property
     def host(self) -> str:
@@ -99,6 +100,7 @@ def _route(api: Api) -> Route:
         tenant=api.tenant.name,
         path=f"/{api.tenant.name}{api.path}".rstrip("/"),
         upstream_url=api.upstream_url,
+        sandbox_url=api.sandbox_url,
         auth_required=api.auth_required,
         requests_per_hour=api.requests_per_hour,
         # A gateway that decides by itself needs to know only that the API is off: by its own status, or its tenant's.
@@ -179,6 +181,7 @@ def _route_document(route: Route) -> dict[str, Any]:
         "tenant": route.tenant,
         "path": route.path,
         "upstream_url": route.upstream_url,
+        "sandbox_url": route.sandbox_url,
         "auth_required": route.auth_required,
         "rate_limit": {"requests_per_hour": route.requests_per_hour},
         "status": route.status,

@@ -107,14 +107,17 @@ def _identity_headers(facts: Facts) -> dict[str, str]:
         "X-Stoa-Application": _printable(facts.application or ""),
         "X-Stoa-Key": facts.key_id or "",
         "X-Stoa-Plan": facts.plan or "",
+        "X-Stoa-Mode": facts.mode,
     }
 
 
 def _routing_headers(facts: Facts, target: RequestTarget) -> dict[str, str]:
     """Return where the proxy sends the call: the upstream's parts, and the path there without the query."""
-    scheme, host, base_path = _parts_of(facts.upstream_url)
+    # An allowed call has an upstream: without a sandbox, a test key is refused.
+    upstream_url = facts.upstream_url or ""
+    scheme, host, base_path = _parts_of(upstream_url)
     return {
-        "X-Stoa-Upstream": facts.upstream_url,
+        "X-Stoa-Upstream": upstream_url,
         "X-Stoa-Upstream-Scheme": scheme,
         "X-Stoa-Upstream-Host": host,
         "X-Stoa-Path": base_path + target.path_behind(facts.api_path) or "/",

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from apikeys import examples as sample
 from apikeys.decisions.reasons import Reason
+from apikeys.models import Mode
 from catalog.routing import MAX_TARGET_CHARS
 from stoa_cp.net.client_address import Address, parse_address
 from stoa_cp.openapi.schema import examples
@@ -75,6 +76,7 @@ class VerificationSerializer(serializers.Serializer[Any]):
     tenant_id = serializers.CharField(allow_null=True)
     application = serializers.CharField(allow_null=True)
     plan = serializers.CharField(allow_null=True)
+    mode = serializers.ChoiceField(choices=Mode.choices, allow_null=True)
     rate_limit = HourlyLimitSerializer(allow_null=True)
     quota = MonthlyQuotaSerializer(allow_null=True)
     expires_at = MomentField(allow_null=True)

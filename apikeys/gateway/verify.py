@@ -30,6 +30,7 @@ def _verification_of(decision: Decision) -> dict[str, Any]:
         "tenant_id": facts and facts.tenant_id,
         "application": facts and facts.application,
         "plan": facts and facts.plan,
+        "mode": facts and facts.mode,
         "rate_limit": facts and _rate_limit(decision, facts),
         "quota": facts and _quota(decision, facts),
         "expires_at": facts and as_json(facts.expires_at),

@@ -149,13 +149,6 @@ def test_a_quota_is_announced_by_the_call_that_reaches_it(secret: str) -> None:
         assert [event.data["used"] for event in events] == announced
 
 
-def test_a_call_with_a_test_key_passes_and_counts_nowhere(issue: Issue) -> None:
-    _key, secret = issue(mode="test")
-    wait_for_invalidation()
-    assert calls(secret, 20) == 20
-    assert not Meter.objects.exists()
-
-
 def test_a_cost_is_taken_from_the_block_whole(secret: str) -> None:
     limit(quota=100)
     costs = [decide(Call(secret, cost=7)).is_allowed for _call in range(20)]

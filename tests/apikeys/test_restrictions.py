@@ -1,6 +1,7 @@
 """Where a key may be used: from which addresses, by which methods, at which paths."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
 from apikeys.decisions.call import Call
-from apikeys.decisions.checks import CHECKS
 from apikeys.decisions.decide import decide, parameters_of
 from apikeys.decisions.statement import run
 from apikeys.models import ApiKey, Meter
@@ -289,26 +289,39 @@ def lists(members: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any] | None
     address=ADDRESSES,
     method=st.just("") | METHODS,
     path=PATHS | PATHS.map(lambda path: f"{path};x") | PATHS.map(lambda path: f"{path.rstrip('/')}/"),
+    mode=st.sampled_from(["live", "test"]),
+    follows_upstream=st.booleans(),
+    serves=st.sampled_from([None, ["own"], ["another"], ["own", "another"]]),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_statement_and_the_cache_compare_alike(issue_one: Callable[[], tuple[ApiKey, str]], **example: Any) -> None:
     key, secret = issue_one()
-    Api.objects.update(path=normalise_path(example["api_path"]))
-    ApiKey.objects.update(**{name: value for name, value in example.items() if name.startswith("allowed_")})
-    target = read_target(f"/acme{example['path']}")
+    Api.objects.update(path=normalise_path(example["api_path"]), sandbox_url="https://sandbox.example.com")
+    stored = {name: value for name, value in example.items() if name.startswith("allowed_") or name == "mode"}
+    ApiKey.objects.update(**stored)
     address = example["address"]
     mapped = getattr(address, "ipv4_mapped", None) or address  # as a gateway's report is read
-    call = Call(secret, target, cost=0, method=example["method"], read_address=lambda: mapped)
+    serves = (
+        None if example["serves"] is None else {key.tenant_id if each == "own" else each for each in example["serves"]}
+    )
+    call = Call(
+        secret,
+        read_target(f"/acme{example['path']}"),
+        cost=0,
+        method=example["method"],
+        read_address=lambda: mapped,
+        tenants=serves,
+        follows_upstream=example["follows_upstream"],
+    )
 
-    facts = run(parameters_of(call))
+    by_statement = run(parameters_of(call))
+    cached = run(parameters_of(replace(call, tenants=None)))
 
-    if facts is None:
+    if cached is None:
         return
-    assert facts.key_id == key.id
-    checks = {check.name: passed for check, passed in zip(CHECKS, facts.checks, strict=True)}
-    by_statement = checks["address_allowed"] and checks["method_allowed"] and checks["path_allowed"]
-    assert call.keeps_to(facts) is by_statement
-    assert decide(call).is_allowed is by_statement
+    assert cached.key_id == key.id
+    assert call.keeps_to(cached) is (by_statement is not None and all(by_statement.checks))
+    assert decide(call).is_allowed is call.keeps_to(cached)
 
 
 @pytest.fixture

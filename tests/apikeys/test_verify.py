@@ -222,15 +222,6 @@ def test_a_key_under_an_older_pepper_still_verifies(secret: str, settings: Setti
     assert decide(Call(secret)).reason == "key_unknown"
 
 
-def test_a_test_key_verifies_and_is_not_metered(edge: Edge, mobile: Subscription, issue: Issue) -> None:
-    Subscription.objects.update(rate_limit=0, quota=0)
-    _key, secret = issue(mode="test")
-    assert secret.startswith("stoa_test_")
-    answer = edge.verify(secret).json()
-    assert (answer["code"], answer["rate_limit"]["limit"], answer["quota"]["limit"]) == ("valid", None, None)
-    assert not Meter.objects.exists()
-
-
 def test_only_gateways_and_the_platform_verify(olga: Caller, alice: Caller, anonymous: Caller) -> None:
     body, url = {"key": new_credential("stoa_live_")}, "/v1/gateway/keys/verify"
     assert anonymous.post(url, body).status_code == 401

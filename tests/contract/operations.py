@@ -91,6 +91,7 @@ TABLE: dict[tuple[str, str], tuple[set[str], Any]] = {
     ("post", f"{TENANT}/explain"): (READERS, {"key_id": "{key_id}", "path": "/acme/payments"}),
     ("post", "/v1/gateway/keys/verify"): (PLATFORM, {"key": "none"}),
     ("get", "/v1/gateway/authorize"): (PLATFORM, None),
+    ("get", "/v1/gateway/authorize/caddy"): (PLATFORM, None),
     ("get", "/v1/gateway/authorize/nginx"): (PLATFORM, None),
     ("get", "/v1/gateway/authorize/ingress"): (PLATFORM, None),
     ("get", "/v1/gateway/authorize/envoy{path}"): (PLATFORM, None),
