@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from apikeys.models import Mode
 from catalog.models import Api
 from subscriptions.models import Subscription
 from tenants.models import Tenant
@@ -62,6 +63,8 @@ class TrafficDelta(models.Model):
     subscription = models.ForeignKey(
         Subscription, null=True, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
+    # The database's default: an older release inserts rows without a mode.
+    mode = models.CharField(max_length=8, choices=Mode, default=Mode.LIVE, db_default=Mode.LIVE)
     requests = models.PositiveIntegerField()
     errors = models.PositiveIntegerField()
     sketch = models.BinaryField()
@@ -75,17 +78,36 @@ class TrafficDelta(models.Model):
 
 
 class Dimension(models.TextChoices):
-    """What a series adds up: the requests of a tenant, of an API, or of a subscription."""
+    """What a series adds up: the requests of a tenant, of an API, or of a subscription; of one mode.
+
+    The mode is in the dimension, and in no column of its own. So live traffic takes no byte more, and the unique index
+    stays as it is: an older release, which folds beside this one during an upgrade, names its columns.
+    """
 
     TENANT = "tenant", _("Tenant")
     API = "api", "API"
     SUBSCRIPTION = "subscription", _("Subscription")
+    TEST_TENANT = "test-tenant", _("Tenant, test calls")
+    TEST_API = "test-api", _("API, test calls")
+    TEST_SUBSCRIPTION = "test-sub", _("Subscription, test calls")  # the column has 16 characters
+
+    def in_mode(self, mode: str) -> "Dimension":
+        """Return the dimension that adds up the same of this mode."""
+        return self if mode == Mode.LIVE else TEST_DIMENSIONS[self]
+
+
+# Those of live calls, by which rules name what they add up, and the same of test calls.
+TEST_DIMENSIONS = {
+    Dimension.TENANT: Dimension.TEST_TENANT,
+    Dimension.API: Dimension.TEST_API,
+    Dimension.SUBSCRIPTION: Dimension.TEST_SUBSCRIPTION,
+}
 
 
 class Series(models.Model):
     """The tenant, API or subscription whose requests a rollup counts.
 
-    With ``dimension`` SUBSCRIPTION and ``subscription`` NULL, the series counts the API's calls without a key.
+    With ``dimension`` (TEST_)SUBSCRIPTION and ``subscription`` NULL, the series counts the API's calls without a key.
     """
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -105,9 +127,9 @@ class Series(models.Model):
                 fields=["tenant", "dimension", "api", "subscription"], nulls_distinct=False, name="series_unique"
             ),
             models.CheckConstraint(
-                condition=Q(dimension=Dimension.TENANT, api=None, subscription=None)
-                | Q(dimension=Dimension.API, api__isnull=False, subscription=None)
-                | Q(dimension=Dimension.SUBSCRIPTION, api__isnull=False),
+                condition=Q(dimension__in=("tenant", "test-tenant"), api=None, subscription=None)
+                | Q(dimension__in=("api", "test-api"), api__isnull=False, subscription=None)
+                | Q(dimension__in=("subscription", "test-sub"), api__isnull=False),
                 name="series_names_its_grain",
             ),
         ]

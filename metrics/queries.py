@@ -16,6 +16,7 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
+from apikeys.models import Mode
 from catalog.models import Api
 from metrics.histograms.cumulative import decode_histogram
 from metrics.histograms.percentiles import LatencySummary, summarize_sketch, summarize_status_classes
@@ -37,7 +38,7 @@ WHERE grain = %(dimension)s AND bucket >= %(start)s AND bucket < %(stop)s AND {w
 UNION ALL
 SELECT minute, api_id, subscription_id, errors, NULL, sketch
 FROM metrics_trafficdelta
-WHERE minute >= %(start)s AND minute < %(stop)s AND {wanted}
+WHERE minute >= %(start)s AND minute < %(stop)s AND mode = %(mode)s AND {wanted}
 """
 
 
@@ -51,11 +52,12 @@ class GroupBy(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose traffic to read: a tenant's, one of its APIs', or one of its subscriptions'."""
+    """Whose traffic to read, of one mode: a tenant's, one of its APIs', or one of its subscriptions'."""
 
     tenant_id: str
     api_id: str | None = None
     subscription_id: str | None = None
+    mode: str = Mode.LIVE
 
 
 def scope_of_api(tenant: Tenant, api_id: str) -> Scope:
@@ -159,7 +161,8 @@ def _fetch_rows(scope: Scope, date_range: DateRange, group_by: str | None) -> li
         table=resolution.table, wanted=" AND ".join(f"{column} = %({column})s" for column in wanted)
     )
     parameters = wanted | {
-        "dimension": _dimension_for(scope, resolution, group_by),
+        "dimension": _dimension_for(scope, resolution, group_by).in_mode(scope.mode),
+        "mode": scope.mode,
         "start": date_range.start,
         "stop": date_range.stop,
         "by_status": group_by == GroupBy.STATUS,
@@ -187,12 +190,12 @@ def _dimension_for(scope: Scope, resolution: Resolution, group_by: str | None) -
 
 
 def requests_per_day(days: int) -> list[tuple[date, int]]:
-    """Return the requests of all tenants on each of the last ``days`` days (UTC), today last. Empty days are 0."""
+    """Return the live requests of all tenants on each of the last ``days`` days (UTC), today last. Empty days are 0."""
     today = DAY.bucket_of(timezone.now())
     first = today - timedelta(days=days - 1)
     folded = _rollups(DayTraffic).filter(series__dimension=Dimension.TENANT, bucket__gte=first).values_list("bucket")
     # order_by() drops the model's ordering by id, which Django would add to the GROUP BY.
-    tail = TrafficDelta.objects.order_by().filter(minute__gte=first).values_list(TruncDay("minute"))
+    tail = TrafficDelta.objects.order_by().filter(mode=Mode.LIVE, minute__gte=first).values_list(TruncDay("minute"))
     counts: Counter[datetime] = Counter()
     for day, requests in folded.annotate(Sum("requests")).union(tail.annotate(Sum("requests")), all=True):
         counts[day] += requests
@@ -200,10 +203,10 @@ def requests_per_day(days: int) -> list[tuple[date, int]]:
 
 
 def top_tenants(days: int, limit: int) -> list[tuple[str, int]]:
-    """Return the tenants with most requests in the last ``days`` days: their names and counts, highest first."""
+    """Return the tenants with most live requests in the last ``days`` days: their names and counts, highest first."""
     first = DAY.bucket_of(timezone.now()) - timedelta(days=days - 1)
     folded = _rollups(DayTraffic).filter(series__dimension=Dimension.TENANT, bucket__gte=first)
-    tail = TrafficDelta.objects.order_by().filter(minute__gte=first)
+    tail = TrafficDelta.objects.order_by().filter(mode=Mode.LIVE, minute__gte=first)
     # Sorted here and not in SQL: a tenant's total is known only when its folded rows and its tail are added.
     counts: Counter[str] = Counter()
     for name, requests in (

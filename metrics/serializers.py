@@ -9,6 +9,7 @@ from typing import Any
 from rest_framework import serializers
 
 from apikeys.gateway.serializers import HourlyLimitSerializer, MonthlyQuotaSerializer
+from apikeys.models import Mode
 from metrics import examples as sample
 from metrics.histograms.sketch import MAX_LATENCY_MS
 from metrics.ingest.batches import MAX_RECORDS
@@ -35,6 +36,9 @@ class MetricsQuerySerializer(StrictSerializer):
     )
     group_by = serializers.ChoiceField(choices=GroupBy.values, required=False, help_text="One line for each of these.")
     fill = serializers.BooleanField(default=False, help_text="Also lines without requests.")
+    mode = serializers.ChoiceField(
+        choices=Mode.values, default=Mode.LIVE.value, help_text="Calls with keys of this mode."
+    )
 
 
 class CountsSerializer(serializers.Serializer[Any]):
@@ -118,6 +122,9 @@ class RecordSerializer(serializers.Serializer[Any]):
     status = serializers.IntegerField(min_value=LOWEST_STATUS, max_value=HIGHEST_STATUS)
     latency_ms = serializers.FloatField(min_value=0, max_value=MAX_LATENCY_MS)
     bytes = serializers.IntegerField(required=False, min_value=0, help_text="Checked, not stored.")
+    mode = serializers.ChoiceField(
+        choices=Mode.values, required=False, help_text="X-Stoa-Mode of the decision. Missing: live."
+    )
 
 
 class BatchSerializer(serializers.Serializer[Any]):

@@ -30,11 +30,11 @@ WITH claimed AS (
     RETURNING id
 ), appended AS (
     INSERT INTO metrics_trafficdelta
-        (minute, last_request_at, tenant_id, api_id, subscription_id, requests, errors, sketch)
+        (minute, last_request_at, tenant_id, api_id, subscription_id, mode, requests, errors, sketch)
     SELECT deltas.*
     FROM claimed, unnest(
         %(minute)b::timestamptz[], %(last_request_at)b::timestamptz[], %(tenant_id)b::text[], %(api_id)b::text[],
-        %(subscription_id)b::text[], %(requests)b::bigint[], %(errors)b::bigint[], %(sketch)b::bytea[]
+        %(subscription_id)b::text[], %(mode)b::text[], %(requests)b::bigint[], %(errors)b::bigint[], %(sketch)b::bytea[]
     ) AS deltas
 )
 SELECT id FROM claimed
@@ -58,6 +58,7 @@ class Delta(NamedTuple):
     tenant_id: str
     api_id: str
     subscription_id: str | None
+    mode: str
     requests: int
     errors: int
     sketch: bytes
@@ -69,7 +70,7 @@ def ingest_batch(
     """Count the batch's valid records, unless this reporter has sent this ``batch_id`` before.
 
     1. Validate each record. Bad records are refused one by one.
-    2. Group the valid records by minute, API and subscription.
+    2. Group the valid records by minute, API, subscription and mode.
     3. Look up these APIs and subscriptions, and refuse the records of those that do not exist.
     4. Insert the batch with one delta for each group, in one statement. If the batch exists, nothing is inserted.
 
@@ -84,8 +85,8 @@ def ingest_batch(
     parsed, invalid = validate_records(batch.records, RecordValidator(now, max_age))
     groups = group_records(parsed)
     references = load_references(
-        {api_id for _minute, api_id, _subscription_id in groups},
-        {subscription_id for _minute, _api_id, subscription_id in groups},
+        {api_id for _minute, api_id, _subscription_id, _mode in groups},
+        {subscription_id for _minute, _api_id, subscription_id, _mode in groups},
         tenants,
     )
     known, unknown = _split_known_and_refused(groups, parsed, references)
@@ -120,7 +121,7 @@ def _split_known_and_refused(
     known: Groups = {}
     refused = []
     for key, rows in groups.items():
-        _minute, api_id, subscription_id = key
+        _minute, api_id, subscription_id, _mode = key
         # A late report of calls that were made before the API was deleted still counts.
         until = references.existed_until(api_id)
         kept = [row for row in rows if parsed.times[row] <= until]
@@ -136,10 +137,10 @@ def _split_known_and_refused(
 def _make_deltas(groups: Groups, parsed: ParsedRecords, references: KnownReferences) -> list[Delta]:
     cells = [cell_of(record.status, record.latency_ms) for record in parsed.records]
     deltas = []
-    for (minute, api_id, subscription_id), rows in groups.items():
+    for (minute, api_id, subscription_id, mode), rows in groups.items():
         begins_at = datetime.fromtimestamp(minute * MINUTE_SECONDS, UTC)
         last_request_at = datetime.fromtimestamp(max(parsed.times[row] for row in rows), UTC)
-        source = (references.owners[api_id], api_id, subscription_id)
+        source = (references.owners[api_id], api_id, subscription_id, mode)
         sketch = Sketch.of(cells[row] for row in rows)
         deltas.append(Delta(begins_at, last_request_at, *source, sketch.requests, sketch.errors, sketch.to_bytes()))
     return deltas

@@ -1,8 +1,9 @@
 """Traffic over REST: gateways report it, tenants read metrics and usage."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -12,6 +13,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from apikeys.models import Mode
 from catalog.authentication import GatewayAuthentication, authenticate_gateway
 from metrics import examples, serializers
 from metrics.ingest.batches import Batch, decode_body, read_json, read_ndjson
@@ -72,6 +74,7 @@ class MetricsViewSet(TenantScopedViewSet):
             parameters["granularity"], parameters.get("start_date"), parameters.get("end_date")
         )
         group_by = GroupBy(parameters["group_by"]) if "group_by" in parameters else None
+        scope = replace(scope, mode=parameters["mode"])
         response = Response(render_metrics(scope, date_range, group_by, fill=parameters["fill"]))
         if isinstance(self.request.accepted_renderer, CsvRenderer):
             name = f"metrics-{self.tenant.name}-{date_range.start_date}-{date_range.end_date}.csv"
@@ -90,7 +93,11 @@ class MetricsViewSet(TenantScopedViewSet):
     list=extend_schema(
         summary="List the usage of all subscriptions", responses=serializers.TenantUsageSerializer(many=True)
     ),
-    retrieve=extend_schema(summary="Get a subscription's usage", responses=serializers.UsageSerializer),
+    retrieve=extend_schema(
+        summary="Get a subscription's usage",
+        parameters=[OpenApiParameter("mode", enum=Mode.values, description="Calls with keys of this mode; live.")],
+        responses=serializers.UsageSerializer,
+    ),
 )
 class UsageViewSet(TenantScopedViewSet):
     """What the subscriptions of one tenant have used of their hourly limits and monthly quotas."""
@@ -98,13 +105,22 @@ class UsageViewSet(TenantScopedViewSet):
     serializer_class = serializers.TenantUsageSerializer
     lookup_url_kwarg = "subscription_id"
     rights: ClassVar = {"list": "metrics:read", "retrieve": "metrics:read"}
-    filters = {"status": "status", "api_id": "api_id", "plan": "plan__slug", "application": "application"}
+    # The mode is no column: ``get_queryset`` reads it, and annotates each row with it.
+    filters = {
+        "status": "status",
+        "api_id": "api_id",
+        "plan": "plan__slug",
+        "application": "application",
+        "mode": "usage_mode",
+    }
+    query_parameters: ClassVar = {"retrieve": ("mode",)}
     search_fields = ("application",)
     sort_fields = ("requests", "errors", "quota_share", "requests_this_hour", "created_at")
 
     def get_queryset(self) -> QuerySet[Subscription]:
+        mode = _read_mode(self.request)
         subscriptions = Subscription.objects.filter(tenant=self.tenant).select_related("plan")
-        return with_usage(subscriptions, timezone.now())
+        return with_usage(subscriptions.annotate(usage_mode=Value(mode)), timezone.now(), mode)
 
     def retrieve(self, request: Any, **kwargs: str) -> Response:
         # No ETag: other resources have their row's version, but usage changes while the subscription's row does not.
@@ -112,6 +128,13 @@ class UsageViewSet(TenantScopedViewSet):
 
     def get_serializer_class(self) -> type[serializers.UsageSerializer]:
         return serializers.UsageSerializer if self.action == "retrieve" else serializers.TenantUsageSerializer
+
+
+def _read_mode(request: Any) -> Mode:
+    text = request.query_params.get("mode", Mode.LIVE.value)
+    if text not in Mode.values:
+        raise InvalidField("mode", _("This must be live or test."))
+    return Mode(text)
 
 
 @extend_schema(tags=["Gateway"])

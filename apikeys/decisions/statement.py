@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from apikeys.decisions.checks import CALLS_UNTIL_THRESHOLDS, CHECKS, LIMITS
+from apikeys.decisions.sources import FROM_KEY, FROM_PATH
 from apikeys.decisions.windows import month_after
 from apikeys.models import TEST_METER_PREFIX, LeaseState, Mode
 from stoa_cp.db.prepared import fetch_one
@@ -29,33 +30,6 @@ from stoa_cp.net.client_address import Network
 # ``last_used_at`` is written at most once in 50 s. A cached decision is used for 10 s more without looking, so the time
 # is exact to the minute.
 LAST_USED_RESOLUTION_SECONDS = 50
-
-HOLDER = """
-    apikeys_keysecret secret
-    JOIN apikeys_apikey key ON key.id = secret.key_id
-    JOIN subscriptions_subscription subscription ON subscription.id = key.subscription_id
-    JOIN subscriptions_plan plan ON plan.id = subscription.plan_id
-"""
-# A gateway that is bound to some tenants finds nothing of the others.
-SERVED = "COALESCE(tenant.id = ANY(%(tenants)s::text[]), true)"
-# The API at the path, whatever the key is: a key of another API is refused for that reason. Without a key, or with an
-# unknown one, the key's columns are NULL.
-FROM_PATH = f"""
-    tenants_tenant tenant
-    JOIN catalog_api api ON api.tenant_id = tenant.id AND api.deleted_at IS NULL
-        AND api.path = ANY(%(prefixes)s::text[])
-    LEFT JOIN ({HOLDER}) ON secret.digest = ANY(%(digests)s::bytea[])
-    WHERE tenant.name = %(tenant)s AND tenant.deleted_at IS NULL AND {SERVED}
-    ORDER BY length(api.path) DESC
-    LIMIT 1
-"""
-# The API that the key was issued for.
-FROM_KEY = f"""
-    {HOLDER}
-    JOIN catalog_api api ON api.id = subscription.api_id
-    JOIN tenants_tenant tenant ON tenant.id = api.tenant_id
-    WHERE secret.digest = ANY(%(digests)s::bytea[]) AND {SERVED}
-"""
 
 # One statement, because it is one round trip for each call, and because a subscription's and an API's meter must both
 # count a call, or neither. With PostgreSQL alone, verification runs 5.7 times as often per second as an ordinary view

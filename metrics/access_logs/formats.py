@@ -35,8 +35,8 @@ def _read_entry(entry: Mapping[str, Any]) -> Record | None:
 
 
 def _read_nginx(entry: Mapping[str, Any]) -> Record | None:
-    # A refused call did not reach an API. A call with a test key is not the subscription's traffic.
-    if not entry["api_id"] or entry["reason"] or entry["mode"] == TEST_MODE:
+    # A refused call did not reach an API.
+    if not entry["api_id"] or entry["reason"]:
         return None
     return {
         "timestamp": entry["timestamp"],
@@ -45,12 +45,13 @@ def _read_nginx(entry: Mapping[str, Any]) -> Record | None:
         "status": int(entry["status"]) or CLIENT_CLOSED_REQUEST,
         "latency_ms": _milliseconds(entry["latency_s"]),
         "bytes": int(entry["bytes"]),
+        **_mode(entry["mode"]),
     }
 
 
 def _read_caddy(entry: Mapping[str, Any]) -> Record | None:
     api_id = _header(entry, "X-Stoa-Api")
-    # The generated Caddyfile sets this header only for calls to count: not for refused ones, nor for test keys.
+    # The generated Caddyfile sets this header only for calls to count: not for refused ones.
     if not api_id:
         return None
     return {
@@ -60,7 +61,13 @@ def _read_caddy(entry: Mapping[str, Any]) -> Record | None:
         "status": int(entry["status"]) or CLIENT_CLOSED_REQUEST,
         "latency_ms": _milliseconds(entry["duration"]),
         "bytes": int(entry["size"]),
+        **_mode(_header(entry, "X-Stoa-Mode")),
     }
+
+
+def _mode(mode: str) -> dict[str, str]:
+    """Return the member for a test call. A live one has none: a control plane of an older release would refuse it."""
+    return {"mode": TEST_MODE} if mode == TEST_MODE else {}
 
 
 def _header(entry: Mapping[str, Any], name: str) -> str:

@@ -145,7 +145,8 @@ def _count_fields(records: Sequence[Record]) -> int:
     """
     without_subscription = [record.subscription_id for record in records].count(msgspec.UNSET)
     without_bytes = [record.bytes for record in records].count(msgspec.UNSET)
-    return len(FIELDS) * len(records) - without_subscription - without_bytes
+    without_mode = [record.mode for record in records].count(msgspec.UNSET)
+    return len(FIELDS) * len(records) - without_subscription - without_bytes - without_mode
 
 
 def read_json_carefully(body: bytes) -> Batch:

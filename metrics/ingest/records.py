@@ -3,17 +3,18 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from apikeys.models import Mode
 from metrics.histograms.sketch import MAX_LATENCY_MS
 
 REQUIRED = frozenset({"timestamp", "api_id", "status", "latency_ms"})
-FIELDS = REQUIRED | {"subscription_id", "bytes"}
+FIELDS = REQUIRED | {"subscription_id", "bytes", "mode"}
 # RFC 3339 §5.6. datetime.fromisoformat alone would also accept week dates and times without an offset.
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
@@ -39,6 +40,7 @@ class Record(Struct, forbid_unknown_fields=True, gc=False):
     latency_ms: Annotated[float, Meta(ge=0, le=MAX_LATENCY_MS)]
     subscription_id: str | UnsetType | None = UNSET
     bytes: Annotated[int, Meta(ge=0, le=MAX_RESPONSE_BYTES)] | UnsetType = UNSET
+    mode: Literal["live", "test"] | UnsetType = UNSET
 
 
 class RecordRefused(Exception):
@@ -102,6 +104,7 @@ def _read_fields(value: Any) -> Record:
         raise _wrong_fields(value)
     api_id, subscription_id = value["api_id"], value.get("subscription_id")
     status, latency_ms, size = value["status"], value["latency_ms"], value.get("bytes", 0)
+    mode = value.get("mode", Mode.LIVE.value)
     if not isinstance(api_id, str):
         raise RecordRefused("invalid", _("api_id must be an id."))
     if not (subscription_id is None or isinstance(subscription_id, str)):
@@ -116,7 +119,10 @@ def _read_fields(value: Any) -> Record:
         raise RecordRefused("out_of_range", sentence % {"highest": highest})
     if not (type(size) is int and 0 <= size <= MAX_RESPONSE_BYTES):
         raise RecordRefused("out_of_range", _("bytes must be a whole number from 0."))
-    return Record(value["timestamp"], api_id, status, latency_ms, subscription_id, size)
+    # A list is unhashable, and so no member of a set or a mapping: compared one by one.
+    if not any(mode == known for known in Mode.values):
+        raise RecordRefused("invalid", _("mode must be live or test."))
+    return Record(value["timestamp"], api_id, status, latency_ms, subscription_id, size, mode)
 
 
 def _wrong_fields(record: dict[str, Any]) -> RecordRefused:

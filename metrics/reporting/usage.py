@@ -10,11 +10,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Case, F, FloatField, Max, OuterRef, QuerySet, Subquery, Sum, Value, When
-from django.db.models.expressions import CombinedExpression
-from django.db.models.functions import Cast, Coalesce, Greatest, NullIf
+from django.db.models.expressions import Combinable, CombinedExpression
+from django.db.models.functions import Cast, Coalesce, Concat, Greatest, NullIf, Substr
 
 from apikeys.decisions.windows import month_after, remaining
-from apikeys.models import Meter
+from apikeys.models import TEST_METER_PREFIX, Meter, Mode
 from metrics.models import DayTraffic, Dimension, HourTraffic, Rollup, Series, TrafficDelta
 from metrics.rollups.resolutions import HOUR
 from subscriptions.models import Subscription
@@ -65,8 +65,8 @@ def month_of(moment: datetime) -> datetime:
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet[Subscription]:
-    """Annotate subscriptions with what they have used of the hour and the month of ``now``.
+def with_usage(subscriptions: QuerySet[Subscription], now: datetime, mode: Mode = Mode.LIVE) -> QuerySet[Subscription]:
+    """Annotate subscriptions with what they have used of the hour and the month of ``now``, by calls of one mode.
 
     ``requests`` and ``errors`` of the month, ``requests_this_hour``, ``quota_used`` of the month, ``quota_share`` (1.0
     is all of the quota, 0.0 without a quota) and ``last_request_at``.
@@ -75,19 +75,20 @@ def with_usage(subscriptions: QuerySet[Subscription], now: datetime) -> QuerySet
     fold moves requests from the tail into the rows between two statements.
     """
     month, hour = month_of(now), HOUR.bucket_of(now)
-    folded_month = _folded_rows(DayTraffic).filter(bucket__gte=month, bucket__lt=month_after(month))
-    folded_hour = _folded_rows(HourTraffic).filter(bucket=hour)
+    dimension = Dimension.SUBSCRIPTION.in_mode(mode)
+    folded_month = _folded_rows(DayTraffic, dimension).filter(bucket__gte=month, bucket__lt=month_after(month))
+    folded_hour = _folded_rows(HourTraffic, dimension).filter(bucket=hour)
     # order_by() drops the model's ordering by id, which Django would add to the GROUP BY.
     tail = (
         TrafficDelta.objects.order_by()
-        .filter(tenant=OuterRef("tenant"), subscription=OuterRef("pk"))
+        .filter(tenant=OuterRef("tenant"), subscription=OuterRef("pk"), mode=mode)
         .values("subscription")
     )
     tail_month = tail.filter(minute__gte=month, minute__lt=month_after(month))
     tail_hour = tail.filter(minute__gte=hour, minute__lt=hour + timedelta(hours=1))
-    meter = Meter.objects.filter(subject=OuterRef("pk"), month=month)
+    meter = Meter.objects.filter(subject=_meter_of(mode), month=month)
     calls_this_hour = Case(When(hour=hour, then="hour_calls"), default=0)
-    series = Series.objects.filter(dimension=Dimension.SUBSCRIPTION, subscription=OuterRef("pk"))
+    series = Series.objects.filter(dimension=dimension, subscription=OuterRef("pk"))
     return subscriptions.annotate(
         requests=_count(folded_month, tail_month, "requests"),
         errors=_count(folded_month, tail_month, "errors"),
@@ -131,9 +132,16 @@ def usage_of(row: Any) -> Usage:
     )
 
 
-def _folded_rows(model: type[Rollup]) -> QuerySet[Any, Any]:
+def _meter_of(mode: Mode) -> Combinable:
+    """Return the subject of a subscription's meter of this mode."""
+    if mode == Mode.LIVE:
+        return OuterRef("pk")
+    return Concat(Value(TEST_METER_PREFIX), Substr(OuterRef("pk"), len(TEST_METER_PREFIX) + 1))
+
+
+def _folded_rows(model: type[Rollup], dimension: Dimension) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = model.objects.filter(
-        series__dimension=Dimension.SUBSCRIPTION, series__subscription=OuterRef("pk")
+        series__dimension=dimension, series__subscription=OuterRef("pk")
     ).values("series__subscription")
     return rows
 

@@ -24,7 +24,7 @@ DELTAS_AT_ONCE = 20_000
 TAKE_DELTAS = """
 DELETE FROM metrics_trafficdelta
 WHERE id IN (SELECT id FROM metrics_trafficdelta ORDER BY id LIMIT %s)
-RETURNING tenant_id, api_id, subscription_id, minute, last_request_at, sketch
+RETURNING tenant_id, api_id, subscription_id, mode, minute, last_request_at, sketch
 """
 # The lowest and the highest bucket let PostgreSQL skip the partitions that the arrays do not name.
 READ_ROLLUPS = sql.SQL("""
@@ -97,9 +97,9 @@ def _take_deltas(limit: int) -> list[PartialRollup]:
         cursor.execute(TAKE_DELTAS, [limit])
         return [
             PartialRollup(
-                Source(tenant_id, api_id, subscription_id), minute, last_request_at, Sketch.from_bytes(sketch)
+                Source(tenant_id, api_id, subscription_id, mode), minute, last_request_at, Sketch.from_bytes(sketch)
             )
-            for tenant_id, api_id, subscription_id, minute, last_request_at, sketch in cursor.fetchall()
+            for tenant_id, api_id, subscription_id, mode, minute, last_request_at, sketch in cursor.fetchall()
         ]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from django.db import transaction
 from django.utils import timezone
 
+from apikeys.models import Mode
 from metrics.histograms.sketch import Sketch
 from metrics.models import Dimension
 from metrics.rollups.fold import (
@@ -26,6 +27,8 @@ from metrics.rollups.resolutions import DAY, HOUR, MINUTE, Resolution
 from metrics.rollups.series import Source
 
 A_DAY = timedelta(days=1)
+# The dimensions of subscriptions, and the mode of the calls that they add up.
+MODES: dict[str, str] = {Dimension.SUBSCRIPTION.in_mode(mode).value: mode for mode in Mode.values}
 
 # (series id, bucket) → what is stored, or should be
 TotalsByKey = dict[tuple[int, datetime], RollupTotals]
@@ -95,13 +98,15 @@ def _pairs(
 
 def _read_partials(resolution: Resolution, day: datetime) -> list[PartialRollup]:
     # The series of subscriptions alone: with those of tenants and APIs each request would count several times.
-    rows = resolution.model.objects.filter(
-        series__dimension=Dimension.SUBSCRIPTION, bucket__gte=day, bucket__lt=day + A_DAY
+    rows = resolution.model.objects.filter(series__dimension__in=MODES, bucket__gte=day, bucket__lt=day + A_DAY)
+    columns = rows.values_list(
+        "series__tenant_id", "series__api_id", "series__subscription_id", "series__dimension", "bucket", "sketch"
     )
-    columns = rows.values_list("series__tenant_id", "series__api_id", "series__subscription_id", "bucket", "sketch")
     return [
-        PartialRollup(Source(tenant_id, api_id, subscription_id), bucket, bucket, Sketch.from_bytes(sketch))
-        for tenant_id, api_id, subscription_id, bucket, sketch in columns
+        PartialRollup(
+            Source(tenant_id, api_id, subscription_id, MODES[dimension]), bucket, bucket, Sketch.from_bytes(sketch)
+        )
+        for tenant_id, api_id, subscription_id, dimension, bucket, sketch in columns
     ]
 
 

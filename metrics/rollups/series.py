@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from metrics.models import Dimension
+from metrics.models import TEST_DIMENSIONS, Dimension
 
 # DO UPDATE instead of DO NOTHING: it moves `last_request_at`, and RETURNING gives the ids of existing rows too.
 # `greatest`, because a gateway may report an older call after a newer one.
@@ -23,21 +23,23 @@ SeriesKey = tuple[str, str, str | None, str | None]
 
 
 class Source(NamedTuple):
-    """Whose requests a delta counts: one subscription's, or an API's calls without a key."""
+    """Whose requests a delta counts: one subscription's of one mode, or an API's calls without a key."""
 
     tenant_id: str
     api_id: str
     subscription_id: str | None
+    mode: str
 
     def series_key(self, dimension: Dimension) -> SeriesKey:
-        """Return the key of the series that adds up this source's requests in this dimension."""
+        """Return the key of the series that adds up this source's requests in this dimension, one of live calls."""
+        stored = dimension.in_mode(self.mode).value
         match dimension:
             case Dimension.TENANT:
-                return self.tenant_id, dimension.value, None, None
+                return self.tenant_id, stored, None, None
             case Dimension.API:
-                return self.tenant_id, dimension.value, self.api_id, None
-            case Dimension.SUBSCRIPTION:
-                return self.tenant_id, dimension.value, self.api_id, self.subscription_id
+                return self.tenant_id, stored, self.api_id, None
+            case _:
+                return self.tenant_id, stored, self.api_id, self.subscription_id
 
 
 def get_or_create_series(last_request_at: Mapping[Source, datetime]) -> dict[Source, dict[Dimension, int]]:
@@ -47,7 +49,7 @@ def get_or_create_series(last_request_at: Mapping[Source, datetime]) -> dict[Sou
     """
     latest: dict[SeriesKey, datetime] = {}
     for source, moment in last_request_at.items():
-        for dimension in Dimension:
+        for dimension in TEST_DIMENSIONS:
             key = source.series_key(dimension)
             latest[key] = max(moment, latest.get(key, moment))
     columns = [list(column) for column in zip(*latest, strict=True)]
@@ -55,5 +57,6 @@ def get_or_create_series(last_request_at: Mapping[Source, datetime]) -> dict[Sou
         cursor.execute(UPSERT_SERIES, [*columns, list(latest.values())])
         ids = {tuple(key): series_id for *key, series_id in cursor.fetchall()}
     return {
-        source: {dimension: ids[source.series_key(dimension)] for dimension in Dimension} for source in last_request_at
+        source: {dimension: ids[source.series_key(dimension)] for dimension in TEST_DIMENSIONS}
+        for source in last_request_at
     }

@@ -109,6 +109,14 @@ def test_caddys_line_is_the_same_record(control_plane: Ledger, log: Path, ship: 
     }
 
 
+def test_a_test_call_is_reported_as_one(control_plane: Ledger, log: Path, ship: Ship) -> None:
+    headers = {"X-Stoa-Api": ["api-0123456789abcdef"], "X-Stoa-Mode": ["test"]}
+    log.write_bytes(nginx_line() + nginx_line(mode="test") + caddy_line() + caddy_line(resp_headers=headers))
+    ship()
+    records = [record for records in control_plane.batches.values() for record in records]
+    assert [record.get("mode") for record in records] == [None, "test", None, "test"]
+
+
 def test_a_client_that_left_has_a_status(control_plane: Ledger, log: Path, ship: Ship) -> None:
     log.write_bytes(nginx_line(status="000") + caddy_line(status=0))
     ship()
@@ -120,7 +128,6 @@ def test_a_client_that_left_has_a_status(control_plane: Ledger, log: Path, ship:
     [
         nginx_line(reason="rate_limited"),
         nginx_line(api_id=""),
-        nginx_line(mode="test"),
         nginx_line(latency_s="-"),
         nginx_line(status="-"),
         b'127.0.0.1 - - "GET / HTTP/1.1" 200\n',
