@@ -23,6 +23,7 @@ from apikeys.decisions.token_leases import TokenLease, return_tokens
 from apikeys.decisions.token_pool import LocalTokenPool, RedisTokenPool, TokenPool
 from apikeys.models import ApiKey, LeaseState, Meter
 from apikeys.services import keys
+from apikeys.services.revocations import revoke_key
 from catalog.models import Api
 from catalog.routing import read_target
 from stoa_cp.caching.barrier import wait_for_invalidation
@@ -224,7 +225,7 @@ def test_what_changes_while_it_is_loaded_is_not_cached(secret: str, monkeypatch:
     limit(quota=1_000)
     calls(secret, 1)
     with a_call_that_is_being_decided(secret, monkeypatch) as goes_on:
-        keys.revoke_key(ApiKey.objects.get(), by=SYSTEM)
+        revoke_key(ApiKey.objects.get(), by=SYSTEM)
         goes_on.set()
     assert decide(Call(secret)).reason == "key_revoked"
     wait_until(lambda: Meter.objects.get().month_calls == 2)
@@ -235,7 +236,7 @@ def test_what_changes_while_it_is_loaded_is_not_cached(secret: str, monkeypatch:
 
 Change = Callable[[Subscription], object]
 CHANGES: dict[str, tuple[Change, str]] = {
-    "a revoked key": (lambda mobile: keys.revoke_key(mobile.api_keys.get(), by=SYSTEM), "key_revoked"),
+    "a revoked key": (lambda mobile: revoke_key(mobile.api_keys.get(), by=SYSTEM), "key_revoked"),
     "a rotated key": (lambda mobile: keys.rotate_key(mobile.api_keys.get(), 0, by=SYSTEM), "key_revoked"),
     "a restricted key": (
         lambda mobile: keys.update_key(mobile.api_keys.get(), {"allowed_methods": ["GET"]}, by=SYSTEM),

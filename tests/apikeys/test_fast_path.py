@@ -17,6 +17,7 @@ from apikeys.gateway.calls import CALL_KEY
 from apikeys.gateway.fast_path import CachedDecisionMiddleware
 from apikeys.models import ApiKey
 from apikeys.services import keys
+from apikeys.services.revocations import revoke_key
 from catalog.authentication import HEADER
 from catalog.models import Api, Gateway
 from catalog.services.gateways import create_gateway
@@ -245,7 +246,7 @@ def test_a_revoked_key_is_refused_by_the_next_answer(service: Service, secret: s
     method, path, body, headers = question(kind, secret)
     for _call in range(3):
         service.ask(method, path, body, **headers)
-    keys.revoke_key(ApiKey.objects.get(), by=SYSTEM)
+    revoke_key(ApiKey.objects.get(), by=SYSTEM)
     status, answered, content = service.ask(method, path, body, **headers)
     assert (json.loads(content)["code"] if kind == "verify" else answered["X-Stoa-Reason"]) == "key_revoked"
     assert status == ("200 OK" if kind == "verify" else "401 Unauthorized")

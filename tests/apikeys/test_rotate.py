@@ -12,6 +12,7 @@ from apikeys.decisions.call import Call
 from apikeys.decisions.decide import decide
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import keys
+from apikeys.services.revocations import revoke_key
 from stoa_cp.crypto.credentials import digest, new_credential
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.domain.errors import DomainError
@@ -222,7 +223,7 @@ def test_no_secret_verifies_after_a_revocation_that_met_rotations_and_calls() ->
         first, second, _revoked, during = at_once(
             rotate,
             rotate,
-            lambda: keys.revoke_key(key, by=SYSTEM),  # noqa: B023 - as above
+            lambda: revoke_key(key, by=SYSTEM),  # noqa: B023 - as above
             lambda: decide(Call(secret)),  # noqa: B023 - as above
         )
 

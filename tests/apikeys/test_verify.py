@@ -13,6 +13,7 @@ from apikeys.decisions.call import Call
 from apikeys.decisions.decide import decide, record_use
 from apikeys.models import ApiKey, KeySecret, Meter
 from apikeys.services import keys
+from apikeys.services.revocations import revoke_key
 from catalog.models import Api
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.domain.actors import SYSTEM
@@ -49,6 +50,7 @@ def test_a_good_key_is_told_with_its_limits(edge: Edge, mobile: Subscription, is
         "tenant_id": mobile.tenant_id,
         "application": "mobile",
         "plan": mobile.plan.slug,
+        "mode": "live",
         "expires_at": f"{key.expires_at:%Y-%m-%dT%H:%M:%SZ}",
         "rotating": False,
     }
@@ -59,7 +61,7 @@ def hour_end() -> int:
 
 
 STATES: dict[str, Callable[[], object]] = {
-    "key_revoked": lambda: keys.revoke_key(ApiKey.objects.get(), by=SYSTEM),
+    "key_revoked": lambda: revoke_key(ApiKey.objects.get(), by=SYSTEM),
     "key_expired": lambda: ApiKey.objects.update(expires_at=PAST),
     "subscription_suspended": lambda: Subscription.objects.update(status=SubscriptionStatus.SUSPENDED),
     "subscription_revoked": lambda: Subscription.objects.update(status=SubscriptionStatus.REVOKED),
