@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db.models import Sum
 from django.utils import timezone
 
 from apikeys.gateway.exporters.site import describe_site
 from apikeys.services.keys import NewKey, issue_key
 from apikeys.services.revocations import revoke_key
 from catalog.models import Api
+from metrics.models import TrafficDelta
 from stoa_cp.devserver.cluster import free_port
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
 from tests.gateways.conftest import Deployment
 from tests.gateways.proxies import FILES, Proxy, listen, proxy
-from tests.metrics.traffic import counted
 
 PAYMENTS = "/acme/payments"
 # They go where the answer says, and write the log that we read; the others know their routes from the file.
@@ -40,6 +41,7 @@ def test_a_subscribed_key_gets_through(edge: Proxy, deployment: Deployment) -> N
     assert headers["x-stoa-subscription"] == deployment.mobile.id
     assert headers["x-stoa-key"] == deployment.key.id
     assert headers["x-stoa-application"] == "mobile %C3%A9"
+    assert headers["x-stoa-mode"] == "live"
     assert headers["x-stoa-decision"].startswith("dec-")
     assert headers["x-forwarded-for"]
 
@@ -199,6 +201,15 @@ def test_a_client_cannot_ask_about_another_path(edge: Proxy, deployment: Deploym
     assert deployment.calls == 0
 
 
+@follow_the_file
+def test_a_test_key_is_refused_where_it_would_reach_the_live_upstream(edge: Proxy, deployment: Deployment) -> None:
+    Api.objects.update(sandbox_url=f"{deployment.others.url}/sandbox")
+    test_secret = issue_key(deployment.mobile, NewKey(name="test", mode="test"), by=SYSTEM).secret
+    answer = edge.call(PAYMENTS, f"X-API-Key: {test_secret}")
+    assert (answer.status, answer.error["reason"]) == (403, "test_mode_unavailable")
+    assert deployment.calls == 0
+
+
 def test_two_keys_are_no_key(edge: Proxy, deployment: Deployment) -> None:
     other = issue_key(deployment.mobile, NewKey(name="other"), by=SYSTEM).secret
     answer = edge.call(PAYMENTS, deployment.credential, f"Authorization: Bearer {other}")
@@ -255,22 +266,28 @@ def test_a_gateway_whose_token_was_taken_away_lets_nobody_through(
 
 @follow_the_answer
 def test_the_log_says_what_counts(edge: Proxy, deployment: Deployment, edge_token: str, live_server: Any) -> None:
+    Api.objects.update(sandbox_url=f"{deployment.others.url}/sandbox")
     test_secret = issue_key(deployment.mobile, NewKey(name="test", mode="test"), by=SYSTEM).secret
     for _call in range(3):
         edge.call(f"{PAYMENTS}/1?secret=1", deployment.credential)
+    edge.call(PAYMENTS, deployment.credential, "Authorization: bearer\tstoa_test_x")  # says what it is not
     edge.call(PAYMENTS, f"X-API-Key: {test_secret}")
     edge.call(PAYMENTS, f"Authorization: bearer {test_secret}")
     edge.call(PAYMENTS)
     edge.call("/acme/nothing", deployment.credential)
     edge.call("/acme/open")
+    edge.call("/acme/open", "X-API-Key: STOA_TEST_x")
 
     out = StringIO()
     options = {"gateway": "edge-1", "token": edge_token, "url": live_server.url, "once": True, "stderr": out}
     call_command("ship_access_log", edge.log, stdout=out, **options)
 
-    assert out.getvalue() == "accepted 4\n"
-    assert counted() == 4
-    assert len(deployment.paying.calls) == 5
+    assert out.getvalue() == "accepted 8\n"
+    counts = TrafficDelta.objects.values_list("mode").annotate(Sum("requests")).order_by("mode")
+    assert list(counts) == [("live", 6), ("test", 2)]
+    assert len(deployment.paying.calls) == 4
+    sandbox = [target for _method, target, _headers in deployment.others.calls if target.startswith("/sandbox")]
+    assert len(sandbox) == 2
     text = edge.log.read_text()
     assert deployment.secret not in text
     assert test_secret not in text

@@ -45,6 +45,7 @@ IDENTITY_HEADERS = (
     "X-Stoa-Application",
     "X-Stoa-Key",
     "X-Stoa-Plan",
+    "X-Stoa-Mode",
     "X-Stoa-Decision",
 )
 # Where the call goes, for the gateway only.
