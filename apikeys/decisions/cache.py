@@ -59,6 +59,8 @@ class CachedDecision:
     calls: int
     ends_at: float
     last_used_at: float
+    # Whether some calls with the key are refused: the others, which are nearly all, are not compared.
+    is_restricted: bool
     is_reloading: bool = False
 
     @classmethod
@@ -70,7 +72,7 @@ class CachedDecision:
         """
         seconds = min(MAX_AGE_SECONDS, (facts.holds_until - facts.decided_at).total_seconds())
         block = _block_name(cache_key, facts) if facts.subjects else None
-        return cls(facts, block, cost, loaded_at + seconds, loaded_at)
+        return cls(facts, block, cost, loaded_at + seconds, loaded_at, facts.is_restricted)
 
     def belongs_to(self, owner: str | None) -> bool:
         """Return True for the tenant or the key of the decision, and for None, which means every owner."""
@@ -131,7 +133,9 @@ class DecisionCache(ProcessCache):
         # either finds the block drained, or has taken a token before that: no token is used twice.
         cached, now = self._decisions.get(cache_key), monotonic()
         # Before a token is taken: a call that the key's restrictions refuse counts nothing.
-        if cached is None or now >= cached.ends_at or not call.keeps_to(cached.facts):
+        if cached is None or now >= cached.ends_at:
+            return None
+        if (cached.is_restricted or call.tenants is not None) and not call.keeps_to(cached.facts):
             return None
         if cached.block and not self.pool.take(cached.block, call.cost):
             return None

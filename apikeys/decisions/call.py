@@ -19,7 +19,8 @@ def unknown_address() -> None:
     """Stand for the address of a call whose gateway does not report it."""
 
 
-@dataclass(frozen=True)
+# Not frozen, although nothing changes it: a frozen one sets each field by a function call.
+@dataclass(eq=False)
 class Call:
     """A call to decide on: whose key it sends (None: anonymous), where it goes, by which method and from where.
 
@@ -34,7 +35,7 @@ class Call:
     cost: int = 1
     method: str = ""
     # A function, because few keys restrict the address, and reading it takes a tenth of a cached decision.
-    read_address: Callable[[], Address | None] = field(default=unknown_address, compare=False, repr=False)
+    read_address: Callable[[], Address | None] = field(default=unknown_address, repr=False)
     # The tenants (ids) that the gateway serves; None: all. For it, the others do not exist.
     tenants: frozenset[str] | None = None
     # Whether the gateway sends the call where the answer says. One that has its upstreams in a file would send the call

@@ -169,6 +169,12 @@ class Facts(NamedTuple):
     granted: int
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether the key is for some calls only; a test key is for gateways that lead to the sandbox."""
+        restrictions = (self.allowed_ips, self.allowed_methods, self.allowed_paths)
+        return self.mode == Mode.TEST or any(each is not None for each in restrictions)
+
+    @property
     def hour_ends_at(self) -> datetime:
         return self.hour + timedelta(hours=1)
 
