@@ -77,6 +77,11 @@ def authenticate_gateway(request: HttpRequest) -> BoundGateway:
     token = request.headers.get(HEADER)
     if token is None:
         return BoundGateway(authenticate_bearer(request.headers.get("Authorization", "")))
+    return authenticate_gateway_token(token, request)
+
+
+def authenticate_gateway_token(token: str, request: HttpRequest) -> BoundGateway:
+    """Return the gateway that sends a request with ``token``. Raises GatewayTokenInvalid."""
     gateway = cached_gateway(token) or load_gateway(token)
     if gateway is None:
         raise GatewayTokenInvalid

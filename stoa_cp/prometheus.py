@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from catalog.authentication import HEADER, authenticate_gateway
+from catalog.authentication import authenticate_gateway, authenticate_gateway_token
 from catalog.services.gateways import TOKEN_PREFIX
 from metrics.models import TrafficDelta
 from stoa_cp.domain.actors import Actor
@@ -59,7 +59,8 @@ def _has_allowed_address(request: HttpRequest) -> bool:
 def _actor_of(request: HttpRequest) -> Actor:
     """Return the gateway or person. A gateway's token may also come as a bearer token, which Prometheus can send."""
     token = _bearer(request)
-    return authenticate_gateway({HEADER: token} if token.startswith(TOKEN_PREFIX) else request.headers)
+    is_gateway = token.startswith(TOKEN_PREFIX)
+    return (authenticate_gateway_token(token, request) if is_gateway else authenticate_gateway(request)).actor
 
 
 def _bearer(request: HttpRequest) -> str:

@@ -127,6 +127,7 @@ _REQUEST = {
     "version": 1,
 }
 _DECISION = {"decided_by": "alice", "decided_at": "2026-01-09T10:31:00Z", "version": 2}
+_REJECTED = _REQUEST | _DECISION | {"status": "rejected"}
 _SUBSCRIPTION = _REQUEST | _DECISION | {"status": "active"}
 _KEY = {
     "id": "key-9w3e7n1p5z8c2v6b",
@@ -187,9 +188,7 @@ TYPES: Mapping[StrEnum, EventType] = {
         EventType(PlanEvent.DELETED, _("A plan is gone."), _PLAN),
         EventType(SubscriptionEvent.CREATED, _("An application asked for an API."), _REQUEST),
         EventType(SubscriptionEvent.APPROVED, _("An application may call the API."), _SUBSCRIPTION),
-        EventType(
-            SubscriptionEvent.REJECTED, _("The request was refused."), _REQUEST | _DECISION | {"status": "rejected"}
-        ),
+        EventType(SubscriptionEvent.REJECTED, _("The request was refused."), _REJECTED),
         EventType(
             SubscriptionEvent.SUSPENDED,
             _("The subscription's keys are refused."),
