@@ -5,6 +5,6 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("metrics", "0006_modes")]
+    dependencies = [("metrics", "0007_modes")]
 
     operations = [ValidateConstraint("series", "series_names_its_grain")]

@@ -15,7 +15,7 @@ CHOICES = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("metrics", "0005_dimensions_and_histograms")]
+    dependencies = [("metrics", "0006_partition_functions")]
 
     operations = [
         # A constant default: no row is written.
