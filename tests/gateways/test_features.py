@@ -18,6 +18,7 @@ from apikeys.gateway.exporters.site import Site
 from tests.gateways import test_control_plane_tls as tls
 from tests.gateways import test_hostile_headers as headers
 from tests.gateways import test_hostile_names as names
+from tests.gateways import test_mode as mode
 from tests.gateways import test_openresty as openresty
 from tests.gateways import test_secrets_of_callers as secrets
 from tests.gateways import test_slow_clients as slow
@@ -109,6 +110,11 @@ TABLE: Mapping[str, Mapping[str, Cell]] = {
         traefik=Run(names.test_traefik_still_accepts_the_file),
         apisix=Parsed(names.test_apisix_finds_one_end_and_one_variable),
         kong=Parsed(names.test_kong_finds_no_name_twice),
+    ),
+    "live or test is the decision's word": run_by(
+        mode.test_the_mode_is_the_decisions,
+        apisix=Parsed(mode.test_apisix_passes_the_mode_on),
+        kong=DECIDES_ALONE,
     ),
     "the query stays between caller and upstream": run_by(
         secrets.test_a_query_is_the_upstreams_and_a_key_is_in_no_log,

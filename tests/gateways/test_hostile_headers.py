@@ -119,6 +119,7 @@ UNDERSCORED = (
     "X_Real_IP: 6.6.6.6",
     "X_Stoa_Tenant: evil",
     "X-Stoa_Api: evil",
+    "X_Stoa_Mode: evil",
 )
 
 

@@ -82,11 +82,14 @@ def route_to(upstream_url: str, path: str = "/acme/pay") -> Route:
 
 @dataclass(slots=True)
 class ControlPlane:
-    """``context``: the certificate for the next connection, if it has TLS. ``queries``: what it was sent."""
+    """``context``: the certificate for the next connection, if it has TLS. ``queries``: what it was sent. ``mode``: its
+    next decision's.
+    """
 
     context: ssl.SSLContext | None
     port: int = 0
     queries: list[str] = field(default_factory=list)
+    mode: str = "live"
 
 
 @contextmanager
@@ -101,6 +104,7 @@ def control_plane(context: ssl.SSLContext | None, *routes: Route) -> Iterator[Co
             route = next((each for each in routes if each.path in query), routes[0])
             self.send_response(200)
             answer = dict.fromkeys(IDENTITY_HEADERS, "") | {"X-Stoa-Api": route.api_id, "X-Stoa-Path": "/x"}
+            answer |= {"X-Stoa-Mode": plane.mode}
             answer |= {"X-Stoa-Upstream": route.upstream_url, "X-Stoa-Upstream-Scheme": route.scheme}
             answer |= {"X-Stoa-Upstream-Host": f"{route.host}:{route.port}", "Content-Length": "0"}
             for name, value in answer.items():
