@@ -72,6 +72,7 @@ def test_it_holds_routes_limits_and_digests(ask: Ask, key: ApiKey, mobile: Subsc
             "tenant": "acme",
             "path": "/acme/payments",
             "upstream_url": "https://pay.example.com/v2",
+            "sandbox_url": None,
             "auth_required": True,
             "rate_limit": {"requests_per_hour": 100},
             "status": "active",
