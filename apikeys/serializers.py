@@ -122,12 +122,9 @@ class KeySelectionSerializer(StrictSerializer):
 
     default_error_messages = {
         "ids_or_filter": _("Send either ids or a filter."),
-        "repeated": _("An id is given twice."),
     }
 
-    ids = serializers.ListField(
-        child=StringField(max_length=64), min_length=1, max_length=MAX_KEYS_AT_ONCE, required=False
-    )
+    ids = ShortListField(child=StringField(max_length=64), min_length=1, max_length=MAX_KEYS_AT_ONCE, required=False)
     subscription_id = StringField(max_length=64, required=False)
     plan = StringField(max_length=64, required=False)
     created_before = MomentField(required=False)
@@ -140,8 +137,6 @@ class KeySelectionSerializer(StrictSerializer):
         conditions = attrs.keys() - {"ids", "confirm"}
         if ("ids" in attrs) == bool(conditions):
             self.fail("ids_or_filter")
-        if len(set(attrs.get("ids", ()))) < len(attrs.get("ids", ())):
-            self.fail("repeated")
         return attrs
 
 

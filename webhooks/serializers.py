@@ -9,7 +9,14 @@ from rest_framework import serializers
 
 from stoa_cp.net.urls import MAX_URL_LENGTH
 from stoa_cp.openapi.schema import examples
-from stoa_cp.rest.serializers import MomentField, StrictSerializer, StringField, TargetUrlField, WholeNumberField
+from stoa_cp.rest.serializers import (
+    MomentField,
+    ShortListField,
+    StrictSerializer,
+    StringField,
+    TargetUrlField,
+    WholeNumberField,
+)
 from webhooks import examples as sample
 from webhooks.delivery.signing import BASE64, PREFIX, SecretRefused, parse_secret
 from webhooks.event_types import patterns
@@ -63,7 +70,7 @@ class WebhookSerializer(StrictSerializer):
     id = StringField(read_only=True)
     tenant_id = StringField(read_only=True)
     url = WebhookUrlField(max_length=None)  # check_url refuses a longer one, with a sentence of its own
-    events = serializers.ListField(child=PatternField(), min_length=1, max_length=len(PATTERNS))
+    events = ShortListField(child=PatternField(), min_length=1, max_length=len(PATTERNS))
     description = StringField(max_length=500, allow_blank=True, required=False)
     status = serializers.ChoiceField(choices=WebhookStatus.choices, required=False)
     disabled_reason = StringField(read_only=True)

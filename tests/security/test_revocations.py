@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from psycopg.errors import DeadlockDetected
 
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services import revocations
@@ -121,7 +122,6 @@ def test_each_condition_selects(dave: Caller, acme: Tenant, keys: list[ApiKey]) 
         {"ids": None},
         {"ids": "key-0000000000000000"},
         {"ids": [1]},
-        {"ids": ["key-0000000000000000"] * 2},
         {"ids": [f"key-{number:016}" for number in range(1_001)]},
         {"ids": ["key-0000000000000000"], "plan": "standard"},
         {"plan": None, "confirm": 1},
@@ -190,14 +190,17 @@ def test_sets_lock_their_keys_in_one_order(subscription: Subscription) -> None:
 
         refused = at_once(*[partial(_refusal_by, revoke, ids) for ids in (keys, keys[::-1]) * 2])
 
-        assert sorted(refused) == ["", "KeyMissing", "KeyMissing", "KeyMissing"]
+        assert refused.count("") == 1
+        assert DeadlockDetected.__name__ not in refused
 
 
 def _refusal_by(revoke: Callable[[list[str]], object], ids: list[str]) -> str:
     try:
         revoke(ids)
-    except (DomainError, OperationalError) as refusal:
+    except DomainError as refusal:
         return type(refusal).__name__
+    except OperationalError as refusal:  # on a busy machine also the end of the time for which a lock is waited for
+        return type(refusal.__cause__).__name__
     return ""
 
 

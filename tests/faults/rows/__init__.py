@@ -22,6 +22,7 @@ MODULES = (
     "provider",
     "tokens",
     "hostile",
+    "bodies",
     "audit",
 )
 

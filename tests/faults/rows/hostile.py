@@ -70,6 +70,7 @@ http {{
     scgi_temp_path {folder};
     server {{
         listen 127.0.0.1:{front};
+        {options}
         location / {{ proxy_pass http://127.0.0.1:{port}; }}
     }}
 }}
@@ -191,10 +192,10 @@ def probe(port: int) -> float:
 
 
 @contextmanager
-def nginx(world: World, port: int) -> Iterator[int]:
-    """Run an nginx as it is by default, which takes requests in whole before it passes them on."""
+def nginx(world: World, port: int, options: str = "") -> Iterator[int]:
+    """Run an nginx as it is by default, but for ``options``: it takes requests in whole before it passes them on."""
     front, folder = free_port(0), Path(tempfile.mkdtemp(prefix="nginx-", dir=world.folder))
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, front=front, port=port))
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, front=front, port=port, options=options))
     with processes.running(["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"], os.environ, world.log):
         wait_until(lambda: programs.is_answering("127.0.0.1", front, "/healthz"), "nginx answers", seconds=20)
         yield front
