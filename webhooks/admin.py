@@ -14,7 +14,7 @@ from stoa_cp.console.pages import DeletedFilter, LargeTableAdmin, ReadOnlyAdmin,
 from stoa_cp.domain.actors import Actor
 from webhooks import services
 from webhooks.delivery.replay import redeliver
-from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook, WebhookStatus
+from webhooks.models import Attempt, Delivery, DeliveryStatus, Replay, Webhook, WebhookStatus
 
 STATUS_COLOURS = {WebhookStatus.ENABLED: "success", WebhookStatus.DISABLED: "danger"}
 DELIVERY_COLOURS = {
@@ -109,6 +109,14 @@ class AttemptInline(TabularInline):  # type: ignore[misc]  # the package publish
 
     def has_add_permission(self, request: HttpRequest, obj: Delivery | None = None) -> bool:
         return False
+
+
+@admin.register(Replay)
+class ReplayAdmin(ReadOnlyAdmin):
+    list_display = ("webhook", "tenant", "since", "until", "continued_at")
+    list_select_related = ("webhook", "tenant")
+    ordering = ("continued_at",)
+    fields = (("webhook", "tenant"), ("since", "until"), ("next_sequence", "last_sequence"), "continued_at")
 
 
 @admin.register(Delivery)

@@ -27,7 +27,7 @@ from tests.factories import ApiKeyFactory
 from tests.kernel.console.pages import list_of, page_of
 from tests.metrics.traffic import fold_all, record_of, report
 from tests.webhooks.factories import DeliveryFactory, an_event
-from webhooks.models import Attempt, Delivery, Webhook
+from webhooks.models import Attempt, Delivery, Replay, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +75,9 @@ def add_records(event: Event) -> None:
     name, now = event.id, event.timestamp
     ActorName.objects.create(id=name, name="Alice")
     delivery = DeliveryFactory()
+    Replay.objects.create(
+        webhook=delivery.webhook, tenant=delivery.tenant, since=now, until=now, next_sequence=1, last_sequence=1
+    )
     Attempt.objects.create(delivery=delivery, number=1, attempted_at=now, duration_ms=7)
     create_gateway(name, by=SYSTEM)
     User.objects.create_user(name)
@@ -108,7 +111,7 @@ def test_a_list_shows_its_rows_in_a_fixed_number_of_queries(console: Client, mod
     assert (few, many) == (QUERIES[model], QUERIES[model])
 
 
-@pytest.mark.parametrize("model", [Webhook, Delivery], ids=lambda model: model._meta.label_lower)
+@pytest.mark.parametrize("model", [Webhook, Delivery, Replay], ids=lambda model: model._meta.label_lower)
 def test_the_webhooks_lists_need_no_query_per_row(console: Client, model: type[Model]) -> None:
     add_rows(1)
     _first, few = open_list(console, model)
@@ -120,7 +123,7 @@ def test_the_webhooks_lists_need_no_query_per_row(console: Client, model: type[M
     assert many == few
 
 
-@pytest.mark.parametrize("model", [*WITH_PAGES, Webhook, Delivery], ids=lambda model: model._meta.label_lower)
+@pytest.mark.parametrize("model", [*WITH_PAGES, Webhook, Delivery, Replay], ids=lambda model: model._meta.label_lower)
 def test_every_row_has_a_page(console: Client, model: type[Model]) -> None:
     add_rows(1)
 
