@@ -35,7 +35,7 @@ from stoa_cp.domain.actors import OPERATOR_READONLY, Actor, operator, person
 from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.claims import is_addressed_to, text_of
 from stoa_cp.identity.provider import ProviderFailure, deadline_in, discover, endpoint, fetch_json
-from stoa_cp.identity.tokens import TokenInvalid, read_token, verify_access_token
+from stoa_cp.identity.tokens import AuthenticationTooWeak, TokenInvalid, read_token, verify_access_token
 from stoa_cp.operators.accounts import grant_rights, subject_of_username, withdraw_rights
 from stoa_cp.operators.audit import record_failure
 from stoa_cp.operators.session_store import PROVIDER_SESSION
@@ -86,6 +86,8 @@ class OperatorBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the p
             user: User | None = super().authenticate(request, **credentials)
         except NotAnOperator as refusal:
             self._refuse(request, refusal, refusal.message, account=self.subject)
+        except AuthenticationTooWeak as refusal:
+            self._refuse(request, refusal, refusal.message)
         except (DomainError, ProviderFailure, SuspiciousOperation) as failure:
             self._refuse(request, failure, _("The identity provider did not confirm the login."))
         else:
