@@ -51,7 +51,17 @@ def get(path: str, **headers: str) -> Any:
 def test_the_list_links_to_every_page() -> None:
     page = get("/guide/").content.decode()
 
-    expected = ("audit", "change-something", "design-notes", "gateways", "production", "secrets", "troubleshooting")
+    expected = (
+        "audit",
+        "change-something",
+        "design-notes",
+        "gateways",
+        "hardening",
+        "production",
+        "secrets",
+        "threat-model",
+        "troubleshooting",
+    )
     assert topics() == expected
     assert all(f'href="/guide/{topic}"' in page for topic in topics())
     assert 'href="/guide/"' in get("/").content.decode()
