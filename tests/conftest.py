@@ -17,6 +17,7 @@ from stoa_cp.devserver.issuer import Issuer
 from stoa_cp.devserver.realm import PEOPLE, KeyPair, access_claims
 from tenants.models import Tenant
 from tests.factories import TenantFactory
+from tests.resolver import replace_resolver, resolve_nothing
 
 # How long an example takes to make and to try says something of the machine, and nothing of the product.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,6 +57,12 @@ class Caller:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         content_type = named.pop("content-type", "application/json")
         return self._client.generic(method, path, data, content_type, headers=self._headers | named)
+
+
+@pytest.fixture(autouse=True)
+def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outbound checks find no address for any name: the registration of each API would else ask a real name server."""
+    replace_resolver(monkeypatch, resolve_nothing)
 
 
 @pytest.fixture(autouse=True)

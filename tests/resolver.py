@@ -15,3 +15,10 @@ def replace_resolver(monkeypatch: pytest.MonkeyPatch, getaddrinfo: Callable[...,
     signing keys from the test's identity provider.
     """
     monkeypatch.setattr("stoa_cp.net.egress.socket", SimpleNamespace(**vars(socket) | {"getaddrinfo": getaddrinfo}))
+
+
+def resolve_nothing(name: str, port: int, *_options: object, **_more: object) -> list[Any]:
+    """Resolve addresses and localhost as ever, and no other name: a test asks no name server."""
+    return socket.getaddrinfo(
+        name, port, type=socket.SOCK_STREAM, flags=0 if name == "localhost" else socket.AI_NUMERICHOST
+    )

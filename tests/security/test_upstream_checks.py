@@ -25,7 +25,7 @@ from tests.commands import run
 from tests.conftest import Caller
 from tests.factories import ApiFactory, TenantFactory
 from tests.races import at_once, outcome_of
-from tests.security.resolver import replace_resolver
+from tests.resolver import replace_resolver
 from webhooks.event_types import BROADCAST
 
 pytestmark = pytest.mark.django_db

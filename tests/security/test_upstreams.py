@@ -15,7 +15,7 @@ from tests.answers import invalid, refusal_of, refused_fields
 from tests.commands import refusal_of_command
 from tests.conftest import Caller
 from tests.factories import ApiFactory
-from tests.security.resolver import replace_resolver
+from tests.resolver import replace_resolver
 
 pytestmark = pytest.mark.django_db
 
