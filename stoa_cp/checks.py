@@ -75,8 +75,8 @@ def _secrets() -> Iterator[tuple[str, str]]:
         audit_keys()
     except ImproperlyConfigured as error:  # as for encryption keys
         yield "E014", f"{error}."
-    if settings.STOA_METRICS_TOKEN and _is_weak(settings.STOA_METRICS_TOKEN):
-        yield "E013", f"STOA_METRICS_TOKEN {_WEAK}."
+    if any(_is_weak(token) for token in settings.STOA_METRICS_TOKEN):
+        yield "E013", f"One of STOA_METRICS_TOKEN {_WEAK}."
     # One secret for two purposes is no secret any more when one of the two leaks.
     secret_keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     every = [*secret_keys, *settings.STOA_KEY_PEPPERS, *settings.STOA_ENCRYPTION_KEYS, *settings.STOA_AUDIT_KEYS]

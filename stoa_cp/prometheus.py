@@ -43,8 +43,9 @@ def prometheus(request: HttpRequest) -> HttpResponse:
 
 
 def _has_metrics_token(request: HttpRequest) -> bool:
-    token: str = settings.STOA_METRICS_TOKEN
-    return bool(token) and constant_time_compare(_bearer(request), token)
+    tokens: list[str] = settings.STOA_METRICS_TOKEN
+    sent = _bearer(request)
+    return any(constant_time_compare(sent, token) for token in tokens)
 
 
 def _has_allowed_address(request: HttpRequest) -> bool:

@@ -23,7 +23,8 @@ ALLOWED_HOSTS = env.items("STOA_ALLOWED_HOSTS", default=["localhost", "127.0.0.1
 CSRF_TRUSTED_ORIGINS = env.items("STOA_TRUSTED_ORIGINS")
 STOA_TRUSTED_PROXIES = env.networks("STOA_TRUSTED_PROXIES")
 # Who may read /metrics without a gateway's token and without a role.
-STOA_METRICS_TOKEN = env.text("STOA_METRICS_TOKEN")
+# A list, so that a scraper's token is replaced while the former one is still accepted.
+STOA_METRICS_TOKEN = env.secrets("STOA_METRICS_TOKEN")
 STOA_METRICS_ALLOW = env.networks("STOA_METRICS_ALLOW")
 STOA_SECURITY_CONTACT = env.contact("STOA_SECURITY_CONTACT")
 STOA_REGIONS = env.items(

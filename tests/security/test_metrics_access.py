@@ -70,7 +70,7 @@ def test_a_gateways_token_opens_it_in_its_header_and_as_a_bearer_token() -> None
 
 def test_the_scrapers_own_token_opens_it(settings: Settings) -> None:
     assert status_of(Authorization="Bearer ") == 401  # no token is set: an empty one is not it
-    settings.STOA_METRICS_TOKEN = TOKEN
+    settings.STOA_METRICS_TOKEN = [TOKEN]
 
     assert status_of(Authorization=f"Bearer {TOKEN}") == 200
     assert status_of(Authorization=f"Bearer {TOKEN}x") == 401

@@ -49,7 +49,7 @@ SAFE_VALUES = {
     "CSRF_COOKIE_SECURE": True,
     "STOA_OIDC_ISSUER": "https://idp.example.com/realms/stoa",
     "STOA_OIDC_JWKS_URL": "",
-    "STOA_METRICS_TOKEN": "",
+    "STOA_METRICS_TOKEN": [],
     "STOA_METRICS_ALLOW": [],
     "STOA_TRUSTED_PROXIES": [],
     "STOA_EGRESS_ALLOW": [],
@@ -101,7 +101,7 @@ DANGEROUS: list[tuple[str, str, dict[str, Any]]] = [
     ("E012", "STOA_BROKER_URL", {"STOA_BROKER_URL": "amqp://guest:guest@127.0.0.1//"}),
     ("E012", "STOA_BROKER_URL", {"STOA_BROKER_URL": "amqps://rabbit.example.com//"}),
     ("E012", "STOA_BROKER_URL", {"STOA_BROKER_URL": "memory://"}),
-    ("E013", "STOA_METRICS_TOKEN", {"STOA_METRICS_TOKEN": "prometheus"}),
+    ("E013", "STOA_METRICS_TOKEN", {"STOA_METRICS_TOKEN": [RANDOM, "prometheus"]}),
 ]
 HARMLESS: list[dict[str, Any]] = [
     {},
