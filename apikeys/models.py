@@ -16,6 +16,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from stoa_cp.crypto.credentials import FINGERPRINT_LENGTH
 from stoa_cp.db.fields import NetworkField, VersionField
 from stoa_cp.db.ids import IdField
 from subscriptions.models import Subscription, SubscriptionStatus
@@ -137,6 +138,9 @@ class KeySecret(models.Model):
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
     digest = models.BinaryField(max_length=32, unique=True)
+    # The fingerprint of the pepper that the digest needs; null is unknown: a secret that an older release has stored,
+    # and that has not been used since. No index: a command counts it, and the column is written with each use.
+    pepper = models.CharField(max_length=FINGERPRINT_LENGTH, null=True, editable=False)
     valid_until = models.DateTimeField(null=True, blank=True)
     # Written once a minute at most. No index holds it, so that PostgreSQL can update the row without writing to any
     # index (a HOT update).

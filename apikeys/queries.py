@@ -1,10 +1,12 @@
 """Queries about keys that other apps use, and about what a key is issued for."""
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from apikeys.models import LIVE_STATUSES, ApiKey
+from apikeys.models import LIVE_STATUSES, ApiKey, KeySecret
 from stoa_cp.domain.errors import InvalidField
+from subscriptions.models import LIVE_STATUSES as LIVE_SUBSCRIPTIONS
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 
@@ -14,6 +16,19 @@ def newest_live_start() -> Subquery:
     keys = ApiKey.objects.with_status().filter(subscription=OuterRef("pk"))
     keys = keys.filter(status__in=LIVE_STATUSES)  # type: ignore[misc]  # the plugin does not see the annotation
     return Subquery(keys.order_by("-created_at", "-id").values("start")[:1])
+
+
+def live_secrets() -> QuerySet[KeySecret]:
+    """Return the secrets, of all tenants, with which a call may pass now or later, such as after a suspension."""
+    return KeySecret.objects.filter(
+        Q(valid_until=None) | Q(valid_until__gt=Now()),
+        Q(key__expires_at=None) | Q(key__expires_at__gt=Now()),
+        Q(key__subscription__expires_at=None) | Q(key__subscription__expires_at__gt=Now()),
+        key__revoked_at=None,
+        key__subscription__status__in=LIVE_SUBSCRIPTIONS,
+        key__subscription__api__deleted_at=None,
+        key__tenant__deleted_at=None,
+    )
 
 
 def find_subscription(tenant: Tenant, subscription_id: str) -> Subscription:

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from catalog.models import Gateway
 from catalog.services.gateways import TOKEN_PREFIX
 from stoa_cp.caching.cache import Cache
-from stoa_cp.crypto.credentials import digests, is_well_formed
+from stoa_cp.crypto.credentials import digests, is_well_formed, pepper_fingerprints
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import GATEWAY, Actor
 from stoa_cp.domain.errors import DomainError, ErrorCode
@@ -31,7 +31,7 @@ HEADER = "X-Stoa-Gateway-Token"
 # and plan its query anew each time. The last column is true once a minute per gateway: then its use is written, so
 # that a gateway costs one write a minute however many calls it makes.
 FIND_GATEWAY = """
-SELECT id, allowed_ips, tenants, COALESCE(last_seen_at <= statement_timestamp() - interval '60 s', true)
+SELECT id, token_digest, allowed_ips, tenants, COALESCE(last_seen_at <= statement_timestamp() - interval '60 s', true)
 FROM catalog_gateway
 WHERE token_digest = ANY(%(digests)s::bytea[]) AND deleted_at IS NULL
 """
@@ -106,7 +106,7 @@ def load_gateway(token: str) -> BoundGateway | None:
         found = fetch_one(FIND_GATEWAY, {"digests": known})
         if found is None:
             return None
-        gateway_id, allowed_ips, tenants, is_use_unrecorded = found
+        gateway_id, digest, allowed_ips, tenants, is_use_unrecorded = found
         gateway = BoundGateway(
             Actor(id=gateway_id, roles=frozenset({GATEWAY})),
             None if allowed_ips is None else tuple(map(ip_network, allowed_ips)),
@@ -114,8 +114,21 @@ def load_gateway(token: str) -> BoundGateway | None:
         )
         keep(gateway, gateway_id)
     if is_use_unrecorded:
-        Gateway.objects.filter(pk=gateway_id).update(last_seen_at=Now())
+        _record_use(gateway_id, digest, known[0])
     return gateway
+
+
+def _record_use(gateway_id: str, digest: bytes, newest_digest: bytes) -> None:
+    """Set ``last_seen_at``; a token that was found by an older pepper gets its newest digest with it."""
+    # Only where the token is still the one that was found. A rotation may have come in between: without the condition,
+    # the old token's digest would replace the new one's, so that the old token is accepted again.
+    use = Gateway.objects.filter(pk=gateway_id, token_digest=digest)
+    pepper = pepper_fingerprints()[0]
+    if digest == newest_digest:
+        use.update(last_seen_at=Now(), token_pepper=pepper)
+    else:
+        # Not always: setting the digest notifies the caches, also if it stays as it is.
+        use.update(last_seen_at=Now(), token_pepper=pepper, token_digest=newest_digest)
 
 
 class GatewayAuthentication(BaseAuthentication):

@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from stoa_cp.crypto.credentials import FINGERPRINT_LENGTH
 from stoa_cp.db.fields import VersionField
 from stoa_cp.db.ids import LENGTH, IdField
 from stoa_cp.net.cidrs import MAX_CIDR_LENGTH
@@ -120,6 +121,8 @@ class Gateway(models.Model):
     id = IdField(prefix="gtw")
     name = models.CharField(max_length=63)
     token_digest = models.BinaryField(max_length=32, unique=True)
+    # The fingerprint of the pepper that the digest needs; null is unknown, until the token is used.
+    token_pepper = models.CharField(max_length=FINGERPRINT_LENGTH, null=True, editable=False)
     allowed_ips = ArrayField(models.CharField(max_length=MAX_CIDR_LENGTH), null=True, blank=True)
     # No foreign keys: PostgreSQL has none for the members of an array. An id is never given to another tenant, so that
     # the id of a deleted one matches nothing.

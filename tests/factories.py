@@ -9,7 +9,7 @@ from factory.django import DjangoModelFactory
 from apikeys.models import ApiKey, KeySecret
 from apikeys.services.keys import shown_start
 from catalog.models import Api, Gateway
-from stoa_cp.crypto.credentials import digest, new_credential
+from stoa_cp.crypto.credentials import digest, new_credential, pepper_fingerprints
 from subscriptions.models import Plan, Subscription, SubscriptionStatus
 from tenants.models import Tenant, TenantStatus
 
@@ -92,7 +92,8 @@ class ApiKeyFactory(DjangoModelFactory[ApiKey]):
 
     @factory.post_generation
     def current_secret(self: Any, create: bool, extracted: str | None, **_kwargs: Any) -> None:  # noqa: FBT001 - factory-boy's signature
-        KeySecret.objects.create(key=self, digest=digest(extracted or new_credential("stoa_live_")))
+        secret = extracted or new_credential("stoa_live_")
+        KeySecret.objects.create(key=self, digest=digest(secret), pepper=pepper_fingerprints()[0])
 
 
 class GatewayFactory(DjangoModelFactory[Gateway]):
@@ -105,3 +106,4 @@ class GatewayFactory(DjangoModelFactory[Gateway]):
     token = factory.LazyFunction(lambda: new_credential("stoa_gtw_"))
     name = factory.Sequence(lambda number: f"edge-{number}")
     token_digest = factory.LazyAttribute(lambda gateway: digest(gateway.token))
+    token_pepper = factory.LazyFunction(lambda: pepper_fingerprints()[0])

@@ -1,11 +1,12 @@
-"""Lets this process answer from its caches, as a web process does."""
+"""Lets this process answer from its caches, as a web process does, and receives what the triggers announce."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from unittest.mock import patch
 
 import pytest
+from django.db import connection
 
 from stoa_cp.caching import listener as caching_listener
 from stoa_cp.caching.cache import Lease, ProcessCache, lease
@@ -40,6 +41,17 @@ def listener_on_demand() -> Iterator[Listener]:
             listener.stop()
             thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
+
+
+def announced(change: Callable[[], object]) -> set[str]:
+    """Return whose rows a change says have changed."""
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN stoa_changes")
+        change()
+        cursor.execute("SELECT 1")
+        received = {notification.payload for notification in connection.connection.notifies(timeout=0.05)}
+        cursor.execute("UNLISTEN *")
+    return received
 
 
 def list_cache(cache: ProcessCache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from apikeys.decisions.token_leases import recall_tokens
 from apikeys.models import KeySecret, Mode
 from apikeys.services.keys import PREFIXES
 from catalog.routes import cached_path, load_path
-from stoa_cp.crypto.credentials import is_well_formed
+from stoa_cp.crypto.credentials import is_well_formed, pepper_fingerprints
 
 logger = structlog.get_logger(__name__)
 
@@ -68,7 +68,8 @@ def decide(call: Call) -> Decision:
     4. If it found no meter, which happens once for each subscription and each API with a limit, the meter is created
        and the statement runs again.
     5. If it found a limit used up, but other processes may have unused tokens, they return them and it runs again.
-    6. At most once a minute, the use of the key is recorded; and a quota that is used to 80 or 100 % is announced.
+    6. At most once a minute, the use of the key is recorded, with its digest under the newest pepper; and a quota that
+       is used to 80 or 100 % is announced.
     """
     if call.key is not None and not is_well_formed(call.key, *MODE_PREFIXES):
         return Decision(Reason.KEY_MALFORMED)
@@ -104,7 +105,7 @@ def _decide_from_database(call: Call) -> Decision:
     reason = reason_of(facts)
     decision = Decision(reason, facts, call.cost if reason is None else 0)
     if call.cost:
-        _record_usage(decision)
+        _record_usage(call, decision)
     return decision
 
 
@@ -158,15 +159,15 @@ def reason_of(facts: Facts) -> Reason | None:
     return None
 
 
-def _record_usage(decision: Decision) -> None:
+def _record_usage(call: Call, decision: Decision) -> None:
     """Record the use of the key, and announce a quota that is used to 80 or 100 %.
 
     Also after a refusal: a crash may have come between an earlier call and its announcement.
     """
     try:
         facts = decision.facts
-        if decision.is_allowed and facts and facts.secret_id and facts.is_use_unrecorded:
-            record_use(facts.secret_id)
+        if decision.is_allowed and facts and facts.secret_id and facts.digest and facts.is_use_unrecorded:
+            record_use(facts.secret_id, facts.digest, call.key_digests[0])
         # Of live keys only: who tests a quota knows that it ends.
         if facts and facts.quota is not None and facts.mode == Mode.LIVE and _is_news(decision, facts, facts.quota):
             meters.announce_quota(str(facts.subscription_id))
@@ -179,8 +180,19 @@ def _is_news(decision: Decision, facts: Facts, quota: int) -> bool:
     return meters.percent_to_announce(decision.calls_this_month, quota) > facts.announced_percent
 
 
-def record_use(secret_id: int) -> None:
-    """Set ``last_used_at``, if it is due."""
+def record_use(secret_id: int, digest: bytes, newest_digest: bytes) -> None:
+    """Set ``last_used_at``, if it is due. A secret that was found by an older pepper gets its newest digest with it.
+
+    So a pepper that is replaced is needed less with each key that is used, until it can be removed.
+    """
     # Asked once more: of many calls at the same moment, which all found it due, only the first writes.
     is_due = Q(last_used_at=None) | Q(last_used_at__lte=Now() - timedelta(seconds=LAST_USED_RESOLUTION_SECONDS))
-    KeySecret.objects.filter(is_due, pk=secret_id).update(last_used_at=Now())
+    # Only where it is still the digest that was found: the fingerprint is the one of this digest.
+    use = KeySecret.objects.filter(is_due, pk=secret_id, digest=digest)
+    pepper = pepper_fingerprints()[0]
+    if digest == newest_digest:
+        use.update(last_used_at=Now(), pepper=pepper)
+    else:
+        # Not always: setting the digest notifies the caches and writes to its index, also if it stays as it is. Cached
+        # decisions stay right meanwhile: their cache keys are the digests under all peppers.
+        use.update(last_used_at=Now(), pepper=pepper, digest=newest_digest)

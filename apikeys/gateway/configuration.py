@@ -191,7 +191,8 @@ def _route_document(route: Route) -> dict[str, Any]:
 def state_version() -> tuple[int, int]:
     """Return numbers that grow with every event: one cheap statement over the heads of the event chains.
 
-    Every change of a configuration emits an event, so equal numbers mean that nothing has changed.
+    Every change of a configuration emits an event, so equal numbers mean that nothing has changed, except for digests
+    that were renewed under the newest pepper: the next request returns them, and until then the older ones are as good.
     """
     state = EventChain.objects.aggregate(chains=Count("pk"), events=Sum("sequence"))
     return state["chains"], state["events"] or 0

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apikeys.event_types import KeyEvent
 from apikeys.models import ApiKey, KeySecret, Mode
-from stoa_cp.crypto.credentials import digest, new_credential
+from stoa_cp.crypto.credentials import digest, new_credential, pepper_fingerprints
 from stoa_cp.db.bounds import check_below
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.domain.actors import Actor
@@ -90,7 +90,7 @@ def issue_key(subscription: Subscription, new: NewKey, *, by: Actor) -> Issued[A
         allowed_paths=new.allowed_paths,
     )
     key.save(force_insert=True)
-    KeySecret.objects.create(key=key, digest=digest(secret))
+    _store_secret(key, secret)
     emit(KeyEvent.CREATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key))
     return Issued(key, {"key": secret})
 
@@ -128,7 +128,7 @@ def rotate_key(
     key.secrets.filter(valid_until__gt=Now()).update(valid_until=Now())
     key.secrets.filter(valid_until=None).update(valid_until=Now() + timedelta(seconds=overlap_seconds))
     secret = new_credential(PREFIXES[Mode(key.mode)])
-    KeySecret.objects.create(key=key, digest=digest(secret))
+    _store_secret(key, secret)
     key.start = shown_start(secret)
     key.save()
     emit(KeyEvent.ROTATED, tenant_id=key.tenant_id, actor=by, data=snapshot(key), changes=changes)
@@ -176,6 +176,10 @@ def lock_key(key: ApiKey) -> ApiKey:
     if locked is None:
         raise NotFound
     return locked
+
+
+def _store_secret(key: ApiKey, secret: str) -> None:
+    KeySecret.objects.create(key=key, digest=digest(secret), pepper=pepper_fingerprints()[0])
 
 
 def shown_start(secret: str) -> str:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from catalog.event_types import GatewayEvent
 from catalog.models import Gateway
-from stoa_cp.crypto.credentials import digest, new_credential
+from stoa_cp.crypto.credentials import digest, new_credential, pepper_fingerprints
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, translate_violations
 from stoa_cp.domain.actors import Actor
@@ -42,7 +42,7 @@ def create_gateway(name: str, binding: Binding | None = None, *, by: Actor) -> I
     """
     binding = binding or Binding()
     token = new_credential(TOKEN_PREFIX)
-    gateway = Gateway(name=name, token_digest=digest(token))
+    gateway = Gateway(name=name, token_digest=digest(token), token_pepper=pepper_fingerprints()[0])
     gateway.allowed_ips = binding.allowed_ips and list(binding.allowed_ips)
     gateway.tenants = binding.tenants and _ids_of(binding.tenants, known=())
     with translate_violations(
@@ -78,7 +78,7 @@ def rotate_gateway_token(gateway: Gateway, *, by: Actor) -> Issued[Gateway]:
     """
     gateway = lock_gateway(gateway)
     token = new_credential(TOKEN_PREFIX)
-    gateway.token_digest = digest(token)
+    gateway.token_digest, gateway.token_pepper = digest(token), pepper_fingerprints()[0]
     gateway.save()
     emit(GatewayEvent.TOKEN_ROTATED, tenant_id=PLATFORM_LOG, actor=by, data=snapshot(gateway))
     return Issued(gateway, {"token": token})

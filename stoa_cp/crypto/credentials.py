@@ -15,6 +15,7 @@ from django.conf import settings
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 40
 CHECKSUM_LENGTH = 6  # 62 ** 6 > 2 ** 32: every CRC-32 fits
+FINGERPRINT_LENGTH = 8  # the columns of models that have one are as wide
 
 
 def new_credential(prefix: str) -> str:
@@ -64,6 +65,15 @@ def digest(credential: str) -> bytes:
 def digests(credential: str) -> list[bytes]:
     """Return the digests under every pepper, newest first: while a pepper is rotated, a row may have any of them."""
     return [_hmac(credential, pepper) for pepper in settings.STOA_KEY_PEPPERS]
+
+
+def pepper_fingerprints() -> list[str]:
+    """Return a public name of each pepper, newest first: 8 hexadecimal digits.
+
+    Stored beside a digest, it tells which pepper the digest needs. It tells nothing else: a pepper has 128 random bits
+    or more. Of two peppers, less than one pair in 10⁹ has the same name.
+    """
+    return [_hmac("stoa pepper", pepper).hex()[:FINGERPRINT_LENGTH] for pepper in settings.STOA_KEY_PEPPERS]
 
 
 def _hmac(credential: str, pepper: str) -> bytes:

@@ -144,7 +144,7 @@ def test_a_change_does_not_bring_a_withdrawn_gateway_back() -> None:
     ("model", "silent"),
     [
         (Api, {"upstream_check_due_at"}),
-        (Gateway, {"id", "name", "last_seen_at", "created_at", "updated_at", "version"}),
+        (Gateway, {"id", "name", "token_pepper", "last_seen_at", "created_at", "updated_at", "version"}),
     ],
 )
 def test_every_column_that_a_decision_reads_is_announced_to_the_caches(model: Any, silent: set[str]) -> None:

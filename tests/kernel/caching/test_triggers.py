@@ -16,6 +16,7 @@ from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
 from tests.factories import ApiFactory, SubscriptionFactory
+from tests.listening import announced
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,17 +28,6 @@ def key() -> ApiKey:
     Meter.objects.create(subject=subscription.id, tenant=subscription.tenant, hour=Now(), month=Now())
     create_gateway("edge-1", by=SYSTEM)
     return key
-
-
-def announced(change: Callable[[], object]) -> set[str]:
-    """Return whose rows a change says have changed."""
-    with connection.cursor() as cursor:
-        cursor.execute("LISTEN stoa_changes")
-        change()
-        cursor.execute("SELECT 1")
-        heard = {notification.payload for notification in connection.connection.notifies(timeout=0.05)}
-        cursor.execute("UNLISTEN *")
-    return heard
 
 
 OF_ITS_TENANT: dict[str, Callable[[], object]] = {
