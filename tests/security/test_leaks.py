@@ -183,10 +183,12 @@ def flipped(signature: str) -> str:
     [
         {github.IDENTIFIER: "scanner-2"},
         {github.IDENTIFIER: ""},
+        {github.IDENTIFIER: "é"},
         {github.IDENTIFIER: GITHUBS_IDENTIFIER},
         {github.SIGNATURE: ""},
         {github.SIGNATURE: "not base64"},
         {github.SIGNATURE: "AAAA"},
+        {github.SIGNATURE: "é"},
         {github.SIGNATURE: GITHUBS_SIGNATURE},
         {github.SIGNATURE: flipped(GITHUBS_SIGNATURE)},
     ],
