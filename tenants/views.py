@@ -176,7 +176,12 @@ class HeadViewSet(ControlPlaneViewSet):
     def heads(self, request: Any) -> Response:
         chains, limit, next_cursor = page_of_chains(visible_chains(self.actor), request)
         page = {"items": sign_heads(chains), "limit": limit, "next_cursor": next_cursor}
-        return Response(HeadPageSerializer(page).data, headers=link_to_next(request, next_cursor))
+        response = Response(HeadPageSerializer(page).data, headers=link_to_next(request, next_cursor))
+        # A page without heads has no line, and the REST framework removes the media type where there is no content.
+        response.add_post_render_callback(
+            lambda rendered: rendered.headers.setdefault("Content-Type", request.accepted_media_type)
+        )
+        return response
 
     @extend_schema(summary="Get the public keys that verify heads", responses=AuditKeysSerializer)
     def keys(self, request: Any) -> Response:

@@ -332,6 +332,10 @@ def test_the_heads_come_in_pages(olga: Caller) -> None:
     assert seen == sorted([CHAIN, OTHER, PLATFORM_LOG])
 
 
+def test_a_page_without_heads_has_its_media_type(olga: Caller) -> None:
+    assert lines(olga.get("/v1/events/heads?after=z")) == []
+
+
 def test_a_client_may_prefer_one_document(olga: Caller) -> None:
     page = olga.get("/v1/events/heads?limit=1", Accept="application/json").json()
 
