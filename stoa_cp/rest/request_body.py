@@ -8,7 +8,8 @@ streams of Node, readers of Go), or no length at all in HTTP/2. Django takes suc
 carry a write out as if its body were empty: an approval would be granted with the plan's limits instead of its own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from threading import BoundedSemaphore
 from typing import Any, Final, Protocol
@@ -19,7 +20,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.errors import DomainError, ErrorCode
-from stoa_cp.rest.limits import TRAFFIC_PATH, VERIFY_PATH, body_limit
+from stoa_cp.rest.limits import API_PREFIX, TRAFFIC_PATH, VERIFY_PATH, body_limit
 
 # Set for ``check_length``, which answers 411. No client can set it: WSGI prefixes headers with ``HTTP_``.
 LENGTH_REQUIRED: Final = "stoa.length_required"
@@ -62,13 +63,13 @@ class Readable(Protocol):
 
 
 class RequestBody:
-    """Stands in for ``wsgi.input``: reads the whole body at the first read, and holds a place until it is there.
+    """Stands in for ``wsgi.input``: reads the whole body at the first read, and holds its places until it is there.
 
-    ``length`` is None if the client announced none. Reads raise TooManyBodies if no place is free in time, and
-    BodyTooLarge if a body without a length has more than ``limit`` bytes.
+    It takes one of each semaphore in ``places``. ``length`` is None if the client announced none. Reads raise
+    TooManyBodies if no place is free in time, and BodyTooLarge if a body without a length exceeds ``limit`` bytes.
     """
 
-    def __init__(self, stream: Readable, places: BoundedSemaphore, *, length: int | None, limit: int) -> None:
+    def __init__(self, stream: Readable, places: Sequence[BoundedSemaphore], *, length: int | None, limit: int) -> None:
         self._stream, self._places, self._length, self._limit = stream, places, length, limit
         self._content: BytesIO | None = None
 
@@ -84,13 +85,13 @@ class RequestBody:
 
     def _received(self) -> BytesIO:
         if self._content is None:
-            if not self._places.acquire(timeout=PLACE_WAIT_SECONDS):
-                raise TooManyBodies
-            try:
+            with ExitStack() as held:
+                for places in self._places:
+                    if not places.acquire(timeout=PLACE_WAIT_SECONDS):
+                        raise TooManyBodies
+                    held.callback(places.release)
                 # Of a body without a length one byte more: it tells a body of exactly the limit from a larger one.
                 content = self._stream.read(self._limit + 1 if self._length is None else self._length)
-            finally:
-                self._places.release()
             if self._length is None and len(content) > self._limit:
                 raise BodyTooLarge
             self._content = BytesIO(content)
@@ -106,12 +107,15 @@ class RequestBodyMiddleware:
 
     def __init__(self, application: WSGIApplication) -> None:
         self.application = application
-        # Half of the threads always remain for requests without a body, and for gateways' decisions. Gateways have
-        # places of their own, so that no caller of the API can hold up a verification of a key or a batch of traffic.
-        self._places = BoundedSemaphore(max(1, settings.STOA_WEB_THREADS // 2))
-        self._places_of_gateways: Mapping[str, BoundedSemaphore] = {
-            path: BoundedSemaphore(max(1, settings.STOA_WEB_THREADS // 2)) for path in (VERIFY_PATH, TRAFFIC_PATH)
-        }
+        # Whatever callers of the API do, half of the threads remain for requests without a body. Gateways have places
+        # of their own, so that no such caller can hold up a verification of a key or a batch of traffic. These are not
+        # in the half: a gateway that stalls can hold the rest, and is trusted not to.
+        half, quarter = max(1, settings.STOA_WEB_THREADS // 2), max(1, settings.STOA_WEB_THREADS // 4)
+        self._places = BoundedSemaphore(half)
+        # Outside /v1 no token is verified before the body is received: the console's login and reports of leaks bring
+        # their proof in it. So anybody can hold these places, and they are only a part of the others.
+        self._places_of_strangers = BoundedSemaphore(quarter)
+        self._places_of_gateways = {path: BoundedSemaphore(half) for path in (VERIFY_PATH, TRAFFIC_PATH)}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path, length = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or None
@@ -126,7 +130,7 @@ class RequestBodyMiddleware:
             environ["CONTENT_LENGTH"] = str(limit)
         body = RequestBody(
             environ["wsgi.input"],
-            self._places_of_gateways.get(path, self._places),
+            self._places_for(path),
             length=int(length) if length and length.isdecimal() else None,
             limit=limit,
         )
@@ -138,6 +142,12 @@ class RequestBodyMiddleware:
             return start_response(status, headers if body.was_read else [*headers, ("Connection", "close")], *rest)
 
         return self.application(environ, start)
+
+    def _places_for(self, path: str) -> Sequence[BoundedSemaphore]:
+        """Return the places that a body sent to ``path`` needs, one of each."""
+        if path in self._places_of_gateways:
+            return (self._places_of_gateways[path],)
+        return (self._places,) if path.startswith(API_PREFIX) else (self._places_of_strangers, self._places)
 
 
 def check_length(request: HttpRequest) -> None:

@@ -117,7 +117,13 @@ def test_a_client_without_a_place_is_told_to_come_back(
         wait_until(lambda: status_of_a_write() == 400, "the places are free again", seconds=10)
 
 
-def test_the_console_is_no_way_around(server: WebProcess) -> None:
-    with stalled(server, "/admin/login/", {}) as clients:
-        wait_until(lambda: sum(map(answered, clients)) == STALLED - 2, "all but two are refused", seconds=10)
+@pytest.mark.parametrize("path", ["/admin/login/", "/leaks/github", "/nothing"])
+def test_without_a_token_no_other_path_is_a_way_around(
+    server: WebProcess, token: Callable[[str], dict[str, str]], acme: Tenant, path: str
+) -> None:
+    write = token("alice") | {"Content-Type": "application/json"}
+    with stalled(server, path, {}) as clients:
+        wait_until(lambda: sum(map(answered, clients)) == STALLED - 1, "all but one are refused", seconds=10)
+
         check_service(server, "GET", "/healthz", {}, expected=200)
+        check_service(server, "POST", "/v1/tenants/acme/plans", write, expected=400)
