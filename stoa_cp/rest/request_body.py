@@ -47,6 +47,14 @@ class LengthRequired(DomainError):
     message = _("Send the length of the body in Content-Length.")
 
 
+class BodyIncomplete(DomainError):
+    """The connection ended before the body did."""
+
+    code = ErrorCode.VALIDATION_ERROR
+    detail_code = "incomplete"
+    message = _("The body did not arrive whole. A chunked body must not be empty.")
+
+
 class TooManyBodies(DomainError):
     """As many threads as may read bodies wait for one already."""
 
@@ -66,11 +74,25 @@ class RequestBody:
     """Stands in for ``wsgi.input``: reads the whole body at the first read, and holds its places until it is there.
 
     It takes one of each semaphore in ``places``. ``length`` is None if the client announced none. Reads raise
-    TooManyBodies if no place is free in time, and BodyTooLarge if a body without a length exceeds ``limit`` bytes.
+    TooManyBodies if no place is free in time, BodyTooLarge if a body without a length exceeds ``limit`` bytes, and
+    BodyIncomplete if it ends too early: after fewer bytes than were announced, or, chunked, before the first one.
+
+    A server ends ``wsgi.input`` also where the connection breaks. Carried out, such a request would be another one: an
+    approval with terms would become one without. That a chunked body lacks its end cannot be seen here; JSON and gzip
+    without their ends are refused by those who parse them.
     """
 
-    def __init__(self, stream: Readable, places: Sequence[BoundedSemaphore], *, length: int | None, limit: int) -> None:
+    def __init__(
+        self,
+        stream: Readable,
+        places: Sequence[BoundedSemaphore],
+        *,
+        length: int | None,
+        limit: int,
+        is_chunked: bool,
+    ) -> None:
         self._stream, self._places, self._length, self._limit = stream, places, length, limit
+        self._least = length if length is not None else int(is_chunked)
         self._content: BytesIO | None = None
 
     @property
@@ -94,6 +116,8 @@ class RequestBody:
                 content = self._stream.read(self._limit + 1 if self._length is None else self._length)
             if self._length is None and len(content) > self._limit:
                 raise BodyTooLarge
+            if len(content) < self._least:
+                raise BodyIncomplete
             self._content = BytesIO(content)
         return self._content
 
@@ -133,6 +157,7 @@ class RequestBodyMiddleware:
             self._places_for(path),
             length=int(length) if length and length.isdecimal() else None,
             limit=limit,
+            is_chunked="HTTP_TRANSFER_ENCODING" in environ,
         )
         environ["wsgi.input"] = body
 
@@ -166,6 +191,9 @@ def check_length(request: HttpRequest) -> None:
 
 
 def receive_body(request: HttpRequest) -> None:
-    """Read the body, and let ``CONTENT_LENGTH`` say how long it is. Raises TooManyBodies, or BodyTooLarge."""
+    """Read the body, and let ``CONTENT_LENGTH`` say how long it is.
+
+    Raises TooManyBodies, BodyTooLarge or BodyIncomplete.
+    """
     if request.method not in METHODS_WITHOUT_BODY:
         request.META["CONTENT_LENGTH"] = str(len(request.body))

@@ -84,6 +84,29 @@ def test_a_chunked_body_has_the_same_limit(server: WebProcess, token: str, acme:
     assert (status, refusal["error"]["details"][0]["code"]) == (413, "too_large")
 
 
+@pytest.mark.parametrize(
+    ("header", "arrived"),
+    [
+        ("Content-Length: 100", b""),
+        ("Content-Length: 100", b'{"issue_key": false}'),
+        ("Transfer-Encoding: chunked", b""),
+        ("Transfer-Encoding: chunked", b"no size\r\n"),
+        ("Transfer-Encoding: chunked", b'f\r\n{"issue_key": f\r\n'),
+    ],
+)
+def test_a_body_that_is_cut_off_does_nothing(
+    server: WebProcess, token: str, pending: Subscription, header: str, arrived: bytes
+) -> None:
+    path = f"/v1/tenants/acme/subscriptions/{pending.id}/approve"
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}", header]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall("\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode() + arrived)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100).startswith(b"HTTP/1.1 400")
+    pending.refresh_from_db()
+    assert pending.status == SubscriptionStatus.PENDING_APPROVAL
+
+
 def test_a_request_without_a_body_waits_for_none(server: WebProcess, token: str, acme: Tenant) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         head = f"DELETE /v1/tenants/acme HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
