@@ -59,7 +59,7 @@ def reset_meter(meter: Meter, *, by: Actor) -> Meter:
     """
     meter = lock_meter(meter)
     # A second quota in one month is more access, as a higher quota is. Not locked: a requester never changes.
-    for subscription in Subscription.objects.filter(pk=meter.subject):
+    for subscription in Subscription.objects.filter(pk=_subject(meter).get("subscription_id")):
         check_decider(subscription, by)
     data = snapshot(meter)
     meter.hour_calls = meter.month_calls = meter.announced_percent = 0
@@ -88,6 +88,7 @@ def snapshot(meter: Meter) -> dict[str, Any]:
 
 
 def _subject(meter: Meter) -> dict[str, Any]:
+    """Return whose calls a meter counts: a subscription's, by live or by test keys, or an API's."""
     if meter.mode == Mode.TEST:
         return {"subscription_id": meter.subject.replace(TEST_METER_PREFIX, "sub-", 1), "mode": Mode.TEST.value}
     field = "subscription_id" if meter.subject.startswith("sub-") else "api_id"

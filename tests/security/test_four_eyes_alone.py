@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from apikeys.models import Meter
+from apikeys.models import TEST_METER_PREFIX, Meter
 from stoa_cp.devserver.grants import Grants
 from subscriptions.models import Plan, Subscription
 from tenants.models import Tenant
@@ -160,11 +160,16 @@ def test_she_uses_a_second_token_or_the_console(realm: Grants, granted: str) -> 
     assert Subscription.objects.get().status == "suspended"
 
 
-def test_she_resets_the_meter_of_her_own_subscription(acme: Tenant) -> None:
+@pytest.mark.parametrize("prefix", ["sub-", TEST_METER_PREFIX])
+def test_she_resets_the_meter_of_her_own_subscription(acme: Tenant, prefix: str) -> None:
     olga = log.subject("olga")
     hers = SubscriptionFactory(tenant=acme, active=True, created_by=olga)
     meter = Meter.objects.create(
-        subject=hers.id, tenant=acme, month_calls=50_000, hour=timezone.now(), month=timezone.now()
+        subject=hers.id.replace("sub-", prefix),
+        tenant=acme,
+        month_calls=50_000,
+        hour=timezone.now(),
+        month=timezone.now(),
     )
 
     refused = answer(console_of(olga), dialog_of(meter, "reset"))
