@@ -68,10 +68,11 @@ class BackChannelLogoutView(View):
     def post(self, request: HttpRequest) -> HttpResponseBase:
         try:
             claims = read_logout_token(request.POST.get("logout_token", ""))
-            # One transaction: if the database fails meanwhile, the provider can send the same token again.
+            # The use is noted last, as Redis undoes nothing: if the database fails before it, the provider can send the
+            # same token again. A token that was used before ends no session, because the refusal rolls back.
             with transaction.atomic():
-                _use_once(claims)
                 ended = end_provider_sessions(_user_of(claims), provider_session_of(claims))
+                _use_once(claims)
         except (TokenInvalid, TokenExpired) as refusal:
             logger.warning("logout_token_refused", error=repr(refusal))
             return respond(Problem(ErrorCode.VALIDATION_ERROR))  # §2.8 wants 400, and not the 401 of a bearer token

@@ -3,12 +3,15 @@
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
+from django.core.cache.backends.locmem import LocMemCache
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -20,7 +23,7 @@ from stoa_cp.devserver.realm import Person as RealmPerson
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.eventlog.models import Event
-from stoa_cp.operators import sessions
+from stoa_cp.operators import sessions, sign_out
 from stoa_cp.operators.models import OperatorSession
 from stoa_cp.tasks import purge_expired
 from tenants.models import Tenant
@@ -312,6 +315,19 @@ def test_a_logout_token_serves_once(olga_at_work: Person, realm: Grants) -> None
     olga_at_work.sign_in()
     assert Client().post(BACK_CHANNEL, {"logout_token": token}).status_code == 400
     assert olga_at_work.console.get(CONSOLE).status_code == 200
+
+
+def test_a_logout_token_serves_again_if_the_database_failed(
+    olga_at_work: Person, realm: Grants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = logout_token(realm, sid=None)
+    # As Redis: what it stores is not undone with the transaction.
+    monkeypatch.setattr(sign_out, "caches", {"counters": LocMemCache("logout", {})})
+    with monkeypatch.context() as failing:
+        failing.setattr(sign_out, "end_provider_sessions", Mock(side_effect=OperationalError))
+        assert Client(raise_request_exception=False).post(BACK_CHANNEL, {"logout_token": token}).status_code >= 500
+
+    assert Client().post(BACK_CHANNEL, {"logout_token": token}).status_code == 200
 
 
 def test_a_logout_token_is_no_access_token(realm: Grants) -> None:
