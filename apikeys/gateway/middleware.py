@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import resolve
@@ -10,6 +11,7 @@ from structlog.contextvars import bind_contextvars
 
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.net.client_address import client_address
+from stoa_cp.ratelimit.limiter import RateLimited, count_or_refuse, rate_limit_of
 from stoa_cp.rest.limits import GATEWAY_PREFIX
 from stoa_cp.rest.problems import respond_to
 from stoa_cp.rest.request_body import check_length
@@ -33,10 +35,24 @@ class GatewayMiddleware:
         bind_contextvars(address=client_address(request))
         language = language_of(request.headers.get("Accept-Language", ""))
         with translation.override(language):
-            response = _answer(request)
+            response = _limit_strangers(request, _answer(request))
         for name, value in common_headers(getattr(response, "content", b""), language).items():
             response.headers.setdefault(name, value)
         return response
+
+
+def _limit_strangers(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Count an answer to an unknown token on the limit of anonymous callers of its address: it may be a guess.
+
+    A known gateway's calls never count: a refused consumer's key has a reason, an unknown token has none.
+    """
+    if response.status_code != HTTPStatus.UNAUTHORIZED or "X-Stoa-Reason" in response.headers:
+        return response
+    try:
+        count_or_refuse(rate_limit_of(None, request), request)
+    except RateLimited as limited:
+        return respond_to(limited)
+    return response
 
 
 def language_of(accepted: str) -> str:

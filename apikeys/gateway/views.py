@@ -4,6 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -33,6 +34,7 @@ from catalog.authentication import BoundGateway, GatewayAuthentication, authenti
 from catalog.routing import read_target
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.identity.permissions import require
+from stoa_cp.ratelimit.limiter import RateLimit, count_or_refuse
 from stoa_cp.rest.conditional import etag, etag_matches
 from stoa_cp.rest.parameters import check_query_parameters
 from stoa_cp.rest.parsers import parse_json
@@ -155,7 +157,12 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         query.is_valid(raise_exception=True)
         program, wait_seconds = query.validated_data["format"], query.validated_data["wait"]
         known = request.headers.get("If-None-Match", "")
-        tenants = authenticate_gateway(request._request).tenants  # noqa: SLF001 - Django's request
+        gateway = authenticate_gateway(request._request)  # noqa: SLF001 - Django's request
+        # A gateway that waits for changes asks 120 times an hour. One that polls without a pause would have a document
+        # of megabytes made again and again.
+        limit = RateLimit(f"gateway-config:{gateway.actor.id}", settings.STOA_GATEWAY_CONFIG_RATE_LIMIT)
+        count_or_refuse(limit, request._request)  # noqa: SLF001
+        tenants = gateway.tenants
         configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds, tenants)
         headers = {"ETag": etag(configuration.tag)}
         if configuration.had_no_slot:

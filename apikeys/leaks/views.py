@@ -8,7 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from apikeys.leaks import github
 from apikeys.services.leaks import report_leaks
 from stoa_cp.domain.errors import DomainError, ErrorCode
-from stoa_cp.ratelimit.limiter import RateLimited, hit, rate_limit_of
+from stoa_cp.ratelimit.limiter import RateLimited, count_or_refuse, rate_limit_of
 from stoa_cp.rest.problems import Detail, Problem, respond, respond_to
 
 
@@ -23,12 +23,19 @@ def github_alert(request: HttpRequest) -> JsonResponse:
     try:
         github.check_signature(request.headers, request.body, settings.STOA_LEAK_KEYS)
     except DomainError as refusal:
-        # Only forgeries count on the limit of their address: GitHub may have many keys to report.
-        is_exceeded = hit(rate_limit_of(None, request), request).is_exceeded
-        return respond_to(RateLimited() if is_exceeded else refusal)
+        return _refuse_forgery(request, refusal)
     try:
         leaks = github.read_alert(request.body)
     except DomainError as refusal:
         return respond_to(refusal)
     answers = [github.feedback(leak, is_real=is_real) for leak, is_real in zip(leaks, report_leaks(leaks), strict=True)]
     return JsonResponse(answers, safe=False)
+
+
+def _refuse_forgery(request: HttpRequest, refusal: DomainError) -> JsonResponse:
+    # Only forgeries count on the limit of their address: GitHub may have many keys to report.
+    try:
+        count_or_refuse(rate_limit_of(None, request), request)
+    except RateLimited as limited:
+        return respond_to(limited)
+    return respond_to(refusal)

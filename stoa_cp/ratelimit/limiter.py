@@ -30,6 +30,10 @@ class RateLimited(DomainError):
 
     code = ErrorCode.RATE_LIMITED
 
+    def __init__(self, retry_after_seconds: int | None = None) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
@@ -59,8 +63,13 @@ class RateLimitStatus:
             "X-RateLimit-Reset": str(self.reset),
         }
         if self.is_exceeded:
-            headers["Retry-After"] = str(max(1, self.reset - int(time())))
+            headers["Retry-After"] = str(self.wait_seconds)
         return headers
+
+    @property
+    def wait_seconds(self) -> int:
+        """The seconds until the limit is full again."""
+        return max(1, self.reset - int(time()))
 
 
 def rate_limit_of(actor: Actor | None, request: HttpRequest) -> RateLimit:
@@ -103,3 +112,10 @@ def _count(key: str, request: HttpRequest) -> Mapping[str, Any] | None:
         logger.warning("rate_limit_not_counted", exc_info=True)
         return None
     return usage
+
+
+def count_or_refuse(rate_limit: RateLimit, request: HttpRequest) -> None:
+    """Count one call outside ``ApiMiddleware``. Raises RateLimited, with the time to wait."""
+    status = hit(rate_limit, request)
+    if status.is_exceeded:
+        raise RateLimited(status.wait_seconds)

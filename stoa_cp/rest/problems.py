@@ -133,15 +133,16 @@ def problem_of(error: Exception) -> Problem | None:
 
 def _of_domain_error(error: DomainError) -> Problem:
     """Return the problem of a refusal: its code alone if it has no sentence, else also one detail with the sentence."""
+    wait = error.retry_after_seconds
+    headers = None if wait is None else {"Retry-After": str(wait)}
     if not error.message and not error.detail_code:
-        return Problem(error.code)
+        return Problem(error.code, headers=headers)
     sentence = str(error.message or error.code.label)
     is_generic = error.code in GENERIC_CODES or (error.detail_code == "duplicate")
-    wait = error.retry_after_seconds
     return Problem(
         error.code,
         (Detail(error.field, sentence, error.detail_code),),
-        headers=None if wait is None else {"Retry-After": str(wait)},
+        headers=headers,
         message="" if is_generic else sentence,
     )
 

@@ -193,6 +193,7 @@ STOA_RATE_LIMIT_RESOLVER = (
     "tenants.rate_limit.rate_limit_of"  # (Actor) -> RateLimit: whose calls count together, and how many per hour
 )
 STOA_PLATFORM_RATE_LIMIT = env.number("STOA_PLATFORM_RATE_LIMIT", default=100_000)
+STOA_GATEWAY_CONFIG_RATE_LIMIT = env.number("STOA_GATEWAY_CONFIG_RATE_LIMIT", default=600)
 STOA_ANONYMOUS_RATE_LIMIT = env.number("STOA_ANONYMOUS_RATE_LIMIT", default=1_000)
 STOA_LOGIN_RATE_LIMIT = env.number("STOA_LOGIN_RATE_LIMIT", default=100)
 RATELIMIT_USE_CACHE = "counters"
