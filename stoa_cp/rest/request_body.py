@@ -10,9 +10,8 @@ carry a write out as if its body were empty: an approval would be granted with t
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from functools import cache
 from io import BytesIO
-from queue import Empty, SimpleQueue
+from threading import BoundedSemaphore
 from typing import Any, Final, Protocol
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -71,38 +70,10 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-class Places:
-    """A semaphore. ``threading``'s is written in Python: with it, a cached verification of a key took 14 % longer."""
-
-    def __init__(self, count: int) -> None:
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _place in range(max(1, count)):
-            self._free.put(None)
-
-    def take(self) -> None:
-        """Take a place, and wait for one if need be. Raises TooManyBodies."""
-        try:
-            self._free.get(timeout=PLACE_WAIT_SECONDS)
-        except Empty:
-            raise TooManyBodies from None
-
-    def give_back(self) -> None:
-        self._free.put(None)
-
-
-@cache  # one for each path in a process: the fast path of decisions reads bodies, too
-def places_of_gateways(path: str) -> Places:
-    """Return the places for bodies that gateways send to a path of theirs.
-
-    All threads but one: with fewer places the threads of a busy gateway wait for each other.
-    """
-    return Places(settings.STOA_WEB_THREADS - 1)
-
-
 class RequestBody:
     """Stands in for ``wsgi.input``: reads the whole body at the first read, and holds its places until it is there.
 
-    It takes one of each of ``places``. ``length`` is None if the client announced none. Reads raise
+    It takes one of each semaphore in ``places``. ``length`` is None if the client announced none. Reads raise
     TooManyBodies if no place is free in time, BodyTooLarge if a body without a length exceeds ``limit`` bytes, and
     BodyIncomplete if it ends too early: after fewer bytes than were announced, or, chunked, before the first one.
 
@@ -114,7 +85,7 @@ class RequestBody:
     def __init__(
         self,
         stream: Readable,
-        places: Sequence[Places],
+        places: Sequence[BoundedSemaphore],
         *,
         length: int | None,
         limit: int,
@@ -138,8 +109,9 @@ class RequestBody:
         if self._content is None:
             with ExitStack() as held:
                 for places in self._places:
-                    places.take()
-                    held.callback(places.give_back)
+                    if not places.acquire(timeout=PLACE_WAIT_SECONDS):
+                        raise TooManyBodies
+                    held.callback(places.release)
                 # Of a body without a length one byte more: it tells a body of exactly the limit from a larger one.
                 content = self._stream.read(self._limit + 1 if self._length is None else self._length)
             if self._length is None and len(content) > self._limit:
@@ -162,10 +134,12 @@ class RequestBodyMiddleware:
         # Whatever callers of the API do, half of the threads remain for requests without a body. Gateways have places
         # of their own, so that no such caller can hold up a verification of a key or a batch of traffic. These are not
         # in the half: a gateway that stalls can hold the rest, and is trusted not to.
-        self._places = Places(settings.STOA_WEB_THREADS // 2)
+        half, quarter = max(1, settings.STOA_WEB_THREADS // 2), max(1, settings.STOA_WEB_THREADS // 4)
+        self._places = BoundedSemaphore(half)
         # Outside /v1 no token is verified before the body is received: the console's login and reports of leaks bring
         # their proof in it. So anybody can hold these places, and they are only a part of the others.
-        self._places_of_strangers = Places(settings.STOA_WEB_THREADS // 4)
+        self._places_of_strangers = BoundedSemaphore(quarter)
+        self._places_of_gateways = {path: BoundedSemaphore(half) for path in (VERIFY_PATH, TRAFFIC_PATH)}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path, length = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or None
@@ -194,10 +168,10 @@ class RequestBodyMiddleware:
 
         return self.application(environ, start)
 
-    def _places_for(self, path: str) -> Sequence[Places]:
+    def _places_for(self, path: str) -> Sequence[BoundedSemaphore]:
         """Return the places that a body sent to ``path`` needs, one of each."""
-        if path in (VERIFY_PATH, TRAFFIC_PATH):
-            return (places_of_gateways(path),)
+        if path in self._places_of_gateways:
+            return (self._places_of_gateways[path],)
         return (self._places,) if path.startswith(API_PREFIX) else (self._places_of_strangers, self._places)
 
 
