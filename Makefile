@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 PRODUCTION := env STOA_ENV=production STOA_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
 	STOA_KEY_PEPPERS=only-for-the-check-of-the-production-settings \
 	STOA_ENCRYPTION_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= \
-	STOA_AUDIT_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= \
+	STOA_AUDIT_KEYS=MTA5ODc2NTQzMjEwOTg3NjU0MzIxMDk4NzY1NDMyMTA= \
 	STOA_ALLOWED_HOSTS=api.example.com STOA_OIDC_ISSUER=https://auth.example.com/realms/stoa \
 	DATABASE_URL=postgres://stoa:secret@127.0.0.1:5432/stoa
 
