@@ -13,7 +13,7 @@ from apikeys.gateway.fast_path import CachedDecisionMiddleware  # noqa: E402 - m
 from stoa_cp.caching.listener import start_listening  # noqa: E402 - reads the settings
 from stoa_cp.rest.request_body import RequestBodyMiddleware  # noqa: E402 - reads the settings
 
-application = RequestBodyMiddleware(CachedDecisionMiddleware(django))
+application = CachedDecisionMiddleware(RequestBodyMiddleware(django))
 # A dangerous production configuration ends the process here, before it answers a request. The check of the URLs loads
 # the views now. Otherwise the first request would load them, from files that a deployment may have replaced meanwhile.
 call_command("check", "--tag", "security", "--tag", "urls")

@@ -27,12 +27,13 @@ from apikeys.gateway.verify import encode_verification
 from catalog.authentication import BoundGateway, cached_gateway
 from catalog.routing import read_target
 from stoa_cp.crypto.credentials import is_well_formed
-from stoa_cp.domain.errors import DomainError, InvalidField
+from stoa_cp.domain.errors import InvalidField
 from stoa_cp.net.client_address import parse_address
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
 from stoa_cp.rest.limits import GATEWAY_PREFIX, VERIFY_PATH
 from stoa_cp.rest.parsers import parse_json
+from stoa_cp.rest.request_body import PLACE_WAIT_SECONDS, places_of_gateways
 
 AUTHORIZE = f"{GATEWAY_PREFIX}authorize"
 PROFILES_BY_PATH = {f"{AUTHORIZE}/{name}".rstrip("/"): profile for name, profile in PROFILES.items()}
@@ -110,11 +111,16 @@ def _verify(environ: WSGIEnvironment, gateway: BoundGateway) -> CachedAnswer | N
     # Not a number, or too large: Django refuses it, and has not to read the body for that.
     if not length.isdecimal() or int(length) > settings.STOA_MAX_BODY_BYTES:
         return None
+    places = places_of_gateways(VERIFY_PATH)
+    if not places.acquire(timeout=PLACE_WAIT_SECONDS):
+        return None  # Django waits once more, and then answers that
     try:
         body = environ["wsgi.input"].read(int(length))
-    except DomainError:
-        return None  # Django answers the refusal
-    environ["wsgi.input"] = BytesIO(body)  # Django reads it again, if it has to answer
+    finally:
+        places.release()
+    environ["wsgi.input"] = BytesIO(body)  # Django reads it again, if it has to answer: also a body that is cut off
+    if len(body) < int(length):
+        return None
     call = _read_call(body, gateway)
     if call is None:
         return None

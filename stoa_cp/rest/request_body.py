@@ -10,6 +10,7 @@ carry a write out as if its body were empty: an approval would be granted with t
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import cache
 from io import BytesIO
 from threading import BoundedSemaphore
 from typing import Any, Final, Protocol
@@ -70,6 +71,15 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+@cache  # one for each path in a process: the fast path of decisions reads bodies, too
+def places_of_gateways(path: str) -> BoundedSemaphore:
+    """Return the places for bodies that gateways send to a path of theirs.
+
+    All threads but one: with fewer places the threads of a busy gateway wait for each other.
+    """
+    return BoundedSemaphore(max(1, settings.STOA_WEB_THREADS - 1))
+
+
 class RequestBody:
     """Stands in for ``wsgi.input``: reads the whole body at the first read, and holds its places until it is there.
 
@@ -96,8 +106,9 @@ class RequestBody:
         self._content: BytesIO | None = None
 
     @property
-    def was_read(self) -> bool:
-        return self._content is not None
+    def is_received(self) -> bool:
+        """Whether nothing of the body is left at the server: read here, or before by the fast path of decisions."""
+        return self._content is not None or isinstance(self._stream, BytesIO)
 
     def read(self, size: int = -1, /) -> bytes:
         return self._received().read(size)
@@ -134,12 +145,10 @@ class RequestBodyMiddleware:
         # Whatever callers of the API do, half of the threads remain for requests without a body. Gateways have places
         # of their own, so that no such caller can hold up a verification of a key or a batch of traffic. These are not
         # in the half: a gateway that stalls can hold the rest, and is trusted not to.
-        half, quarter = max(1, settings.STOA_WEB_THREADS // 2), max(1, settings.STOA_WEB_THREADS // 4)
-        self._places = BoundedSemaphore(half)
+        self._places = BoundedSemaphore(max(1, settings.STOA_WEB_THREADS // 2))
         # Outside /v1 no token is verified before the body is received: the console's login and reports of leaks bring
         # their proof in it. So anybody can hold these places, and they are only a part of the others.
-        self._places_of_strangers = BoundedSemaphore(quarter)
-        self._places_of_gateways = {path: BoundedSemaphore(half) for path in (VERIFY_PATH, TRAFFIC_PATH)}
+        self._places_of_strangers = BoundedSemaphore(max(1, settings.STOA_WEB_THREADS // 4))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path, length = environ["PATH_INFO"], environ.get("CONTENT_LENGTH") or None
@@ -164,14 +173,14 @@ class RequestBodyMiddleware:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             # The rest of an unread body would be taken for the next request, so the server closes the connection.
             # The client must know, or its next request on the connection fails.
-            return start_response(status, headers if body.was_read else [*headers, ("Connection", "close")], *rest)
+            return start_response(status, headers if body.is_received else [*headers, ("Connection", "close")], *rest)
 
         return self.application(environ, start)
 
     def _places_for(self, path: str) -> Sequence[BoundedSemaphore]:
         """Return the places that a body sent to ``path`` needs, one of each."""
-        if path in self._places_of_gateways:
-            return (self._places_of_gateways[path],)
+        if path in (VERIFY_PATH, TRAFFIC_PATH):
+            return (places_of_gateways(path),)
         return (self._places,) if path.startswith(API_PREFIX) else (self._places_of_strangers, self._places)
 
 

@@ -53,11 +53,18 @@ def measure_streams(port: int, streams: Sequence[Iterator[bytes]], *, seconds: f
 
 
 def _read_answer(connection: socket.socket) -> None:
-    answer = connection.recv(65_536)
+    answer = _received(connection)
     while b"\r\n\r\n" not in answer:
-        answer += connection.recv(65_536)
+        answer += _received(connection)
     head, _blank, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200"), answer[:500]
     length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
     while len(body) < length:
-        body += connection.recv(65_536)
+        body += _received(connection)
+
+
+def _received(connection: socket.socket) -> bytes:
+    # A server that closes the connection sends nothing for ever: without this, a caller would wait without an end.
+    chunk = connection.recv(65_536)
+    assert chunk, "the server has closed the connection"
+    return chunk

@@ -11,13 +11,16 @@ import pytest
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from catalog.authentication import HEADER
+from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
+from stoa_cp.rest.limits import VERIFY_PATH
 from stoa_cp.rest.request_body import RequestBodyMiddleware
 from subscriptions.models import Subscription, SubscriptionStatus
 from tenants.models import Tenant
 from tests.apikeys.processes import Application, WebProcess, web_processes
-from tests.factories import SubscriptionFactory
+from tests.factories import GatewayFactory, SubscriptionFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,6 +108,20 @@ def test_a_body_that_is_cut_off_does_nothing(
         assert client.recv(100).startswith(b"HTTP/1.1 400")
     pending.refresh_from_db()
     assert pending.status == SubscriptionStatus.PENDING_APPROVAL
+
+
+def test_the_rest_of_a_body_that_was_too_large_is_no_body(server: WebProcess) -> None:
+    server.token = new_credential("stoa_gtw_")
+    GatewayFactory(token=server.token)
+    # From the second call on the fast path reads the body before Django does.
+    assert server.verify("stoa_live_malformed") == "key_malformed"
+    body = b" " * (settings.STOA_MAX_BODY_BYTES + 1) + b'{"key": "stoa_live_malformed"}'
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {HEADER: server.token, "Content-Type": "application/json"}
+    connection.request("POST", VERIFY_PATH, iter([body]), headers, encode_chunked=True)
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())["error"]["details"][0]["code"]) == (413, "too_large")
+    connection.close()
 
 
 def test_a_request_without_a_body_waits_for_none(server: WebProcess, token: str, acme: Tenant) -> None:

@@ -93,7 +93,7 @@ def test_a_stalled_gateway_stops_no_caller_of_the_api(
     GatewayFactory(token=gateway["X-Stoa-Gateway-Token"])
     write = token("alice") | {"Content-Type": "application/json"}
     with stalled(server, "/v1/gateway/traffic", gateway) as clients:
-        wait_until(lambda: sum(map(answered, clients)) == STALLED - 2, "all but two are refused", seconds=10)
+        wait_until(lambda: sum(map(answered, clients)) == STALLED - 3, "all but three are refused", seconds=10)
 
         check_service(server, "POST", "/v1/tenants/acme/plans", write, expected=400)
 
