@@ -29,3 +29,5 @@ DATABASES["default"]["CONN_MAX_AGE"] = 0
 DATABASES["replica"] = DATABASES["default"] | {"TEST": {"MIRROR": "default"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 WHITENOISE_AUTOREFRESH = True  # or every client would scan all static files
+# Tests send many calls of a tenant at once to the application in their own process. Servers read their own setting.
+STOA_WEB_THREADS = 128

@@ -5,6 +5,7 @@ limit: otherwise anyone could list the routes for free.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import bind_contextvars
@@ -13,6 +14,7 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.identity.authentication import authenticate_bearer
 from stoa_cp.net.client_address import client_address
+from stoa_cp.ratelimit.concurrency import CallsAtOnce, TooManyAtOnce
 from stoa_cp.ratelimit.limiter import RateLimited, hit, rate_limit_of
 from stoa_cp.rest.api_call import ApiCall, attach
 from stoa_cp.rest.limits import API_PREFIX
@@ -26,14 +28,16 @@ class ApiMiddleware:
     1. Compare the announced length of the body with the limit of its path.
     2. Verify the bearer token.
     3. Count the call, also one that is refused: guessing tokens must cost something.
-    4. Receive the body. Only now: a caller without a token or without calls left must not hold a thread with it.
-    5. Answer the first refusal, or call the view.
+    4. Take one of the tenant's places in this process, so that its calls leave threads for the others.
+    5. Receive the body. Only now: a caller without a token or without calls left must not hold a thread with it.
+    6. Answer the first refusal, or call the view.
 
-    Outside ``/v1`` only the first and the fourth step.
+    Outside ``/v1`` only the first and the fifth step.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        self._calls_at_once = CallsAtOnce()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(API_PREFIX):
@@ -46,7 +50,12 @@ class ApiMiddleware:
         if isinstance(caller, Actor):
             attach(ApiCall(caller, status, rate_limit.tenant), request)
         refusal = refusal or (RateLimited() if status.is_exceeded else None)
-        response = self._answer(request, refusal or (caller if isinstance(caller, DomainError) else None))
+        refusal = refusal or (caller if isinstance(caller, DomainError) else None)
+        try:
+            with self._calls_at_once.one_of(rate_limit.key) if rate_limit.tenant else nullcontext():
+                response = self._answer(request, refusal)
+        except TooManyAtOnce as too_many:
+            response = respond_to(too_many)
         for name, value in status.headers().items():
             response.headers.setdefault(name, value)
         return response

@@ -8,7 +8,7 @@ STOA_MAX_TRAFFIC_BODY_BYTES = 8 * 1024 * 1024
 STOA_MAX_LEAK_REPORT_BYTES = 1024 * 1024
 # Django's own limit applies to ``request.body``, which all but traffic is read by.
 DATA_UPLOAD_MAX_MEMORY_SIZE = STOA_MAX_LEAK_REPORT_BYTES
-# Half of them read bodies at most.
+# At most half of them read bodies, and at most half answer calls of one tenant.
 STOA_WEB_THREADS = env.number("STOA_WEB_THREADS", default=4, least=1)
 
 # Of each tenant: live APIs and subscriptions, and keys that are not revoked.
