@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import structlog
+from django.db import OperationalError
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -124,11 +125,15 @@ def _record_use(gateway_id: str, digest: bytes, newest_digest: bytes) -> None:
     # the old token's digest would replace the new one's, so that the old token is accepted again.
     use = Gateway.objects.filter(pk=gateway_id, token_digest=digest)
     pepper = pepper_fingerprints()[0]
-    if digest == newest_digest:
-        use.update(last_seen_at=Now(), token_pepper=pepper)
-    else:
-        # Not always: setting the digest notifies the caches, also if it stays as it is.
-        use.update(last_seen_at=Now(), token_pepper=pepper, token_digest=newest_digest)
+    try:
+        if digest == newest_digest:
+            use.update(last_seen_at=Now(), token_pepper=pepper)
+        else:
+            # Not always: setting the digest notifies the caches, also if it stays as it is.
+            use.update(last_seen_at=Now(), token_pepper=pepper, token_digest=newest_digest)
+    except OperationalError:
+        # A lock that was waited for too long, for one. The token is right all the same; a later call records its use.
+        logger.warning("gateway_use_not_recorded", gateway=gateway_id, exc_info=True)
 
 
 class GatewayAuthentication(BaseAuthentication):

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
+from structlog.testing import capture_logs
 
 from apikeys.decisions.call import Call
 from apikeys.decisions.decide import decide, record_use
@@ -22,6 +24,7 @@ from tenants.models import Tenant
 from tests.answers import invalid, refusal_of
 from tests.apikeys.conftest import Edge, Issue
 from tests.conftest import Caller
+from tests.databases import database_url
 from tests.factories import ApiFactory
 
 pytestmark = pytest.mark.django_db
@@ -189,6 +192,19 @@ def test_of_two_that_note_the_same_use_the_first_writes(secret: str) -> None:
     record_use(row.pk, found, found)  # it asked before the first one had written
     row.refresh_from_db()
     assert row.last_used_at == noted.last_used_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_call_passes_although_its_key_is_locked_for_long(secret: str) -> None:
+    with psycopg.connect(database_url()) as other, capture_logs() as logged:
+        other.execute("SELECT FROM apikeys_keysecret FOR UPDATE")
+        assert decide(Call(secret)).is_allowed
+
+    assert [entry["event"] for entry in logged] == ["key_use_not_recorded"]
+    assert KeySecret.objects.get().last_used_at is None
+    assert Meter.objects.get().month_calls == 1
+    decide(Call(secret))
+    assert KeySecret.objects.get().last_used_at is not None
 
 
 def test_looking_notes_nothing(secret: str) -> None:

@@ -2,9 +2,11 @@
 
 from functools import partial
 
+import psycopg
 import pytest
 from django.db import transaction
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from catalog.authentication import load_gateway
 from catalog.models import Gateway
@@ -15,6 +17,7 @@ from stoa_cp.domain.actors import SYSTEM, operator
 from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import PLATFORM_LOG
 from stoa_cp.eventlog.models import Event
+from tests.databases import database_url
 from tests.races import at_once, outcome_of
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +94,20 @@ def test_its_presence_is_noted_once_a_minute() -> None:
     assert first is not None
     assert (timezone.now() - first).total_seconds() < 60
     assert Gateway.objects.get(pk=gateway.pk).last_seen_at == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_token_is_accepted_although_its_row_is_locked_for_long() -> None:
+    issued = create_gateway("edge-1", by=OLGA)
+
+    with psycopg.connect(database_url()) as other, capture_logs() as logged:
+        other.execute("SELECT FROM catalog_gateway FOR UPDATE")
+        assert load_gateway(issued.secret) is not None
+
+    assert [entry["event"] for entry in logged] == ["gateway_use_not_recorded"]
+    assert Gateway.objects.get().last_seen_at is None
+    assert load_gateway(issued.secret) is not None
+    assert Gateway.objects.get().last_seen_at is not None
 
 
 def test_the_platforms_log_tells_who_did_it() -> None:
