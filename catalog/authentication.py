@@ -137,10 +137,14 @@ def _record_use(gateway_id: str, digest: bytes, newest_digest: bytes) -> None:
 
 
 class GatewayAuthentication(BaseAuthentication):
-    """Authenticates calls under ``/v1/gateway/``, which the API middleware leaves to it."""
+    """Authenticates calls under ``/v1/gateway/``, which the API middleware leaves to it.
 
-    def authenticate(self, request: Request) -> tuple[Actor, None]:
-        return authenticate_gateway(request._request).actor, None  # noqa: SLF001 - Django's request; REST framework has no public name for it
+    ``request.auth`` is the BoundGateway.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Actor, BoundGateway]:
+        gateway = authenticate_gateway(request._request)  # noqa: SLF001 - REST framework has no public name for Django's request
+        return gateway.actor, gateway
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="stoa"'

@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -87,8 +86,8 @@ class VerifyView(DecisionView):
     @extend_schema(
         summary="Verify an API key", request=VerificationRequestSerializer, responses={200: VerificationSerializer}
     )
-    def post(self, request: Request) -> HttpResponse:
-        return self._respond(self._decide(request.data, authenticate_gateway(request._request)))  # noqa: SLF001 - Django's request
+    def post(self, request: Any) -> HttpResponse:
+        return self._respond(self._decide(request.data, request.auth))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST" and request.content_type == "application/json":
@@ -157,13 +156,12 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         query.is_valid(raise_exception=True)
         program, wait_seconds = query.validated_data["format"], query.validated_data["wait"]
         known = request.headers.get("If-None-Match", "")
-        gateway = authenticate_gateway(request._request)  # noqa: SLF001 - Django's request
+        gateway: BoundGateway = request.auth
         # A gateway that waits for changes asks 120 times an hour. One that polls without a pause would have a document
         # of megabytes made again and again.
         limit = RateLimit(f"gateway-config:{gateway.actor.id}", settings.STOA_GATEWAY_CONFIG_RATE_LIMIT)
-        count_or_refuse(limit, request._request)  # noqa: SLF001
-        tenants = gateway.tenants
-        configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds, tenants)
+        count_or_refuse(limit, request._request)  # noqa: SLF001 - django-ratelimit takes Django's request
+        configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds, gateway.tenants)
         headers = {"ETag": etag(configuration.tag)}
         if configuration.had_no_slot:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -171,5 +169,5 @@ class ConfigurationViewSet(ControlPlaneViewSet):
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         if program == "json":
             return Response(configuration.document, headers=headers)
-        content = export_configuration(program, describe_site(tenants))
+        content = export_configuration(program, describe_site(gateway.tenants))
         return HttpResponse(content, content_type=f"{MEDIA_TYPES[program]}; charset=utf-8", headers=headers)
