@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from catalog.models import Api, ApiStatus, Gateway
 from catalog.queries import live_gateway
-from catalog.serializers import GatewaySerializer
+from catalog.serializers import GatewaySerializer, NewGatewaySerializer
 from catalog.services import gateways
 from catalog.services.apis import update_api
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, service_action, text_field
@@ -112,9 +112,12 @@ class ApiAdmin(ReadOnlyAdmin):
 
 
 class NewGatewayForm(DialogForm):
-    """Asks for the gateway's name."""
+    """Asks for the gateway's name. It is checked by the serializer of ``POST /v1/gateways``."""
 
-    name = text_field(label=_("Name"), help_text=_("Such as edge-1."), max_length=63)
+    name = text_field(label=_("Name"), help_text=_("Such as edge-1."))
+
+    def clean(self) -> Mapping[str, Any]:
+        return self.check_by(NewGatewaySerializer(data={"name": self.cleaned_data.get("name")}))
 
 
 class BindingForm(DialogForm):
@@ -138,19 +141,9 @@ class BindingForm(DialogForm):
         gateway = live_gateway(self.object_id)
         self.initial |= {name: "\n".join(getattr(gateway, name, None) or ()) for name in BINDING}
 
-    def clean(self) -> dict[str, Any]:
+    def clean(self) -> Mapping[str, Any]:
         given = {name: self.cleaned_data.get(name, "").split() or None for name in BINDING}
-        serializer = GatewaySerializer(data=given, partial=True)
-        serializer.is_valid()
-        for name, errors in serializer.errors.items():
-            self.add_error(name, sentences_of(errors))
-        return serializer.validated_data if serializer.is_valid() else given
-
-
-def sentences_of(errors: Any) -> list[str]:
-    """Return the sentences of a list's refusal: its own, or those of its members by their position."""
-    members = errors.values() if isinstance(errors, Mapping) else [errors]
-    return list(dict.fromkeys(str(error) for member in members for error in member))
+        return self.check_by(GatewaySerializer(data=given, partial=True))
 
 
 @admin.register(Gateway)
@@ -197,7 +190,7 @@ class GatewayAdmin(ReadOnlyAdmin):
         )
     )
     def bind(self, gateway: Gateway, form: BindingForm, by: Actor) -> ActionResult:
-        gateways.update_gateway(gateway, {name: form.cleaned_data[name] for name in BINDING}, by=by)
+        gateways.update_gateway(gateway, form.cleaned_data, by=by)
         return ActionResult(_("The binding of %(name)s is changed.") % {"name": gateway.name})
 
     @service_action(

@@ -1,5 +1,6 @@
 """Tenants in the console, with the actions that create, change, suspend, resume and delete them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -48,14 +49,9 @@ class NewTenantForm(DialogForm):
         widget=UnfoldAdminSelectWidget(),
     )
 
-    def clean(self) -> None:
+    def clean(self) -> Mapping[str, Any]:
         given = {name: self.cleaned_data[name] for name in NEW_TENANT_FIELDS if name in self.cleaned_data}
-        # The rules stand once, in the serializer. A field that Django's form has refused already keeps that refusal.
-        serializer = NewTenantSerializer(data=given)
-        serializer.is_valid()
-        for name, errors in serializer.errors.items():
-            if name not in self.errors:
-                self.add_error(name, [str(error) for error in errors])
+        return self.check_by(NewTenantSerializer(data=given))
 
 
 class LimitsForm(DialogForm):
@@ -123,8 +119,7 @@ class TenantAdmin(ReadOnlyAdmin):
         )
     )
     def create(self, _row: None, form: NewTenantForm, by: Actor) -> ActionResult:
-        new = services.NewTenant(**{name: form.cleaned_data[name] for name in NEW_TENANT_FIELDS})
-        tenant = services.create_tenant(new, by=by)
+        tenant = services.create_tenant(services.NewTenant(**form.cleaned_data), by=by)
         return ActionResult(_("%(name)s is being set up.") % {"name": tenant.name})
 
     @service_action(

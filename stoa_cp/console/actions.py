@@ -13,7 +13,7 @@ Usage, in a subclass of ``ReadOnlyAdmin``::
 Unfold shows the button, opens the dialog with htmx, and validates the form. This module adds the call of the service.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -25,6 +25,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from rest_framework.serializers import Serializer
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -47,6 +48,25 @@ REPLACE_DIALOG = {"HX-Retarget": "#modal-content", "HX-Reselect": "#dialog", "HX
 
 class DialogForm(BaseDialogForm):  # type: ignore[misc]  # the package publishes no types
     """A form without fields: the operator only confirms. Subclasses add fields. ``object_id`` is the row's key."""
+
+    def check_by(self, serializer: Serializer[Any]) -> Mapping[str, Any]:
+        """Check the fields by a serializer of the REST API, in which their rules stand once.
+
+        Return its validated data, which is empty after a refusal. Each refusal is shown beside its field; one that
+        Django's form has refused already keeps that refusal.
+        """
+        serializer.is_valid()
+        for name, errors in serializer.errors.items():
+            if name not in self.errors:
+                self.add_error(name, _sentences_of(errors))
+        checked: Mapping[str, Any] = serializer.validated_data
+        return checked
+
+
+def _sentences_of(errors: Any) -> list[str]:
+    """Return the sentences of a field's refusal: its own, or those of a list's members by their position."""
+    members = errors.values() if isinstance(errors, Mapping) else [errors]
+    return list(dict.fromkeys(str(error) for member in members for error in member))
 
 
 class ReasonForm(DialogForm):

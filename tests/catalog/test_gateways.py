@@ -5,6 +5,7 @@ from functools import partial
 import psycopg
 import pytest
 from django.db import transaction
+from django.test import Client
 from django.utils import timezone
 from structlog.testing import capture_logs
 
@@ -17,7 +18,10 @@ from stoa_cp.domain.actors import SYSTEM, operator
 from stoa_cp.domain.errors import NotFound
 from stoa_cp.eventlog.emit import PLATFORM_LOG
 from stoa_cp.eventlog.models import Event
+from tests.answers import refused_fields
+from tests.conftest import Caller
 from tests.databases import database_url
+from tests.kernel.console.pages import answer, dialog_of
 from tests.races import at_once, outcome_of
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +98,19 @@ def test_its_presence_is_noted_once_a_minute() -> None:
     assert first is not None
     assert (timezone.now() - first).total_seconds() < 60
     assert Gateway.objects.get(pk=gateway.pk).last_seen_at == first
+
+
+@pytest.mark.parametrize("name", ["Edge 1", "edge_1", "-edge", "e" * 64, ""])
+def test_the_console_takes_no_name_that_rest_refuses(console: Client, olga: Caller, name: str) -> None:
+    answer(console, dialog_of(Gateway, "create"), name=name)
+    assert not Gateway.objects.exists()
+    assert refused_fields(olga.post("/v1/gateways", {"name": name})).keys() == {"name"}
+
+
+def test_the_console_registers_a_gateway(console: Client) -> None:
+    shown = answer(console, dialog_of(Gateway, "create"), name="edge-1.example").content.decode()
+    assert Gateway.objects.get().name == "edge-1.example"
+    assert "stoa_gtw_" in shown
 
 
 @pytest.mark.django_db(transaction=True)
