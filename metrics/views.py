@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet, Value
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -30,6 +30,10 @@ from stoa_cp.rest.problems import respond_to
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
+
+MODE_PARAMETER = OpenApiParameter(
+    "mode", enum=Mode.values, default=Mode.LIVE.value, description="Calls with keys of this mode."
+)
 
 
 @extend_schema(
@@ -91,11 +95,13 @@ class MetricsViewSet(TenantScopedViewSet):
 @extend_schema(tags=["Metrics"])
 @extend_schema_view(
     list=extend_schema(
-        summary="List the usage of all subscriptions", responses=serializers.TenantUsageSerializer(many=True)
+        summary="List the usage of all subscriptions",
+        parameters=[MODE_PARAMETER],
+        responses=serializers.TenantUsageSerializer(many=True),
     ),
     retrieve=extend_schema(
         summary="Get a subscription's usage",
-        parameters=[OpenApiParameter("mode", enum=Mode.values, description="Calls with keys of this mode; live.")],
+        parameters=[MODE_PARAMETER],
         responses=serializers.UsageSerializer,
     ),
 )
@@ -105,22 +111,14 @@ class UsageViewSet(TenantScopedViewSet):
     serializer_class = serializers.TenantUsageSerializer
     lookup_url_kwarg = "subscription_id"
     rights: ClassVar = {"list": "metrics:read", "retrieve": "metrics:read"}
-    # The mode is no column: ``get_queryset`` reads it, and annotates each row with it.
-    filters = {
-        "status": "status",
-        "api_id": "api_id",
-        "plan": "plan__slug",
-        "application": "application",
-        "mode": "usage_mode",
-    }
-    query_parameters: ClassVar = {"retrieve": ("mode",)}
+    filters = {"status": "status", "api_id": "api_id", "plan": "plan__slug", "application": "application"}
+    query_parameters: ClassVar = {"list": ("mode",), "retrieve": ("mode",)}
     search_fields = ("application",)
     sort_fields = ("requests", "errors", "quota_share", "requests_this_hour", "created_at")
 
     def get_queryset(self) -> QuerySet[Subscription]:
-        mode = _read_mode(self.request)
         subscriptions = Subscription.objects.filter(tenant=self.tenant).select_related("plan")
-        return with_usage(subscriptions.annotate(usage_mode=Value(mode)), timezone.now(), mode)
+        return with_usage(subscriptions, timezone.now(), _read_mode(self.request))
 
     def retrieve(self, request: Any, **kwargs: str) -> Response:
         # No ETag: other resources have their row's version, but usage changes while the subscription's row does not.

@@ -19,15 +19,15 @@ LIST_PARAMETERS = frozenset({"page", "limit", "cursor", "sort", "q"})
 
 
 class NamedFieldsFilter(BaseFilterBackend):
-    """A DRF filter backend that reads three attributes of the viewset.
+    """A DRF filter backend that reads four attributes of the viewset.
 
     ``filters`` maps query parameters to ORM lookups, ``?q=`` searches ``search_fields``, and ``?sort=name,-created_at``
-    orders by ``sort_fields``.
+    orders by ``sort_fields``. What ``query_parameters`` names for the list is read by the viewset itself.
     """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         options = _Options(view)
-        check_query_parameters(request, LIST_PARAMETERS | options.filters.keys())
+        check_query_parameters(request, LIST_PARAMETERS | options.filters.keys() | options.others)
         for name, value in _pairs(request):
             if UNSTORABLE.search(value):
                 raise InvalidField(name, _("This contains a character that cannot be stored."))
@@ -67,10 +67,11 @@ def _pairs(request: Request) -> list[tuple[str, str]]:
 
 
 class _Options:
-    """The three attributes, with their defaults."""
+    """The four attributes, with their defaults."""
 
     def __init__(self, view: Any) -> None:
         self.filters: dict[str, str] = getattr(view, "filters", {})
+        self.others = frozenset(getattr(view, "query_parameters", {}).get("list", ()))
         self.search_fields: tuple[str, ...] = getattr(view, "search_fields", ())
         self.sort_fields: tuple[str, ...] = getattr(view, "sort_fields", ("created_at",))
 

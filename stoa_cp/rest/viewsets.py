@@ -31,7 +31,7 @@ class ControlPlaneViewSet(GenericViewSet[Any]):
     """Subclasses name their ``rights`` per action, and a ``serializer_class`` that renders the resource."""
 
     rights: ClassVar[Mapping[str, str]]
-    # The query parameters of each action but ``list``, whose filters know theirs. Every write also takes ``dry_run``.
+    # The query parameters of each action; of ``list``, those beside its filters. Every write also takes ``dry_run``.
     query_parameters: ClassVar[Mapping[str, Collection[str]]] = {}
     filter_backends = [NamedFieldsFilter]
     http_method_names = ["get", "head", "post", "patch", "delete"]

@@ -94,6 +94,20 @@ def test_an_unknown_mode_is_refused(mobile: Subscription, victor: Caller, mode: 
         assert refusal_of(victor.get(f"{TENANT}/{path}?mode={mode}")) == invalid("mode")
 
 
+def test_the_document_names_both_modes_and_the_default(victor: Caller) -> None:
+    operations = victor.get("/openapi.json").json()["paths"]
+    found = {
+        path.removeprefix("/v1/tenants/{tenant_id}"): parameter["schema"]
+        for path in operations
+        if path.endswith(("/metrics", "/usage"))
+        for parameter in operations[path]["get"]["parameters"]
+        if parameter["name"] == "mode"
+    }
+
+    assert len(found) == 5
+    assert all(schema["enum"] == ["live", "test"] and schema["default"] == "live" for schema in found.values()), found
+
+
 @pytest.mark.parametrize("mode", ["demo", "LIVE", "", None, 7, ["test"], {"test": 1}, True])
 def test_a_record_of_an_unknown_mode_is_refused_alone(mobile: Subscription, mode: object) -> None:
     receipt = report(record_of(mobile, mode=mode), record_of(mobile, mode="test"))
