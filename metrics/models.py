@@ -127,9 +127,9 @@ class Series(models.Model):
                 fields=["tenant", "dimension", "api", "subscription"], nulls_distinct=False, name="series_unique"
             ),
             models.CheckConstraint(
-                condition=Q(dimension__in=("tenant", "test-tenant"), api=None, subscription=None)
-                | Q(dimension__in=("api", "test-api"), api__isnull=False, subscription=None)
-                | Q(dimension__in=("subscription", "test-sub"), api__isnull=False),
+                condition=Q(dimension__in=(Dimension.TENANT, Dimension.TEST_TENANT), api=None, subscription=None)
+                | Q(dimension__in=(Dimension.API, Dimension.TEST_API), api__isnull=False, subscription=None)
+                | Q(dimension__in=(Dimension.SUBSCRIPTION, Dimension.TEST_SUBSCRIPTION), api__isnull=False),
                 name="series_names_its_grain",
             ),
         ]

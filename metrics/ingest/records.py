@@ -119,8 +119,7 @@ def _read_fields(value: Any) -> Record:
         raise RecordRefused("out_of_range", sentence % {"highest": highest})
     if not (type(size) is int and 0 <= size <= MAX_RESPONSE_BYTES):
         raise RecordRefused("out_of_range", _("bytes must be a whole number from 0."))
-    # A list is unhashable, and so no member of a set or a mapping: compared one by one.
-    if not any(mode == known for known in Mode.values):
+    if mode not in Mode.values:
         raise RecordRefused("invalid", _("mode must be live or test."))
     return Record(value["timestamp"], api_id, status, latency_ms, subscription_id, size, mode)
 
