@@ -66,9 +66,8 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
                 default=Value(KeyStatus.ACTIVE),
                 output_field=models.CharField(choices=KeyStatus.choices),
             ),
-            leaked_at=KeySecret.objects.filter(
-                Q(valid_until=None) | Q(valid_until__gt=Now()), key=OuterRef("pk"), leaked_at__isnull=False
-            )
+            leaked_at=KeySecret.objects.valid()
+            .filter(key=OuterRef("pk"), leaked_at__isnull=False)
             .order_by("-leaked_at")
             .values("leaked_at")[:1],
             previous_valid_until=old.values("valid_until")[:1],
@@ -133,6 +132,14 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.start})"
 
 
+class KeySecretQuerySet(models.QuerySet["KeySecret"]):
+    """Filters of secrets."""
+
+    def valid(self) -> "KeySecretQuerySet":
+        """Leave out the secrets that a rotation has ended."""
+        return self.filter(Q(valid_until=None) | Q(valid_until__gt=Now()))
+
+
 class KeySecret(models.Model):
     """A secret of a key, stored as its digest. The one without ``valid_until`` is the current one."""
 
@@ -147,6 +154,8 @@ class KeySecret(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     leaked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar = KeySecretQuerySet.as_manager()
 
     class Meta:
         constraints = [

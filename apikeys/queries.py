@@ -20,8 +20,7 @@ def newest_live_start() -> Subquery:
 
 def live_secrets() -> QuerySet[KeySecret]:
     """Return the secrets, of all tenants, with which a call may pass now or later, such as after a suspension."""
-    return KeySecret.objects.filter(
-        Q(valid_until=None) | Q(valid_until__gt=Now()),
+    return KeySecret.objects.valid().filter(
         Q(key__expires_at=None) | Q(key__expires_at__gt=Now()),
         Q(key__subscription__expires_at=None) | Q(key__subscription__expires_at__gt=Now()),
         key__revoked_at=None,

@@ -130,9 +130,8 @@ def read_configuration(tenants: Tenants = None) -> Configuration:
     # Three statements, each with its own snapshot. Keys first, then subscriptions, then routes: a row that is created
     # in between is never referred to before it is there. One that is deleted in between may be; then the key opens
     # nothing.
-    secrets = KeySecret.objects.filter(
+    secrets = KeySecret.objects.valid().filter(
         Q() if tenants is None else Q(key__tenant__in=tenants),
-        Q(valid_until=None) | Q(valid_until__gt=Now()),
         Q(key__expires_at=None) | Q(key__expires_at__gt=Now()),
         key__revoked_at=None,
         key__subscription__status=SubscriptionStatus.ACTIVE,

@@ -67,8 +67,7 @@ def _report(secret: KeySecret, leak: Leak) -> None:
         key = lock_key(secret.key)
     except NotFound:
         return  # revoked already
-    is_valid = models.Q(valid_until=None) | models.Q(valid_until__gt=Now())
-    if not KeySecret.objects.filter(is_valid, pk=secret.pk, leaked_at=None).update(leaked_at=Now()):
+    if not KeySecret.objects.valid().filter(pk=secret.pk, leaked_at=None).update(leaked_at=Now()):
         return
     key.save()  # for its version only: the ETag must change with what a read shows
     place = {"url": leak.url, "source": leak.source}
