@@ -29,6 +29,10 @@ class ApiStatus(models.TextChoices):
     DEPRECATED = "deprecated", _("Deprecated")
 
 
+# The URLs to which gateways send calls.
+UPSTREAM_FIELDS = ("upstream_url", "sandbox_url")
+
+
 class ApiQuerySet(models.QuerySet["Api"]):
     """Filters of APIs."""
 

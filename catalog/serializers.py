@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
 from catalog import examples as sample
-from catalog.models import ApiStatus
+from catalog.models import UPSTREAM_FIELDS, ApiStatus
 from catalog.paths import normalise_path
 from catalog.upstreams import judge_upstreams, parse_http_url, parse_upstream
 from stoa_cp.net.urls import MAX_URL_LENGTH, UrlRefused
@@ -31,12 +31,9 @@ MAX_NETWORKS = 50  # each call compares the gateway's address with all of them
 MAX_TENANTS = 1_000  # a gateway for more of them is one for all; each call looks for its tenant's id among them
 # With dots, so that a host name fits. `\Z`: `$` would match before a newline too.
 GATEWAY_NAME_PATTERN = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z"
-
-
 # People write names for people, in any alphabet. But names stand in configurations too, where APISIX, Caddy, HAProxy
 # and Traefik replace ${X}, {x} and {{ x }} before they parse the file, and where a comment ends with its line.
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029${}]")
-UPSTREAMS = ("upstream_url", "sandbox_url")
 
 
 @contextmanager
@@ -113,7 +110,9 @@ class ApiSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         # Here, where no transaction is open yet: resolving both hosts takes up to 2 s.
-        new = {name: attrs[name] for name in UPSTREAMS if attrs.get(name) and not self._is_stored(name, attrs[name])}
+        new = {
+            name: attrs[name] for name in UPSTREAM_FIELDS if attrs.get(name) and not self._is_stored(name, attrs[name])
+        }
         judgements = judge_upstreams(new.values()) if new else {}
         refused = {name: judgements[url] for name, url in new.items() if judgements.get(url)}
         if refused:

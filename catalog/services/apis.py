@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.event_types import ApiEvent
-from catalog.models import Api, ApiStatus
+from catalog.models import UPSTREAM_FIELDS, Api, ApiStatus
 from stoa_cp.db.bounds import check_below
 from stoa_cp.db.changes import apply_changes, as_json
 from stoa_cp.db.constraints import Duplicate, translate_violations
@@ -84,7 +84,7 @@ def update_api(api: Api, fields: Mapping[str, Any], *, by: Actor) -> Api:
     was_deprecated = api.status == ApiStatus.DEPRECATED
     changes = apply_changes(api, _with_dates(api, fields))
     if changes:
-        if api.upstream_refused_at and not changes.keys().isdisjoint(("upstream_url", "sandbox_url")):
+        if api.upstream_refused_at and not changes.keys().isdisjoint(UPSTREAM_FIELDS):
             # Only a check of both URLs ends the refusal: else a change of one would free the other.
             api.upstream_check_due_at = Now()
             enqueue_on_commit(CHECK_TASK)

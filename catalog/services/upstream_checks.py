@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from catalog.event_types import ApiEvent
-from catalog.models import Api
+from catalog.models import UPSTREAM_FIELDS, Api
 from catalog.services.apis import lock_api, snapshot
 from catalog.upstreams import Judgement, judge_upstreams
 from stoa_cp.db.changes import apply_changes
@@ -87,4 +87,4 @@ def refused_at_after(api: Api, judgements: Mapping[str, Judgement]) -> datetime 
 
 def upstreams_of(api: Api) -> set[str]:
     """Return the URLs to which gateways send the API's calls."""
-    return {url for url in (api.upstream_url, api.sandbox_url) if url}
+    return {url for name in UPSTREAM_FIELDS if (url := getattr(api, name))}
