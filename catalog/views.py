@@ -132,8 +132,8 @@ class GatewayViewSet(ControlPlaneViewSet):
 
     def create(self, request: Any) -> HttpResponse:
         body = self.parse(NewGatewaySerializer)
-        binding = gateways.Binding(body.get("allowed_ips"), body.get("tenants"))
-        return self.write(partial(gateways.create_gateway, body["name"], binding), status=HTTPStatus.CREATED)
+        create = partial(gateways.create_gateway, body.pop("name"), gateways.Binding(**body))
+        return self.write(create, status=HTTPStatus.CREATED)
 
     def partial_update(self, request: Any, gateway_id: str) -> HttpResponse:
         gateway = self.get_object()

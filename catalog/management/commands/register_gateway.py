@@ -25,8 +25,7 @@ class Command(OperatorCommand):
 
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         body = checked(NewGatewaySerializer, body_of(options, ("name", "allowed_ips", "tenants")))
-        binding = Binding(body.get("allowed_ips"), body.get("tenants"))
-        issued = create_gateway(body["name"], binding, by=by)
+        issued = create_gateway(body.pop("name"), Binding(**body), by=by)
         gateway, token = issued.resource, issued.secret
         self.stdout.write(f"Gateway {gateway.name} ({gateway.id}) presents this token, which is not shown again:")
         self.stdout.write(token)
