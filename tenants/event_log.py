@@ -68,11 +68,9 @@ class LogPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.limit = min(positive_parameter(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
-        after = request.query_params.get("after", "0")
-        if not re.fullmatch(CURSOR_PATTERN, after):
-            raise InvalidField("after", _("This is not a cursor of ours."))
+        after = event_number(request, "after") or 0
         # One row more than asked for tells whether there is a next page, without a COUNT.
-        rows = list(queryset.filter(sequence__gt=int(after)).order_by("sequence")[: self.limit + 1])
+        rows = list(queryset.filter(sequence__gt=after).order_by("sequence")[: self.limit + 1])
         items = rows[: self.limit]
         self.next_cursor = str(items[-1].sequence) if len(rows) > self.limit else None
         return items

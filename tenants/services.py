@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -162,11 +163,9 @@ def lock_tenant(tenant: Tenant) -> Tenant:
 def _check_not_quarantined(tenant: Tenant) -> None:
     """Tokens may name their tenant by its name, and outlive it. They must not open another tenant of the same name."""
     quarantine = timedelta(days=settings.STOA_NAME_QUARANTINE_DAYS)
-    last_deleted = (
-        Tenant.objects.filter(name=tenant.name, deleted_at__gt=Now() - quarantine).order_by("-deleted_at").first()
-    )
-    if last_deleted is not None and last_deleted.deleted_at is not None:
-        raise NameQuarantined(last_deleted.deleted_at + quarantine)
+    recent = Tenant.objects.filter(name=tenant.name, deleted_at__gt=Now() - quarantine)
+    if last_deleted_at := recent.aggregate(last=Max("deleted_at"))["last"]:
+        raise NameQuarantined(last_deleted_at + quarantine)
 
 
 def snapshot(tenant: Tenant) -> dict[str, Any]:
