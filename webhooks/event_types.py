@@ -6,7 +6,6 @@ Each app names its own events in its ``event_types``. This module, at the right 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
 from typing import Any
 
 from django.utils.functional import Promise
@@ -229,9 +228,9 @@ TYPES: Mapping[StrEnum, EventType] = {
 }
 # What the fan-out sends to every webhook that subscribes to it. A test is for one webhook: see ``services.send_test``.
 BROADCAST = frozenset(TYPES) - {WebhookEvent.TEST}
-ALL_EVENTS = frozenset(
-    chain[StrEnum](TenantEvent, ApiEvent, GatewayEvent, PlanEvent, SubscriptionEvent, KeyEvent, QuotaEvent)
-) | frozenset(chain[StrEnum](WebhookEvent, OperatorEvent))
+ALL_EVENTS = frozenset[StrEnum]().union(
+    TenantEvent, ApiEvent, GatewayEvent, PlanEvent, SubscriptionEvent, KeyEvent, QuotaEvent, WebhookEvent, OperatorEvent
+)
 # Only for the audit trail, never delivered: what happens to webhooks and gateways, and what operators do.
 AUDITED_ONLY = ALL_EVENTS - frozenset(TYPES)
 FAMILIES = tuple(dict.fromkeys(event_type.family for event_type in TYPES.values()))
