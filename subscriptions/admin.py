@@ -105,7 +105,7 @@ class TermsForm(DialogForm):
 
     def terms(self) -> dict[str, Any]:
         """Return all three, also those that the operator left alone: what is granted is what the dialog showed."""
-        return {name: self.cleaned_data[name] for name in ("rate_limit", "quota", "expires_at")}
+        return {name: self.cleaned_data[name] for name in subscriptions.TERMS}
 
 
 @admin.register(Subscription)

@@ -22,8 +22,6 @@ from tenants.services import lock_tenant
 # A refusal of an unknown plan names all there are, so their number is bounded. People choose among a handful.
 MAX_PLANS_PER_TENANT = 100
 DUPLICATES = {"plan_slug_unique": Duplicate(_("A plan of this slug exists already."), field="slug")}
-
-
 # What a plan grants. Its name grants nothing: after a colleague's correction of it, the author is still the author.
 GRANTED = frozenset({"rate_limit", "quota", "approval"})
 
@@ -52,8 +50,7 @@ class PlanInUse(DomainError):
 def create_plan(tenant: Tenant, new: NewPlan, *, by: Actor) -> Plan:
     """Create a plan, which can be chosen from this commit on.
 
-    Raises Duplicate if a live one has its slug,
-    LimitReached.
+    Raises Duplicate if a live one has its slug, LimitReached.
     """
     tenant = lock_tenant(tenant)
     check_below(MAX_PLANS_PER_TENANT, tenant.plans.live())
