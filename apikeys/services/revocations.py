@@ -1,4 +1,4 @@
-"""The use case of an emergency: many keys of a tenant are revoked together."""
+"""Use cases that revoke keys: one, or many of a tenant together in an emergency."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

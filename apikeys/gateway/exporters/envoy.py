@@ -1,6 +1,5 @@
 """Envoy: a bootstrap with ext_authz over HTTP, and a route and a cluster per API."""
 
-from ipaddress import ip_address
 from typing import Any
 
 from apikeys.gateway.configuration import Route
@@ -15,6 +14,7 @@ from apikeys.gateway.exporters.site import (
     Site,
     dump_yaml,
 )
+from stoa_cp.net.urls import is_address
 
 COMMENT = """
 A STOA gateway for Envoy 1.30 or newer: a whole bootstrap. Put the gateway's token in place of ${STOA_GATEWAY_TOKEN},
@@ -215,7 +215,7 @@ def _cluster(name: str, host: str, port: int, trust_store: str) -> dict[str, Any
 
 
 def _tls_socket(host: str, trust_store: str) -> dict[str, Any]:
-    kind = "IP_ADDRESS" if _is_address(host) else "DNS"
+    kind = "IP_ADDRESS" if is_address(host) else "DNS"
     validation = {
         "trusted_ca": {"filename": trust_store},
         # trusted_ca alone accepts a certificate for any name.
@@ -229,14 +229,6 @@ def _tls_socket(host: str, trust_store: str) -> dict[str, Any]:
             "common_tls_context": {"validation_context": validation},
         },
     }
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _address(host: str, port: int) -> dict[str, Any]:

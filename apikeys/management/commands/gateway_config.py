@@ -43,7 +43,6 @@ class Command(BaseCommand):
             action="store_true",
             help="print a complete file for nginx or Caddy, which starts in a folder of its own",
         )
-
         parser.add_argument(
             "--ca-file",
             type=_ca_file,
@@ -51,7 +50,6 @@ class Command(BaseCommand):
             help="authorities that may certify the control plane, as a file on the gateway's machine "
             "(default: STOA_GATEWAY_CA_FILE, else the public authorities)",
         )
-
         parser.add_argument(
             "--output",
             type=Path,
