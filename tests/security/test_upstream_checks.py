@@ -1,6 +1,5 @@
 """The look at upstreams every five minutes: an API whose host was pointed to a forbidden address is refused."""
 
-import socket
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -25,31 +24,10 @@ from tests.commands import run
 from tests.conftest import Caller
 from tests.factories import ApiFactory, TenantFactory
 from tests.races import at_once, outcome_of
-from tests.resolver import replace_resolver
+from tests.resolver import Names, replace_resolver
 from webhooks.event_types import BROADCAST
 
 pytestmark = pytest.mark.django_db
-
-
-class Names:
-    """What names resolve to in a test."""
-
-    def __init__(self) -> None:
-        self.addresses: dict[str, str] = {}
-        self.asked: list[str] = []
-
-    def getaddrinfo(self, name: str, port: int, **_options: Any) -> list[Any]:
-        self.asked.append(name)
-        if name not in self.addresses:
-            raise socket.gaierror
-        return [(0, socket.SOCK_STREAM, 6, "", (self.addresses[name], port))]
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    names = Names()
-    replace_resolver(monkeypatch, names.getaddrinfo)
-    return names
 
 
 def make_due() -> None:

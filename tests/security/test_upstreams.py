@@ -1,9 +1,5 @@
 """Upstreams: no spelling of a URL leads a gateway to its own machine, a cloud's metadata, or the control plane."""
 
-import socket
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import pytest
 from pytest_django.fixtures import Settings
 
@@ -15,7 +11,7 @@ from tests.answers import invalid, refusal_of, refused_fields
 from tests.commands import refusal_of_command
 from tests.conftest import Caller
 from tests.factories import ApiFactory
-from tests.resolver import replace_resolver
+from tests.resolver import Names
 
 pytestmark = pytest.mark.django_db
 
@@ -45,21 +41,6 @@ LOCAL = [
     "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192", "[fe80::1]", "[fd00:ec2::254]",
     "[fd00:ec2:0::23]", "[fd20:ce::254]", "metadata.google.internal", "metadata", "instance-data",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], None]:
-    """Let names resolve as a test says; others have no address."""
-
-    def answer(table: Mapping[str, str]) -> None:
-        def getaddrinfo(name: str, port: int, **_options: Any) -> list[Any]:
-            if name not in table:
-                raise socket.gaierror
-            return [(0, socket.SOCK_STREAM, 6, "", (address, port)) for address in table[name].split()]
-
-        replace_resolver(monkeypatch, getaddrinfo)
-
-    return answer
 
 
 @pytest.mark.parametrize("url", [*SOCKETS, *NO_NAMES])
@@ -122,10 +103,8 @@ def test_only_the_named_network_is_allowed(dave: Caller, acme: Tenant, settings:
 @pytest.mark.parametrize(
     "addresses", ["127.0.0.1", "1.1.1.1 169.254.169.254", "::1", "64:ff9b::7f00:1", "::ffff:7f00:1"]
 )
-def test_a_name_is_judged_by_all_its_addresses(
-    dave: Caller, acme: Tenant, resolve: Callable[[Mapping[str, str]], None], addresses: str
-) -> None:
-    resolve({"evil.example": addresses, "orders.example.com": "192.168.1.7 1.1.1.1"})
+def test_a_name_is_judged_by_all_its_addresses(dave: Caller, acme: Tenant, names: Names, addresses: str) -> None:
+    names.addresses = {"evil.example": addresses, "orders.example.com": "192.168.1.7 1.1.1.1"}
 
     refused = dave.post(APIS, NEW | {"upstream_url": "https://evil.example"})
     assert refusal_of(refused) == invalid("upstream_url")
@@ -146,12 +125,12 @@ OWN = [
 
 @pytest.mark.parametrize("host", OWN)
 def test_the_control_plane_is_no_upstream_even_where_loopback_is_allowed(
-    dave: Caller, acme: Tenant, settings: Settings, resolve: Callable[[Mapping[str, str]], None], host: str
+    dave: Caller, acme: Tenant, settings: Settings, names: Names, host: str
 ) -> None:
     settings.STOA_UPSTREAM_ALLOW = ["0.0.0.0/0", "::/0"]
     settings.STOA_URL, settings.STOA_PORT = "https://stoa.example.com", 8000
     settings.ALLOWED_HOSTS = ["stoa.example.com", "localhost", "testserver"]
-    resolve({"me.example": "::ffff:127.0.0.1", "localhost": "127.0.0.1"})
+    names.addresses = {"me.example": "::ffff:127.0.0.1", "localhost": "127.0.0.1"}
 
     assert refusal_of(dave.post(APIS, NEW | {"upstream_url": f"http://{host}:8000"})) == invalid("upstream_url")
     assert dave.post(APIS, NEW | {"upstream_url": f"http://{host}:8001"}).status_code == 201
@@ -171,11 +150,9 @@ def test_the_control_plane_is_no_upstream_even_where_loopback_is_allowed(
         ("https://other.example.com", False),
     ],
 )
-def test_it_is_known_by_its_public_address_too(
-    settings: Settings, resolve: Callable[[Mapping[str, str]], None], url: str, *, is_ours: bool
-) -> None:
+def test_it_is_known_by_its_public_address_too(settings: Settings, names: Names, url: str, *, is_ours: bool) -> None:
     settings.STOA_URL = "https://stoa.example.com"
-    resolve(dict.fromkeys(("stoa.example.com", "other.example.com"), "192.0.2.10 2001:db8::10"))
+    names.addresses = dict.fromkeys(("stoa.example.com", "other.example.com"), "192.0.2.10 2001:db8::10")
 
     assert (judge_upstreams([url])[url] is not None) is is_ours
 
