@@ -131,7 +131,8 @@ def test_so_does_every_format(bound: Edge, edge: Edge, foreign: str, secret: str
     assert secret
 
     def text(gateway: Edge) -> str:
-        return gateway.ask(f"/v1/gateway/config?format={program}", {}).content.decode()  # type: ignore[no-any-return]
+        content: bytes = gateway.ask(f"/v1/gateway/config?format={program}", {}).content
+        return content.decode()
 
     orders = Api.objects.get(name="orders")
     known = {name for name in (orders.id, "/globex/orders", orders.upstream_url) if name in text(edge)}

@@ -1,12 +1,21 @@
-"""What the owner of the database, or a superuser, can do to the event log."""
+"""Chains of events, and what the owner of the database, or a superuser, can do to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connection
+from django.db import connection, transaction
 
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.chain import GENESIS, link_hash
+from stoa_cp.eventlog.emit import emit
 from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
+
+
+def append(tenant_id: str, events: int = 1) -> None:
+    """Add events to a chain, as the service does."""
+    with transaction.atomic():
+        for number in range(events):
+            emit("tenant.updated", tenant_id=tenant_id, actor=SYSTEM, data={"number": number})
 
 
 @contextmanager
@@ -18,6 +27,11 @@ def triggers_off() -> Iterator[None]:
         cursor.execute("ALTER TABLE stoa_cp_event DISABLE TRIGGER event_is_immutable")
         yield
         cursor.execute("ALTER TABLE stoa_cp_event ENABLE TRIGGER event_is_immutable")
+
+
+def delete_events(**selected: object) -> None:
+    """Delete events as a statement in SQL does. The public ``delete`` would delete what refers to them, too."""
+    Event.objects.filter(**selected)._raw_delete("default")  # type: ignore[attr-defined]  # private, and so without a type
 
 
 def rewrite(tenant_id: str, sequence: int, actor: str = "mallory") -> None:
@@ -40,7 +54,7 @@ def rehash(tenant_id: str) -> None:
 def cut_off(tenant_id: str, after: int) -> None:
     """Remove the end of a chain, and set its head back."""
     with triggers_off():
-        Event.objects.filter(tenant_id=tenant_id, sequence__gt=after)._raw_delete("default")  # type: ignore[attr-defined]
+        delete_events(tenant_id=tenant_id, sequence__gt=after)
         rehash(tenant_id)
 
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured
-from django.db import transaction
 
 from stoa_cp.checks import check_audit_keys
 from stoa_cp.crypto.audit_keys import audit_keys, pem_of, read_public_keys
 from stoa_cp.domain.actors import SYSTEM
-from stoa_cp.eventlog.emit import PLATFORM_LOG, emit
+from stoa_cp.eventlog.emit import PLATFORM_LOG
 from stoa_cp.eventlog.heads import NoSignedHead, parse_line
 from stoa_cp.eventlog.models import EventChain
 from tenants.models import Tenant
@@ -24,7 +23,7 @@ from tests.answers import NOT_FOUND, refusal_of
 from tests.commands import refusal_of_command, run
 from tests.conftest import Caller
 from tests.project.documents import ROOT, blocks
-from tests.security.tampering import cut_off, remove, rewrite
+from tests.security.tampering import append, cut_off, remove, rewrite
 
 pytestmark = pytest.mark.django_db
 
@@ -41,12 +40,6 @@ def chains(db: None, settings: Any) -> None:
     append(CHAIN, 5)
     append(OTHER)
     append(PLATFORM_LOG)
-
-
-def append(tenant_id: str, events: int = 1) -> None:
-    with transaction.atomic():
-        for number in range(events):
-            emit("tenant.updated", tenant_id=tenant_id, actor=SYSTEM, data={"number": number})
 
 
 @pytest.fixture

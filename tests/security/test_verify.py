@@ -7,28 +7,21 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
-from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog import checkpoints, verification
 from stoa_cp.eventlog.checkpoints import sign_new_events, trusted_checkpoint
-from stoa_cp.eventlog.emit import PLATFORM_LOG, emit
+from stoa_cp.eventlog.emit import PLATFORM_LOG
 from stoa_cp.eventlog.models import Event, EventChain, EventCheckpoint
 from stoa_cp.eventlog.verification import VerificationUnderWay, verify_chain
 from tenants.models import Tenant
 from tests.conftest import Caller
 from tests.races import at_once, outcome_of
-from tests.security.tampering import cut_off, rewrite, triggers_off
+from tests.security.tampering import append, cut_off, delete_events, rewrite, triggers_off
 
 pytestmark = pytest.mark.django_db
 
 URL = "/v1/tenants/acme/events/verify"
-
-
-def append(tenant_id: str, events: int) -> None:
-    with transaction.atomic():
-        for number in range(events):
-            emit("tenant.updated", tenant_id=tenant_id, actor=SYSTEM, data={"number": number})
 
 
 @pytest.fixture
@@ -112,7 +105,7 @@ def test_a_change_is_found_where_it_lies_in_the_range(
 @pytest.mark.parametrize(("missing", "since_checkpoint"), [(1, None), (9, "9"), (10, "10"), (11, "11"), (13, "13")])
 def test_a_missing_event_is_found(victor: Caller, log: str, missing: int, since_checkpoint: str | None) -> None:
     with triggers_off():
-        Event.objects.filter(tenant_id=log, sequence=missing)._raw_delete("default")  # type: ignore[attr-defined]
+        delete_events(tenant_id=log, sequence=missing)
 
     assert answer(victor, "?from=1")[1] == str(missing)
     assert answer(victor)[1] == since_checkpoint
