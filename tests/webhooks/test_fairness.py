@@ -10,7 +10,6 @@ import pytest
 from django.db import OperationalError, connection
 from django.db.models import Count
 from django.db.models.functions import Now
-from django.utils import timezone
 from pytest_django import Settings
 
 from stoa_cp.eventlog.models import OutboxEntry
@@ -19,7 +18,7 @@ from tests.databases import LOCK_EVENT_CHAIN
 from tests.factories import PlanFactory, SubscriptionFactory, TenantFactory
 from tests.races import at_once
 from tests.waiting import wait_until
-from tests.webhooks.claims import claim
+from tests.webhooks.claims import claim, outcome_of
 from tests.webhooks.conftest import StartRawReceiver
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, silent
@@ -243,14 +242,8 @@ def test_a_locked_event_chain_holds_up_no_other_tenants_settlement(acme: Tenant,
 
 
 def answered(lease: DeliveryLease, status: int) -> Outcome:
-    is_success = status == HTTPStatus.OK
-    return Outcome(
-        lease=lease,
-        status=DeliveryStatus.DELIVERED if is_success else DeliveryStatus.PENDING,
-        delay_seconds=None if is_success else 5.0,
-        started_at=timezone.now(),
-        duration_ms=1,
-        response_status=status,
-        error="" if is_success else "http_error",
-        excerpt="",
+    if status == HTTPStatus.OK:
+        return outcome_of(lease)
+    return outcome_of(
+        lease, status=DeliveryStatus.PENDING, delay_seconds=5.0, response_status=status, error="http_error"
     )

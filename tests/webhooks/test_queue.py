@@ -1,7 +1,7 @@
 """The queue of deliveries: what a claim leases, for whom and how much of it, and what a settlement writes."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
@@ -9,28 +9,14 @@ from django.db.models.functions import Now
 from stoa_cp.domain.actors import SYSTEM
 from tenants.models import Tenant
 from tests.races import at_once
-from tests.webhooks.claims import claim
+from tests.webhooks.claims import AT, claim, outcome_of
 from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.sessions import holding
-from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, Outcome, settle
+from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, settle
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook, WebhookStatus
 from webhooks.services import delete_webhook
 
 pytestmark = pytest.mark.django_db
-
-AT = datetime(2026, 1, 9, 10, 30, tzinfo=UTC)
-
-
-def outcome_of(lease: DeliveryLease, **fields: object) -> Outcome:
-    success = {
-        "status": DeliveryStatus.DELIVERED,
-        "delay_seconds": None,
-        "response_status": 200,
-        "error": "",
-        "excerpt": "ok",
-    }
-    return Outcome(lease=lease, started_at=AT, duration_ms=12, **success | fields)  # type: ignore[arg-type]  # a mix
-
 
 # --- Claim ---
 
