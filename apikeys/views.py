@@ -11,10 +11,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.response import Response
 
 from apikeys.decisions.explain import Question, explain
-from apikeys.gateway.serializers import (
-    ExplanationRequestSerializer,
-    ExplanationSerializer,
-)
+from apikeys.gateway.serializers import ExplanationRequestSerializer, ExplanationSerializer
 from apikeys.models import ApiKey
 from apikeys.queries import find_subscription
 from apikeys.serializers import (

@@ -20,15 +20,9 @@ from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, wait_for_change
 from apikeys.gateway.exporters import MEDIA_TYPES, export_configuration
 from apikeys.gateway.exporters.site import describe_site
 from apikeys.gateway.forward_auth import authorize
-from apikeys.gateway.serializers import (
-    VerificationRequestSerializer,
-    VerificationSerializer,
-)
+from apikeys.gateway.serializers import VerificationRequestSerializer, VerificationSerializer
 from apikeys.gateway.verify import encode_verification
-from apikeys.serializers import (
-    ConfigurationQuerySerializer,
-    ConfigurationSerializer,
-)
+from apikeys.serializers import ConfigurationQuerySerializer, ConfigurationSerializer
 from catalog.authentication import BoundGateway, GatewayAuthentication, authenticate_gateway
 from catalog.routing import read_target
 from stoa_cp.domain.errors import DomainError

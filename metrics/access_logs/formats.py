@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from apikeys.models import Mode
+
 Record = dict[str, Any]
 
 # nginx's status for a client that closed the connection before the response. Where a program logs 0 instead, this one
 # is used, because a record needs a status.
 CLIENT_CLOSED_REQUEST = 499
-TEST_MODE = "test"
 
 
 def read_records(lines: Iterable[bytes]) -> Iterator[Record]:
@@ -67,7 +68,7 @@ def _read_caddy(entry: Mapping[str, Any]) -> Record | None:
 
 def _mode(mode: str) -> dict[str, str]:
     """Return the member for a test call. A live one has none: a control plane of an older release would refuse it."""
-    return {"mode": TEST_MODE} if mode == TEST_MODE else {}
+    return {"mode": mode} if mode == Mode.TEST else {}
 
 
 def _header(entry: Mapping[str, Any], name: str) -> str:

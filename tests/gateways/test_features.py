@@ -57,6 +57,11 @@ def run_by(test: Test, **others: Cell) -> Mapping[str, Cell]:
     return {program: others.get(program, Run(test)) for program in FORMATS}
 
 
+def read_in_openresty(test: Test) -> Mapping[str, Cell]:
+    """Return the cells of the two programs that are built on OpenResty."""
+    return dict.fromkeys(("apisix", "kong"), Parsed(test))
+
+
 DECIDES_ALONE = Not("Kong decides by itself and sends the control plane nothing.")
 OWN_FILE = "It is set in the program's own configuration, which we do not write."
 
@@ -92,18 +97,15 @@ TABLE: Mapping[str, Mapping[str, Cell]] = {
     ),
     "an upgrade is to websocket only": run_by(
         headers.test_a_connection_becomes_a_websocket_and_nothing_else,
-        apisix=Parsed(openresty.test_only_a_websocket_is_passed_on),
-        kong=Parsed(openresty.test_only_a_websocket_is_passed_on),
+        **read_in_openresty(openresty.test_only_a_websocket_is_passed_on),
     ),
     "Connection names no header of ours": run_by(
         headers.test_a_client_cannot_declare_our_headers_hop_by_hop,
-        apisix=Parsed(openresty.test_only_a_websocket_is_passed_on),
-        kong=Parsed(openresty.test_only_a_websocket_is_passed_on),
+        **read_in_openresty(openresty.test_only_a_websocket_is_passed_on),
     ),
     "a name with _ is no other header": run_by(
         headers.test_an_underscore_makes_no_other_header,
-        apisix=Parsed(openresty.test_no_header_of_ours_comes_from_a_client),
-        kong=Parsed(openresty.test_no_header_of_ours_comes_from_a_client),
+        **read_in_openresty(openresty.test_no_header_of_ours_comes_from_a_client),
     ),
     "names that people chose break no file": run_by(
         names.test_the_program_still_accepts_the_file,
@@ -111,7 +113,7 @@ TABLE: Mapping[str, Mapping[str, Cell]] = {
         apisix=Parsed(names.test_apisix_finds_one_end_and_one_variable),
         kong=Parsed(names.test_kong_finds_no_name_twice),
     ),
-    "live or test is the decision's word": run_by(
+    "live or test is what the decision says": run_by(
         mode.test_the_mode_is_the_decisions,
         apisix=Parsed(mode.test_apisix_passes_the_mode_on),
         kong=DECIDES_ALONE,
