@@ -50,8 +50,8 @@ def _allowed(child: serializers.Field[Any, Any, Any, Any], help_text: str) -> Sh
     # Not empty: it would be read as "anywhere", and mean "nowhere".
     return ShortListField(
         child=child,
+        min_length=1,
         max_length=MAX_RESTRICTIONS,
-        allow_empty=False,
         allow_null=True,
         required=False,
         help_text=f"{help_text} Null is anywhere.",

@@ -69,12 +69,12 @@ def test_what_is_said_again_in_other_words_is_no_change(dave: Caller, key: ApiKe
 
 
 WRONG = [
-    ("allowed_ips", [], "empty"),
+    ("allowed_ips", [], "min_length"),
     ("allowed_ips", "10.0.0.0/8", "not_a_list"),
     ("allowed_ips", ["10.0.0.0/8"] * 51, "max_length"),
-    ("allowed_methods", [], "empty"),
+    ("allowed_methods", [], "min_length"),
     ("allowed_methods", ["GET"] * 51, "max_length"),
-    ("allowed_paths", [], "empty"),
+    ("allowed_paths", [], "min_length"),
     ("allowed_paths", ["/a"] * 51, "max_length"),
     ("expires_at", "2020-01-01T00:00:00Z", "invalid"),
     ("name", "", "blank"),
