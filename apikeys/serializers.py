@@ -168,7 +168,7 @@ class KeyRotationSerializer(StrictSerializer):
 
 
 class ConfigurationQuerySerializer(StrictSerializer):
-    """In which form a gateway wants its configuration, and how long it waits for another one than it knows."""
+    """The form of a gateway's configuration, and how long to wait for another one than it has."""
 
     format = serializers.ChoiceField(choices=("json", *FORMATS), required=False, default="json")
     wait = serializers.IntegerField(

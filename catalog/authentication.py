@@ -60,8 +60,8 @@ gateway_cache: Cache[tuple[bytes, ...], BoundGateway] = Cache()  # by the token'
 class GatewayTokenInvalid(DomainError):
     """The token was not issued here, was replaced by a rotation, or its gateway is deleted.
 
-    Or it came from an address that it is not accepted from. The answer is the same: it must not tell a thief that the
-    token is right.
+    Or it came from an address that it is not accepted from. The answer is the same, so that it confirms no stolen
+    token.
     """
 
     code = ErrorCode.UNAUTHORIZED

@@ -116,7 +116,7 @@ class GatewayQuerySet(models.QuerySet["Gateway"]):
 
 
 class Gateway(models.Model):
-    """A proxy that asks us about each call. It authenticates with a token, of which only the digest is stored.
+    """A proxy that queries this service about each call. It authenticates with a token, which is stored as its digest.
 
     A token that has leaked is worth less if it is accepted from ``allowed_ips`` only (networks in CIDR notation; null:
     from anywhere), and for calls to the APIs of ``tenants`` only (ids; null: of all).

@@ -84,7 +84,7 @@ class AllowanceSerializer(StrictSerializer):
 
 @examples(response=sample.IDENTITY)
 class IdentitySerializer(StrictSerializer):
-    """Who the service thinks that the caller is."""
+    """The caller, as the service identifies it."""
 
     subject = StringField(read_only=True)
     roles = serializers.ListField(child=StringField(), read_only=True)

@@ -1,4 +1,4 @@
-"""Reads the call that a gateway asks about out of its request: whose key, and where to.
+"""Reads the call to decide on out of a gateway's request: whose key, and where to.
 
 Where the original call stands depends on the profile in the path, never on which headers are there: a client can send
 the headers of every profile.
@@ -27,7 +27,7 @@ CALL_KEY = "stoa.call"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a family of proxies asks, and which statuses it passes on to the client (None: all).
+    """How a family of proxies sends its queries, and which statuses it passes on to the client (None: all).
 
     ``method_name`` is where the method of the original call stands in the request's headers. ``follows_upstream``: it
     sends the call where the answer says, and not where a file says. False unless it is known.
@@ -64,7 +64,7 @@ def envoy_profile(path: str) -> Profile:
 
 
 def call_of(meta: Meta, profile: Profile, gateway: BoundGateway, key: str | None, target: RequestTarget) -> Call:
-    """Return the call that a proxy asks about, with the method and the address that it reports."""
+    """Return the call that a proxy's request is about, with the method and the address that it reports."""
     return Call(
         key,
         target,
@@ -90,7 +90,7 @@ def key_of(meta: Meta) -> tuple[str | None, bool]:
 def hand_over(environ: MutableMapping[str, Any], call: Call) -> None:
     """Leave a call for the view, which then neither reads nor digests it again: 0.02 ms of each call without a token.
 
-    The view asks the cache once more, which is cheap: another thread may have leased a block in the meantime.
+    The view queries the cache once more, which is cheap: another thread may have leased a block in the meantime.
     """
     environ[CALL_KEY] = call
 

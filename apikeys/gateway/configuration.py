@@ -29,7 +29,7 @@ POLL_SECONDS = 0.5
 # A waiting gateway occupies a thread of the web server, which has four per process (stoa_cp/devserver/programs.py).
 # Half of them stay free for all other requests, whatever the number of gateways.
 MAX_WAITING_PER_PROCESS = 2
-# For a gateway that finds all slots taken. So it learns of a change within 5 s instead of 0.5 s.
+# For a gateway that finds all slots taken. So it gets a change within 5 s instead of 0.5 s.
 RETRY_AFTER_SECONDS = 5
 
 # The ids of the tenants that a gateway is bound to; None is all of them.
@@ -103,7 +103,7 @@ def _route(api: Api) -> Route:
         sandbox_url=api.sandbox_url,
         auth_required=api.auth_required,
         requests_per_hour=api.requests_per_hour,
-        # A gateway that decides by itself needs to know only that the API is off: by its own status, or its tenant's.
+        # For a gateway that decides by itself, the API of a tenant that is not active is off, too.
         status=api.status if api.tenant.status == TenantStatus.ACTIVE else ApiStatus.INACTIVE,
     )
 

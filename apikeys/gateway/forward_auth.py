@@ -1,4 +1,4 @@
-"""Forward-auth: answers a proxy's question about a call with a status, and with the decision in headers."""
+"""Forward-auth: answers a proxy's query about a call with a status, and with the decision in headers."""
 
 import math
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ MAX_DERIVED = 10_000
 
 
 def authorize(meta: Meta, profile: Profile, gateway: BoundGateway) -> HttpResponse:
-    """Decide on the call that a proxy asks about. The request's own query and body mean nothing."""
+    """Decide on the call that a proxy's request is about. The request's own query and body mean nothing."""
     decision, target = _decide(meta, profile, gateway)
     if decision.reason or decision.facts is None or target is None:
         return _deny(decision, profile)

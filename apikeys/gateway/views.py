@@ -151,8 +151,8 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         program, wait_seconds = query.validated_data["format"], query.validated_data["wait"]
         known = request.headers.get("If-None-Match", "")
         gateway: BoundGateway = request.auth
-        # A gateway that waits for changes asks 120 times an hour. One that polls without a pause would have a document
-        # of megabytes made again and again.
+        # A gateway that waits for changes sends 120 requests an hour. One that polls without a pause would have a
+        # document of megabytes made again and again.
         limit = RateLimit(f"gateway-config:{gateway.actor.id}", settings.STOA_GATEWAY_CONFIG_RATE_LIMIT)
         count_or_refuse(limit, request._request)  # noqa: SLF001 - django-ratelimit takes Django's request
         configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds, gateway.tenants)

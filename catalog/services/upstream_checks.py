@@ -1,4 +1,4 @@
-"""Looks again where the hosts of upstreams lead: a name can be pointed to another address after its registration.
+"""Checks again where the hosts of upstreams lead: a name can be pointed to another address after its registration.
 
 The rows of APIs are the queue. A claim sets ``upstream_check_due_at`` to the next time: that is the lease, too. The
 check of a worker that dies is made at that time by another one.
@@ -22,7 +22,7 @@ from stoa_cp.eventlog.emit import emit
 from stoa_cp.net.egress import count_lookups
 from tenants.services import lock_tenant
 
-# Five minutes are promised between two looks. The sweep that finds what is due runs every 30 s.
+# Five minutes are promised between two checks. The sweep that finds what is due runs every 30 s.
 CHECK_INTERVAL = timedelta(minutes=4, seconds=30)
 # A batch is resolved at once, in a thread for each host, and takes 2 s at most.
 BATCH = 32

@@ -1,4 +1,4 @@
-"""The look at upstreams every five minutes: an API whose host was pointed to a forbidden address is refused."""
+"""The check of upstreams every five minutes: an API whose host was pointed to a forbidden address is refused."""
 
 from collections.abc import Callable
 from datetime import timedelta

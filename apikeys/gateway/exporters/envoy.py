@@ -19,7 +19,7 @@ from stoa_cp.net.urls import is_address
 COMMENT = """
 A STOA gateway for Envoy 1.30 or newer: a whole bootstrap. Put the gateway's token in place of ${STOA_GATEWAY_TOKEN},
 with envsubst for one: Envoy does not read its environment. A new API needs this file again.
-Envoy normalises paths and refuses encoded slashes before it asks, routes and forwards: all three see the same path.
+Envoy normalises paths and refuses encoded slashes before it queries, routes and forwards: all three see the same path.
 """
 TYPE = "type.googleapis.com/envoy"
 FILTERS = f"{TYPE}.extensions.filters.http"

@@ -56,7 +56,7 @@ CREDENTIALS = (
     ),
 )
 # The same for Upgrade. To no other protocol: a tunnel of h2c would carry any number of calls that are never decided on.
-# If there are two Upgrade headers, the rule looks at both, and what is set replaces both.
+# If there are two Upgrade headers, the rule reads both, and what is set replaces both.
 UPGRADES = (
     Case("", "", {"Upgrade": "", "Connection": ""}),
     Case(

@@ -23,7 +23,7 @@ class Command(BaseCommand):
     Then it has the routes of the tenants that this gateway is bound to; without, those of all.
     """
 
-    help = "Print or write a proxy configuration that asks this control plane whether each call may pass."
+    help = "Print or write a proxy configuration that queries this control plane about each call."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
