@@ -1,6 +1,9 @@
-"""Queries about keys that other apps use, and about what a key is issued for."""
+"""Queries about keys that other apps and commands use, and about what a key is issued for."""
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from collections import Counter
+from datetime import datetime
+
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -28,6 +31,17 @@ def live_secrets() -> QuerySet[KeySecret]:
         key__subscription__api__deleted_at=None,
         key__tenant__deleted_at=None,
     )
+
+
+def count_secrets_by_pepper() -> Counter[str | None]:
+    """Return how many live secrets need each pepper, by its fingerprint; None is unknown."""
+    return Counter(dict(live_secrets().order_by().values_list("pepper").annotate(Count("pk"))))
+
+
+def list_keys_that_need(pepper: str | None, at_most: int) -> list[tuple[str, str, datetime | None]]:
+    """Return live keys that need a pepper (None: an unknown one): their tenant's name, their id, and their last use."""
+    secrets = live_secrets().filter(pepper=pepper).order_by("key__tenant__name", "key_id", "id")
+    return list(secrets.values_list("key__tenant__name", "key_id", "last_used_at")[:at_most])
 
 
 def find_subscription(tenant: Tenant, subscription_id: str) -> Subscription:

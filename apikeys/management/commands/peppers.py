@@ -1,16 +1,14 @@
 """The command that tells which peppers are still needed."""
 
 from argparse import ArgumentParser
-from collections import Counter
 from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
-from django.db.models import Count
 
-from apikeys.queries import live_secrets
-from catalog.models import Gateway
+from apikeys.queries import count_secrets_by_pepper, list_keys_that_need
+from catalog.queries import count_tokens_by_pepper, list_gateways_that_need
 from stoa_cp.crypto.credentials import pepper_fingerprints
 
 # Counting reads every key once, which no index shortens. The service's own 10 s may be too little for many millions.
@@ -49,9 +47,7 @@ class Command(BaseCommand):
 
 def count_what_needs_each() -> tuple[list[str], list[str]]:
     """Return a line for each configured pepper and for unknown ones, and one for each that is needed and missing."""
-    counted = live_secrets().order_by().values_list("pepper").annotate(Count("pk"))
-    secrets: Counter[str | None] = Counter(dict(counted))
-    tokens = Counter(Gateway.objects.live().order_by().values_list("token_pepper", flat=True))
+    secrets, tokens = count_secrets_by_pepper(), count_tokens_by_pepper()
 
     def need(pepper: str | None) -> str:
         return f"{secrets[pepper]} secrets of keys, {tokens[pepper]} gateway tokens"
@@ -67,9 +63,7 @@ def count_what_needs_each() -> tuple[list[str], list[str]]:
 
 def list_what_needs(pepper: str | None) -> list[str]:
     """Return a line for each key (tenant, id, last use) and each gateway, which has no tenant; None is unknown."""
-    secrets = live_secrets().filter(pepper=pepper).order_by("key__tenant__name", "key_id", "id")
-    keys = secrets.values_list("key__tenant__name", "key_id", "last_used_at")[:MAX_LISTED_KEYS]
-    gateways = Gateway.objects.live().filter(token_pepper=pepper).order_by("id").values_list("id", "last_seen_at")
+    keys, gateways = list_keys_that_need(pepper, MAX_LISTED_KEYS), list_gateways_that_need(pepper)
     return [f"{tenant} {key} {_moment(used_at)}" for tenant, key, used_at in keys] + [
         f"- {gateway} {_moment(seen_at)}" for gateway, seen_at in gateways
     ]
