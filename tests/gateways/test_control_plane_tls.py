@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from apikeys.gateway.exporters import FORMATS, export_configuration
 from apikeys.gateway.exporters.site import Site, describe_site, system_trust_store
 from tests.gateways.conftest import TOKEN
+from tests.gateways.control_plane import NAME, OTHER_NAME, Authority, control_plane, name_server, route_to
 from tests.gateways.proxies import FILES, Upstream, listen, proxy, upstream
-from tests.gateways.tls import NAME, OTHER_NAME, Authority, control_plane, name_server, route_to
 
 CA_FILE = "/etc/ssl/stoa-ca.pem"
 

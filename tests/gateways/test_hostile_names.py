@@ -14,9 +14,9 @@ from apikeys.gateway.exporters.site import Site, describe_site
 from catalog.models import Api
 from tests.factories import ApiFactory, SubscriptionFactory, TenantFactory
 from tests.gateways.conftest import TOKEN
+from tests.gateways.control_plane import control_plane, route_to
 from tests.gateways.proxies import listen, proxy, upstream
 from tests.gateways.test_accepted import CHECKS, complaint_of_traefik, judged
-from tests.gateways.tls import control_plane, route_to
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ import yaml
 from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
 from tests.gateways.conftest import TOKEN
+from tests.gateways.control_plane import control_plane, route_to
 from tests.gateways.proxies import FILES, listen, proxy, upstream
-from tests.gateways.tls import control_plane, route_to
 from tests.waiting import wait_until
 
 # An API that needs no key takes any of these: none is a test key.

@@ -8,8 +8,8 @@ from apikeys.gateway.exporters.site import Site
 from stoa_cp.crypto.credentials import new_credential
 from stoa_cp.devserver.cluster import free_port
 from tests.gateways.conftest import TOKEN
+from tests.gateways.control_plane import control_plane, route_to
 from tests.gateways.proxies import FILES, listen, proxy, upstream
-from tests.gateways.tls import control_plane, route_to
 
 SECRET = "hunter2hunter2"
 CALL = f"/acme/pay/x?password={SECRET}&b=%2F&c={{http.request.uuid}}&d"

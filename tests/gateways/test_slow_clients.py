@@ -10,8 +10,8 @@ import pytest
 from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
 from tests.gateways.conftest import TOKEN
+from tests.gateways.control_plane import control_plane, route_to
 from tests.gateways.proxies import Proxy, listen, proxy, upstream
-from tests.gateways.tls import control_plane, route_to
 
 TIME_LIMIT = "10s"
 PIECES = 6
