@@ -63,7 +63,7 @@ def first_broken_sequence(tenant_id: str) -> int | None:
     A log that was replaced as a whole is intact by itself. Only heads that were stored elsewhere show it.
     """
     head, broken = read_head(tenant_id)
-    return broken or walk_to_head(tenant_id, START, head)
+    return broken or walk(tenant_id, START, head.sequence, head)[1]
 
 
 def read_head(tenant_id: str) -> tuple[Link, int | None]:
@@ -75,18 +75,10 @@ def read_head(tenant_id: str) -> tuple[Link, int | None]:
     return head, head.sequence + 1 if head.sequence < newest else None
 
 
-def walk_to_head(tenant_id: str, start: Link, head: Link) -> int | None:
-    """Walk from the event after ``start`` to ``head``; return the number of the first broken event, or None."""
-    end, broken = walk(tenant_id, start, head.sequence)
-    if broken is None and end != head:
-        return head.sequence or 1
-    return broken
-
-
-def walk(tenant_id: str, start: Link, last: int) -> tuple[Link, int | None]:
+def walk(tenant_id: str, start: Link, last: int, head: Link) -> tuple[Link, int | None]:
     """Verify the events after ``start`` to number ``last``. Return the last good link, and the first broken number.
 
-    Takes no lock, so events may be appended meanwhile.
+    A walk that ends at the ``head`` must end with its hash. Takes no lock, so events may be appended meanwhile.
     """
     good = start
     while good.sequence < last:
@@ -97,6 +89,9 @@ def walk(tenant_id: str, start: Link, last: int) -> tuple[Link, int | None]:
             good = Link(event.sequence, bytes(event.hash))
         if not events:
             return good, good.sequence + 1
+    if last == head.sequence and good != head:
+        # A head of no events must have the hash GENESIS. With any other, the log was emptied: event 1 is missing.
+        return good, last or 1
     return good, None
 
 

@@ -73,9 +73,7 @@ def _sign_next_portion(chain: EventChain) -> bool:
     if start == head:
         return False
     last = min(head.sequence, start.sequence + EVENTS_AT_ONCE)
-    good, broken = walk(chain.tenant_id, start, last)
-    if broken is None and last == head.sequence and good != head:
-        broken = head.sequence
+    good, broken = walk(chain.tenant_id, start, last, head)
     if broken is not None:
         logger.error("event_chain_broken", tenant_id=chain.tenant_id, sequence=broken)
         return False

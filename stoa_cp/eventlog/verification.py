@@ -106,12 +106,10 @@ def _walk_range(tenant_id: str, events: Range, head: Link, checkpoint: SignedHea
     before = _stored_link(tenant_id, events.first - 1)
     if before is None:
         return events.first - 1
-    good, broken = walk(tenant_id, before, events.last)
-    if broken is None and checkpoint and _stored_link(tenant_id, events.first) != link_of(checkpoint):
+    # Before the walk: where the checkpoint is contradicted, no later event is the first broken one.
+    if checkpoint and _stored_link(tenant_id, events.first) != link_of(checkpoint):
         return events.first
-    if broken is None and events.last == head.sequence and good != head:
-        return head.sequence
-    return broken
+    return walk(tenant_id, before, events.last, head)[1]
 
 
 def _stored_link(tenant_id: str, sequence: int) -> Link | None:

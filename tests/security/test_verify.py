@@ -102,6 +102,14 @@ def test_a_change_is_found_where_it_lies_in_the_range(
     assert answer(victor)[1] == since_checkpoint
 
 
+def test_of_two_faults_the_first_is_named(victor: Caller, log: str) -> None:
+    rewrite(log, 10)
+    with triggers_off():
+        Event.objects.filter(tenant_id=log, sequence=12).update(actor="mallory")
+
+    assert answer(victor)[1] == "10"
+
+
 @pytest.mark.parametrize(("missing", "since_checkpoint"), [(1, None), (9, "9"), (10, "10"), (11, "11"), (13, "13")])
 def test_a_missing_event_is_found(victor: Caller, log: str, missing: int, since_checkpoint: str | None) -> None:
     with triggers_off():
