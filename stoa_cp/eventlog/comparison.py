@@ -40,10 +40,11 @@ class ChainComparison:
     last_fitting: int = 0
 
     def add(self, head: SignedHead, *, fits: bool) -> None:
-        broken = self.first_contradicted
-        if fits and (broken is None or head.sequence < broken.sequence):
+        if self.first_contradicted and head.sequence >= self.first_contradicted.sequence:
+            return
+        if fits:
             self.last_fitting = max(self.last_fitting, head.sequence)
-        elif not fits and (broken is None or head.sequence < broken.sequence):
+        else:
             self.first_contradicted = head
             # Heads are appended in order as a rule. If not, the last one before this is unknown: say less.
             self.last_fitting = self.last_fitting if self.last_fitting < head.sequence else 0
