@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
 
 from django.conf import settings
 from django.db.models import Count, F, Max, Q, Sum
@@ -21,6 +20,7 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.eventlog.models import EventChain, OutboxEntry
 from stoa_cp.identity.permissions import require
+from stoa_cp.net.addresses import is_within
 from stoa_cp.net.client_address import client_address
 from stoa_cp.observability.metrics import process_registry
 from stoa_cp.rest.problems import respond_to
@@ -54,7 +54,7 @@ def _has_allowed_address(request: HttpRequest) -> bool:
     is_forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
     if is_forwarded and address == request.META["REMOTE_ADDR"]:
         return False
-    return any(ip_address(address) in ip_network(network) for network in settings.STOA_METRICS_ALLOW)
+    return is_within(address, settings.STOA_METRICS_ALLOW)
 
 
 def _actor_of(request: HttpRequest) -> Actor:

@@ -91,7 +91,10 @@ def is_local(address: str) -> bool:
 
 
 def is_within(address: str, cidrs: Iterable[str]) -> bool:
-    """Tell whether an address is in one of the networks of a setting."""
+    """Tell whether an address is in one of the networks of a setting, in CIDR notation.
+
+    Raises ValueError for what is no address.
+    """
     return _is_in(_parse(address), _networks(tuple(cidrs)))
 
 
@@ -127,6 +130,6 @@ def _is_in(address: IPv4Address | IPv6Address, networks: Iterable[IPv4Network | 
     return any(address in network for network in networks)
 
 
-@lru_cache
+@lru_cache  # parsed once per value of a setting: STOA_TRUSTED_PROXIES is needed for every request
 def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(text) for text in texts)

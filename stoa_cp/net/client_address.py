@@ -1,12 +1,13 @@
 """The IP address of the client that sent a request, behind trusted proxies."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+
+from stoa_cp.net.addresses import is_within
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -50,7 +51,7 @@ def _read_hops(meta: Mapping[str, Any]) -> tuple[str, list[str]]:
     address = meta.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104 - a Unix socket has no address
     hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     # What is no address ends it: the proxy in front of it is the last address that we can be sure of.
-    while hops and _is_trusted_proxy(address) and parse_address(hops[-1]):
+    while hops and is_within(address, settings.STOA_TRUSTED_PROXIES) and parse_address(hops[-1]):
         address = hops.pop()
     return address, hops
 
@@ -71,12 +72,3 @@ def _parse(text: str) -> Address:
         # The number alone has no zone.
         return address.ipv4_mapped or IPv6Address(int(address))
     return address
-
-
-def _is_trusted_proxy(address: str) -> bool:
-    return any(_parse(address) in network for network in _networks(tuple(settings.STOA_TRUSTED_PROXIES)))
-
-
-@lru_cache  # parsed once per value of the setting, as this runs for every request
-def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ip_network(text) for text in texts)
