@@ -60,13 +60,7 @@ def run_write(
                 keyed.store(response)
         return response
 
-    try:
-        return attempt()
-    except OperationalError as error:
-        if not isinstance(error.__cause__, DeadlockDetected):
-            raise
-        sleep(DEADLOCK_PAUSE_SECONDS)
-        return attempt()
+    return _retry_after_deadlock(attempt)
 
 
 def _read_idempotency_key(request: Request, path: str) -> IdempotentRequest | None:
@@ -79,6 +73,16 @@ def _read_idempotency_key(request: Request, path: str) -> IdempotentRequest | No
         return None
     scope = f"{actor_of(request).id}\n{request.method}\n{path}"
     return IdempotentRequest.read(header, scope, request.body)
+
+
+def _retry_after_deadlock(attempt: Callable[[], HttpResponse]) -> HttpResponse:
+    try:
+        return attempt()
+    except OperationalError as error:
+        if not isinstance(error.__cause__, DeadlockDetected):
+            raise
+        sleep(DEADLOCK_PAUSE_SECONDS)
+        return attempt()
 
 
 def _render_to_bytes(response: Response) -> HttpResponse:
