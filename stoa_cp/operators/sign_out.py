@@ -33,7 +33,7 @@ from stoa_cp.identity.tokens import LEEWAY_SECONDS, LOGOUT_HEADER_TYPES, TokenEx
 from stoa_cp.operators.accounts import username_of
 from stoa_cp.operators.sessions import end_provider_sessions, record_sign_out
 from stoa_cp.operators.single_sign_on import ID_TOKEN, operator_of, provider_session_of, setting_or_discovered
-from stoa_cp.rest.problems import Problem, problem_of, respond
+from stoa_cp.rest.problems import Problem, respond, respond_to
 
 logger = structlog.get_logger(__name__)
 
@@ -77,7 +77,7 @@ class BackChannelLogoutView(View):
             logger.warning("logout_token_refused", error=repr(refusal))
             return respond(Problem(ErrorCode.VALIDATION_ERROR))  # §2.8 wants 400, and not the 401 of a bearer token
         except IdentityProviderUnavailable as failure:
-            return respond(problem_of(failure) or Problem(ErrorCode.INTERNAL_ERROR))
+            return respond_to(failure)
         logger.info("provider_ended_sessions", count=ended)
         return HttpResponse(headers={"Cache-Control": "no-store"})
 
