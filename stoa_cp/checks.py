@@ -140,7 +140,7 @@ def _connections() -> Iterator[tuple[str, str]]:
         # RabbitMQ's first account. It is also what a URL without a user means.
         elif url.scheme.startswith("amqp") and (url.username or "guest") == "guest":
             yield "E012", f"{name} logs in as guest."
-        elif not (settings.STOA_BROKER_PLAINTEXT or _has_tls(url) or not _is_remote(url.hostname or "")):
+        elif _is_remote(url.hostname or "") and not (settings.STOA_BROKER_PLAINTEXT or _has_tls(url)):
             yield (
                 "E011",
                 f"{name} leads to another machine without TLS: rediss://, amqps://, pgmq://…?ssl_mode=require.",
