@@ -23,11 +23,6 @@ class SignIn:
     username: str
     consoles: set[str] = field(default_factory=set)
 
-    @property
-    def person(self) -> Person | None:
-        """The person as it is now: None after it was removed from the realm."""
-        return PEOPLE.get(self.username)
-
 
 @dataclass(slots=True)
 class SignIns:
@@ -42,8 +37,9 @@ class SignIns:
         return cookie, self._open[cookie]
 
     def find(self, cookie: str) -> SignIn | None:
+        """Return the open session, or None; also after its person was removed from the realm."""
         found = self._open.get(cookie)
-        return found if found and found.person else None
+        return found if found and found.username in PEOPLE else None
 
     def end(self, cookie: str, *, key: KeyPair, issuer: str) -> None:
         """End a session, and tell its consoles (OpenID Connect Back-Channel Logout 1.0 §2.5)."""
