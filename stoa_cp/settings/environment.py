@@ -23,7 +23,13 @@ WHOLE_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql", "psql", "pgsql"})
 # Variables that commands, the development server and the tests read where they need them.
 READ_ELSEWHERE = frozenset(
-    {"STOA_GATEWAY_TOKEN", "STOA_ISSUER_PORT", "STOA_DEV_PASSWORD", "STOA_DEV_CLIENT_SECRET", "STOA_OPERATOR_PASSWORD"}
+    {
+        "STOA_DEV_PASSWORD",
+        "STOA_GATEWAY_TOKEN",
+        "STOA_ISSUER_PORT",
+        "STOA_OPERATOR_PASSWORD",
+        "STOA_RUNTIME_PASSWORD",
+    }
 )
 # Those of the tests and benchmarks.
 TOOLS = re.compile(r"STOA_(TEST|BENCH|FAULT|FAULTS|KEYCLOAK|REVOCATIONS)(_[A-Z]+)?")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from stoa_cp.settings.environment import READ_ELSEWHERE, env
 from tests.project.documents import CODE, README, ROOT, code_words, make_targets, rows, section
 
 TEXT = README.read_text()
@@ -63,6 +64,12 @@ def test_the_settings_are_those_that_are_read() -> None:
 
     assert len(names) == len(set(names))
     assert set(names) == read
+
+
+def test_no_setting_of_the_table_is_warned_of() -> None:
+    names = {name for name in first_codes("Settings") if name.startswith("STOA_")}
+
+    assert names - env.names - READ_ELSEWHERE == set()
 
 
 def test_every_make_target_is_there() -> None:
