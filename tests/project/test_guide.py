@@ -213,9 +213,11 @@ def test_every_block_of_yaml_is_yaml(page: Path) -> None:
     assert all(yaml.safe_load(block) for block in blocks(page.read_text(), "yaml"))
 
 
-def test_nginx_accepts_its_piece(tmp_path: Path) -> None:
+def test_nginx_accepts_its_pieces(tmp_path: Path) -> None:
     nginx = require_program("nginx")
     (piece,) = blocks((ROOT / "templates/guide/production.md").read_text(), "nginx")
+    (addition,) = blocks((ROOT / "templates/guide/hardening.md").read_text(), "nginx")
+    piece = f"{piece.rstrip().removesuffix('}')}{addition}}}\n"
     make_certificate(tmp_path)
     piece = piece.replace("443 ssl", f"unix:{tmp_path}/socket ssl").replace("/etc/ssl", str(tmp_path))
     (tmp_path / "nginx.conf").write_text(f"pid nginx.pid; events {{}}\nhttp {{ access_log off;\n{piece}}}\n")
