@@ -22,6 +22,7 @@ import structlog
 logger = structlog.get_logger(__name__)
 
 # The first that exists is used. The development server creates no account: that would change the machine for good.
+# A cluster can only be read by the account that created it, so another name here would end people's clusters.
 ACCOUNTS = ("postgres", "nobody")
 # Every account may enter it. So is /tmp, but it may be emptied when the machine restarts.
 OPEN_FOLDER = Path("/var/lib/stoa-control-plane")
