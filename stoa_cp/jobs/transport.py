@@ -23,8 +23,8 @@ class Channel(pgmq.Channel):
     def _maybe_enable_notify(self, queue: str, queue_name: str | None = None) -> None:
         if self.use_notify:
             name = queue_name or self._queue_name(queue)
-            # Members of the two libraries' own classes, as the base class uses them.
-            self.pgmq._execute(KEEP_NOTIFYING, (name, self.notify_throttle_interval_ms))  # noqa: SLF001
+            # The base class makes both calls, too: kombu and the client of pgmq have no public ones.
+            self.pgmq._execute(KEEP_NOTIFYING, (name, self.notify_throttle_interval_ms))  # noqa: SLF001 - see above
             self.connection._register_notify_queue(name)  # type: ignore[attr-defined]  # noqa: SLF001 - no types for it
 
 

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
+from tenants.event_types import TenantEvent
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.processes import ROOT
 from tests.faults.world import World
@@ -29,7 +30,7 @@ def rewrite_the_log(world: World) -> Measured:
     tenant, heads = world.tenant().id, world.folder / "heads.jsonl"
     for number in range(EVENTS):
         with transaction.atomic():
-            emit("tenant.updated", tenant_id=tenant, actor=SYSTEM, data={"number": number})  # type: ignore[arg-type]
+            emit(TenantEvent.UPDATED, tenant_id=tenant, actor=SYSTEM, data={"number": number})
         if number in (CHANGED - 2, CHANGED - 1, EVENTS - 1):
             manage(world, "export_heads", "--output", str(heads))
     rewrite(tenant, CHANGED)
