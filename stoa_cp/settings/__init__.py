@@ -30,6 +30,7 @@ STOA_SECURITY_CONTACT = env.contact("STOA_SECURITY_CONTACT")
 STOA_REGIONS = env.items(
     "STOA_REGIONS", default=["us-east-1", "us-west-2", "eu-west-1", "eu-west-3", "eu-central-1", "ap-southeast-1"]
 )
+# A token that carries the name of a deleted tenant must have expired before another tenant can have that name.
 STOA_NAME_QUARANTINE_DAYS = env.number("STOA_NAME_QUARANTINE_DAYS", default=90)
 
 # --- Secrets -------------------------------------------------------------------------------------------------
@@ -186,6 +187,7 @@ OIDC_AUTH_REQUEST_EXTRA_PARAMS = {"acr_values": " ".join(STOA_OIDC_REQUIRED_ACR)
 STOA_LEAK_KEYS = env.items("STOA_LEAK_KEYS")
 STOA_LEAK_POLICY = env.choice("STOA_LEAK_POLICY", ("flag", "revoke"), default="flag")
 STOA_LOCAL_LOGIN = env.flag("STOA_LOCAL_LOGIN", default=not IS_PRODUCTION)
+# 12: a person proves anew who is there (NIST SP 800-63B §4.2.3). 8: a session that is left open ends overnight.
 STOA_SESSION_IDLE_HOURS = env.number("STOA_SESSION_IDLE_HOURS", default=8, least=1)
 STOA_SESSION_MAX_HOURS = env.number("STOA_SESSION_MAX_HOURS", default=12, least=1)
 STOA_REQUIRE_SECOND_APPROVER = env.flag("STOA_REQUIRE_SECOND_APPROVER", default=False)
@@ -193,6 +195,7 @@ STOA_RATE_LIMIT_RESOLVER = (
     "tenants.rate_limit.rate_limit_of"  # (Actor) -> RateLimit: whose calls count together, and how many per hour
 )
 STOA_PLATFORM_RATE_LIMIT = env.number("STOA_PLATFORM_RATE_LIMIT", default=100_000)
+# Five times as many as a gateway needs that waits for changes, 30 s each time.
 STOA_GATEWAY_CONFIG_RATE_LIMIT = env.number("STOA_GATEWAY_CONFIG_RATE_LIMIT", default=600)
 STOA_ANONYMOUS_RATE_LIMIT = env.number("STOA_ANONYMOUS_RATE_LIMIT", default=1_000)
 STOA_LOGIN_RATE_LIMIT = env.number("STOA_LOGIN_RATE_LIMIT", default=100)

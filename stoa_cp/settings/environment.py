@@ -48,7 +48,7 @@ class Environment:
         self.network_names: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the text."""
+        """Return the text as it is, with its blanks."""
         return self._read(name, str, default)
 
     def flag(self, name: str, *, default: bool) -> bool:

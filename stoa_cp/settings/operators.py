@@ -26,9 +26,10 @@ SESSION_COOKIE_NAME = "stoa_session"
 # The code flow with PKCE.
 OIDC_AUTHENTICATE_CLASS = "stoa_cp.operators.single_sign_on.OperatorLoginView"
 OIDC_CALLBACK_CLASS = "stoa_cp.operators.single_sign_on.OperatorCallbackView"
+# For the package's own verification, which stoa_cp.operators.single_sign_on replaces.
 OIDC_RP_SIGN_ALGO = "RS256"
 OIDC_RP_SCOPES = "openid email profile"
 OIDC_USE_PKCE = True
-OIDC_STORE_ID_TOKEN = True  # in the session: the provider wants it back when it is to end its own session
+OIDC_STORE_ID_TOKEN = True  # in the session: sent as id_token_hint, when the provider is to end its own session
 # Between two checks of a session at the provider. A person who lost the role keeps it for that long at most.
 OIDC_RENEW_ID_TOKEN_EXPIRY_SECONDS = 15 * 60
