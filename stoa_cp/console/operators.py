@@ -113,7 +113,7 @@ class OperatorSessionAdmin(ReadOnlyAdmin):
 
     @column(_("Browser"))
     def browser(self, session: OperatorSession) -> str:
-        return session.user_agent[:40]
+        return session.user_agent[:40]  # the list is wide enough for no more; the session's page has all of it
 
     @column(_("Sign-in"), colours={True: "success", False: ""})
     def way_in(self, session: OperatorSession) -> tuple[bool, str]:

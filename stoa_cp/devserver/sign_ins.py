@@ -12,7 +12,7 @@ from stoa_cp.devserver.realm import PEOPLE, KeyPair, Person, logout_claims
 
 COOKIE = "stoa_issuer"
 BACK_CHANNEL_PATH = "/admin/oidc/backchannel-logout"
-BACK_CHANNEL_SECONDS = 5.0
+BACK_CHANNEL_SECONDS = 5.0  # for the answer of a console; only the thread of this one call waits for it
 
 
 @dataclass(slots=True)

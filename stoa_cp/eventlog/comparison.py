@@ -40,6 +40,7 @@ class ChainComparison:
     last_fitting: int = 0
 
     def add(self, head: SignedHead, *, fits: bool) -> None:
+        """Take one head into account. Heads after the first contradicted one prove nothing more."""
         if self.first_contradicted and head.sequence >= self.first_contradicted.sequence:
             return
         if fits:
@@ -60,6 +61,7 @@ class Comparison:
     chains: dict[str, ChainComparison] = field(default_factory=dict)
 
     def refuse(self, sentence: str) -> None:
+        """Count a line that is no head of ours; keep the first MAX_REFUSED_LINES sentences."""
         self.refused += 1
         if self.refused <= MAX_REFUSED_LINES:
             self.refused_lines.append(sentence)

@@ -18,7 +18,7 @@ ROLES: Mapping[str, str] = {
 # ASCII. Others could forge lines of a log, look like another person's id, or (a lone surrogate) not be stored at all.
 # Blanks only inside: "alice " would read like "alice". 255 is also the length of the event log's column ``actor``.
 SUBJECT = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?")
-MAX_NAME_CHARS = 150
+MAX_NAME_CHARS = 150  # the length of the column ActorName.name
 # The characters of a tenant's id and of its name. Any other text names no tenant and is not sent to the database.
 TENANT = re.compile(r"[a-z0-9-]{1,63}")
 
@@ -42,8 +42,8 @@ def name_of(claims: Mapping[str, Any]) -> str:
 def text_of(claims: Mapping[str, Any], claim: str, max_chars: int) -> str:
     """Return a claim for people to read, cut off after ``max_chars``; "" if it is no text that can be shown."""
     value = claims.get(claim)
-    # Not printable are control characters, which PostgreSQL or a terminal takes amiss, and lone surrogates, which UTF-8
-    # cannot encode.
+    # Not printable are control characters, which PostgreSQL refuses (NUL) or a terminal obeys, and lone surrogates,
+    # which UTF-8 cannot encode.
     return value[:max_chars] if isinstance(value, str) and value.isprintable() else ""
 
 

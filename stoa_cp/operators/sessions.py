@@ -18,7 +18,10 @@ PASSWORD, SINGLE_SIGN_ON = "password", "single_sign_on"
 
 
 def begin_session(request: HttpRequest, method: str, *, by: Actor) -> None:
-    """Note in the session, which is signed in already, since when and from where it is used."""
+    """Note in the session, which is signed in already, since when and from where it is used, and append the event.
+
+    ``method`` is PASSWORD or SINGLE_SIGN_ON.
+    """
     request.session[SIGNED_IN_AT] = time.time()
     request.session[ADDRESS] = client_address(request)
     request.session[USER_AGENT] = request.headers.get("User-Agent", "")[:MAX_USER_AGENT_CHARS]
@@ -47,7 +50,8 @@ def end_session(session: OperatorSession, *, by: Actor) -> None:
 def end_provider_sessions(user: User | None, provider_session: str) -> int:
     """End the sessions that an identity provider has ended, and return their number.
 
-    Those that began with its session ``provider_session`` (``sid``); if that is "", all of ``user``.
+    Those that began with its session ``provider_session`` (``sid``); if that is "", all of ``user``, who may be None
+    if the provider named a person without an account here.
     """
     named = {"provider_session": provider_session} if provider_session else {"user": user}
     sessions = OperatorSession.objects.select_related("user").exclude(user=None).filter(**named)

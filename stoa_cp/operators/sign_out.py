@@ -75,7 +75,7 @@ class BackChannelLogoutView(View):
                 _use_once(claims)
         except (TokenInvalid, TokenExpired) as refusal:
             logger.warning("logout_token_refused", error=repr(refusal))
-            return respond(Problem(ErrorCode.VALIDATION_ERROR))  # §2.8 wants 400, and not the 401 of a bearer token
+            return respond(Problem(ErrorCode.VALIDATION_ERROR))  # §2.8 demands 400, and not the 401 of a bearer token
         except IdentityProviderUnavailable as failure:
             return respond_to(failure)
         logger.info("provider_ended_sessions", count=ended)

@@ -8,7 +8,7 @@ mozilla-django-oidc keeps the state, the nonce and the PKCE verifier of the flow
 - Roles come from the verified access token. Keycloak puts no roles into ID tokens, and the admin then has the same
   rule as the REST API. The package requests ``/userinfo`` instead, which has no roles either.
 - Each call to the provider has a deadline.
-- A callback that the console did not ask for changes nothing. In the package, one with ``?error=`` signs the
+- A callback that the console did not request changes nothing. In the package, one with ``?error=`` signs the
   person out who opens it.
 """
 
@@ -163,7 +163,7 @@ class OperatorCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc
     """The last step of the code flow: begins a session, or confirms the one that is open."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        # An address that the console did not ask for: replayed, of another browser, or invented to sign a person out.
+        # An address that the console did not request: replayed, of another browser, or invented to sign a person out.
         if request.GET.get("state", "") not in request.session.get("oidc_states", {}):
             messages.error(request, _("This login is over. Sign in again."))
             return redirect(settings.LOGIN_REDIRECT_URL_FAILURE)

@@ -19,8 +19,8 @@ from stoa_cp.devserver.grants import Grants
 from tests.databases import database_url
 from tests.faults import processes
 
-ROLE_PASSWORD = "p@:/ 'x\\"
-COMMAND_SECONDS = 120
+ROLE_PASSWORD = "p@:/ 'x\\"  # has what URLs, SQL and connection strings escape, each in another way
+COMMAND_SECONDS = 120  # for `prepare`, which applies all migrations, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,10 @@ def trusted_keys(path: Path | None) -> PublicKeys:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Iterator[str]]:
-    """Open a file of heads. A byte that is not UTF-8 becomes a character that no head has."""
+    """Open a file of heads, and yield its lines, or pieces of one that is too long to be a head.
+
+    A byte that is not UTF-8 becomes a character that no head has. Raises CommandError if the file cannot be opened.
+    """
     try:
         file = path.open(errors="replace")
     except OSError as error:

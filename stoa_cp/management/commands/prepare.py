@@ -34,7 +34,6 @@ class Command(BaseCommand):
             metavar="NAME",
             help=f"also create this superuser unless there is one; its password is read from {PASSWORD_VARIABLE}",
         )
-
         parser.add_argument(
             "--runtime-role",
             metavar="NAME",
