@@ -31,7 +31,7 @@ def triggers_off() -> Iterator[None]:
 
 def delete_events(**selected: object) -> None:
     """Delete events as a statement in SQL does. The public ``delete`` would delete what refers to them, too."""
-    Event.objects.filter(**selected)._raw_delete("default")  # type: ignore[attr-defined]  # private, and so without a type
+    Event.objects.filter(**selected)._raw_delete("default")
 
 
 def rewrite(tenant_id: str, sequence: int, actor: str = "mallory") -> None:

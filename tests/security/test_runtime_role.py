@@ -179,7 +179,7 @@ def test_the_role_must_not(installation: Installation, statement: str) -> None:
         installation.as_role() as session,
         pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)),
     ):
-        session.execute(statement)  # type: ignore[call-overload]  # a constant of this file
+        session.execute(statement)
 
 
 def test_the_role_cannot_hand_its_rights_on(installation: Installation) -> None:
@@ -190,7 +190,7 @@ def test_the_role_cannot_hand_its_rights_on(installation: Installation) -> None:
 
 def test_the_role_may_add_an_event(installation: Installation) -> None:
     with installation.as_role() as session, session.transaction(force_rollback=True):
-        session.execute(EVENT)  # type: ignore[call-overload]  # as above
+        session.execute(EVENT)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_head_that_was_set_back_or_removed_is_noticed() -> None:
     "change",
     [
         lambda: Event.objects.filter(tenant_id=TENANT).update(actor="mallory"),
-        lambda: Event.objects.filter(tenant_id=TENANT)._raw_delete("default"),  # type: ignore[attr-defined]  # past OutboxEntry
+        lambda: Event.objects.filter(tenant_id=TENANT)._raw_delete("default"),  # delete() begins with OutboxEntry
     ],
 )
 def test_the_database_refuses_to_change_the_log(change: Callable[[], object]) -> None:
