@@ -1,4 +1,4 @@
-"""Bounds how many calls of one tenant a web process answers at a time.
+"""Bounds how many threads of a web process one tenant's calls occupy.
 
 Its calls per hour do not bound that: a tenant whose calls are slow would hold every thread, and all others would wait.
 """
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.domain.errors import DomainError, ErrorCode
@@ -27,26 +26,29 @@ class TooManyAtOnce(DomainError):
     retry_after_seconds = 1
 
 
-class CallsAtOnce:
-    """The calls that a process is answering, by tenant: half of its threads at most for each of them."""
+class AtMost:
+    """Admits up to ``count`` of each tenant at a time, and one at least."""
 
-    def __init__(self) -> None:
-        self._at_most = max(1, settings.STOA_WEB_THREADS // 2)
-        self._running: Counter[str] = Counter()
+    def __init__(self, count: int) -> None:
+        self._count = max(1, count)
+        self._admitted: Counter[str] = Counter()
         self._ended = Condition()
 
     @contextmanager
-    def one_of(self, tenant: str) -> Iterator[None]:
-        """Count a call of the tenant while the block runs. Raises TooManyAtOnce."""
+    def one_of(self, tenant: str | None) -> Iterator[None]:
+        """Admit the block, which may have to wait; at once without a tenant. Raises TooManyAtOnce."""
+        if tenant is None:
+            yield
+            return
         with self._ended:
-            if not self._ended.wait_for(lambda: self._running[tenant] < self._at_most, WAIT_SECONDS):
+            if not self._ended.wait_for(lambda: self._admitted[tenant] < self._count, WAIT_SECONDS):
                 raise TooManyAtOnce
-            self._running[tenant] += 1
+            self._admitted[tenant] += 1
         try:
             yield
         finally:
             with self._ended:
-                self._running[tenant] -= 1
-                if not self._running[tenant]:
-                    del self._running[tenant]
+                self._admitted[tenant] -= 1
+                if not self._admitted[tenant]:
+                    del self._admitted[tenant]
                 self._ended.notify_all()  # it may be a call of another tenant that waits

@@ -5,8 +5,8 @@ limit: otherwise anyone could list the routes for free.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import bind_contextvars
 
@@ -14,12 +14,12 @@ from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.identity.authentication import authenticate_bearer
 from stoa_cp.net.client_address import client_address
-from stoa_cp.ratelimit.concurrency import CallsAtOnce, TooManyAtOnce
+from stoa_cp.ratelimit.concurrency import AtMost
 from stoa_cp.ratelimit.limiter import RateLimited, hit, rate_limit_of
 from stoa_cp.rest.api_call import ApiCall, attach
 from stoa_cp.rest.limits import API_PREFIX
 from stoa_cp.rest.problems import respond_to
-from stoa_cp.rest.request_body import check_length, receive_body
+from stoa_cp.rest.request_body import METHODS_WITHOUT_BODY, check_length, receive_body
 
 
 class ApiMiddleware:
@@ -37,7 +37,9 @@ class ApiMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self._calls_at_once = CallsAtOnce()
+        # Of each tenant. Fewer bodies than calls: clients that stall leave a place to the reads of their tenant.
+        half = settings.STOA_WEB_THREADS // 2
+        self._calls, self._bodies = AtMost(half), AtMost(half - 1)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path_info.startswith(API_PREFIX):
@@ -51,18 +53,22 @@ class ApiMiddleware:
             attach(ApiCall(caller, status, rate_limit.tenant), request)
         refusal = refusal or (RateLimited() if status.is_exceeded else None)
         refusal = refusal or (caller if isinstance(caller, DomainError) else None)
-        try:
-            with self._calls_at_once.one_of(rate_limit.key) if rate_limit.tenant else nullcontext():
-                response = self._answer(request, refusal)
-        except TooManyAtOnce as too_many:
-            response = respond_to(too_many)
+        response = self._answer(request, refusal, rate_limit.key if rate_limit.tenant else None)
         for name, value in status.headers().items():
             response.headers.setdefault(name, value)
         return response
 
-    def _answer(self, request: HttpRequest, refusal: DomainError | None) -> HttpResponseBase:
-        refusal = refusal or _refusal_by(receive_body, request)
-        return respond_to(refusal) if refusal else self.get_response(request)
+    def _answer(self, request: HttpRequest, refusal: DomainError | None, tenant: str | None = None) -> HttpResponseBase:
+        if refusal:
+            return respond_to(refusal)
+        try:
+            with self._calls.one_of(tenant):
+                if request.method not in METHODS_WITHOUT_BODY:
+                    with self._bodies.one_of(tenant):
+                        receive_body(request)
+                return self.get_response(request)
+        except DomainError as late_refusal:
+            return respond_to(late_refusal)
 
 
 def _refusal_by(check: Callable[[HttpRequest], None], request: HttpRequest) -> DomainError | None:

@@ -204,5 +204,4 @@ def receive_body(request: HttpRequest) -> None:
 
     Raises TooManyBodies, BodyTooLarge or BodyIncomplete.
     """
-    if request.method not in METHODS_WITHOUT_BODY:
-        request.META["CONTENT_LENGTH"] = str(len(request.body))
+    request.META["CONTENT_LENGTH"] = str(len(request.body))

@@ -70,20 +70,32 @@ def test_without_a_token_no_body_is_waited_for(server: WebProcess, path: str) ->
         check_service(server, "GET", "/healthz", {}, expected=200)
 
 
-def test_with_a_token_half_of_the_threads_stay_free(
-    server: WebProcess, token: Callable[[str], dict[str, str]], acme: Tenant
+def test_with_tokens_half_of_the_threads_stay_free(
+    server: WebProcess, token: Callable[[str], dict[str, str]], acme: Tenant, globex: Tenant
 ) -> None:
     ApiFactory(tenant=acme)
     server.token = new_credential("stoa_gtw_")
     GatewayFactory(token=server.token)
-    with stalled(server, "/v1/tenants/acme/apis", token("victor")) as clients:
-        wait_until(lambda: sum(map(answered, clients)) == STALLED - 2, "all but two are refused", seconds=10)
+    hers = stalled(server, "/v1/tenants/acme/apis", token("victor"))
+    with hers as clients, stalled(server, "/v1/tenants/globex/apis", token("bob")) as others:
+        stalling = [*clients, *others]
+        wait_until(lambda: sum(map(answered, stalling)) == 2 * STALLED - 2, "all but two are refused", seconds=20)
 
         check_service(server, "GET", "/healthz", {}, expected=200)
         check_service(server, "GET", "/v1/tenants/acme/apis", token("alice"), expected=200)
         check_service(server, "GET", "/v1/gateway/authorize", {"X-Forwarded-Uri": "/acme/none"}, expected=404)
         for _verification in range(20):
             assert server.verify("stoa_live_malformed") == "key_malformed"
+
+
+def test_stalled_bodies_of_a_tenant_stop_no_write_of_another(
+    server: WebProcess, token: Callable[[str], dict[str, str]], acme: Tenant, globex: Tenant
+) -> None:
+    write = token("bob") | {"Content-Type": "application/json"}
+    with stalled(server, "/v1/tenants/acme/apis", token("victor")) as clients:
+        wait_until(lambda: sum(map(answered, clients)) == STALLED - 1, "all but one are refused", seconds=10)
+
+        check_service(server, "POST", "/v1/tenants/globex/plans", write, expected=400)
 
 
 def test_a_stalled_gateway_stops_no_caller_of_the_api(
@@ -99,22 +111,22 @@ def test_a_stalled_gateway_stops_no_caller_of_the_api(
 
 
 def test_a_client_without_a_place_is_told_to_come_back(
-    server: WebProcess, token: Callable[[str], dict[str, str]], acme: Tenant
+    server: WebProcess, token: Callable[[str], dict[str, str]], acme: Tenant, globex: Tenant
 ) -> None:
-    write = token("alice") | {"Content-Type": "application/json"}
+    def write(name: str, tenant: str) -> tuple[int, str, str]:
+        headers = token(name) | {"Content-Type": "application/json"}
+        status, answered, body = server.ask("POST", f"/v1/tenants/{tenant}/plans", headers, b"{}")
+        return status, answered.get("retry-after", ""), json.loads(body)["error"]["details"][0]["code"]
 
-    def status_of_a_write() -> int:
-        return server.ask("POST", "/v1/tenants/acme/plans", write, b"{}")[0]
+    hers = stalled(server, "/v1/tenants/acme/apis", token("victor"), count=1)
+    with hers as clients, stalled(server, "/v1/tenants/globex/apis", token("bob"), count=1) as others:
+        wait_until(lambda: write("olga", "acme")[0] == 503, "both places are taken", seconds=10)
+        assert write("olga", "acme") == (503, "1", "unavailable")
+        assert write("alice", "acme") == (429, "1", "too_many_at_once")
 
-    with stalled(server, "/v1/tenants/acme/apis", token("victor"), count=2) as clients:
-        wait_until(lambda: status_of_a_write() == 503, "both places are taken", seconds=10)
-        status, headers, body = server.ask("POST", "/v1/tenants/acme/plans", write, b"{}")
-        assert (status, headers["retry-after"]) == (503, "1")
-        assert json.loads(body)["error"]["details"][0]["code"] == "unavailable"
-
-        for client in clients:
+        for client in (*clients, *others):
             client.sendall(b" " * 99)
-        wait_until(lambda: status_of_a_write() == 400, "the places are free again", seconds=10)
+        wait_until(lambda: write("alice", "acme")[0] == 400, "the places are free again", seconds=10)
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/leaks/github", "/nothing"])
