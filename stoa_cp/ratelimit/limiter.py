@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import redis
@@ -23,6 +23,9 @@ logger = structlog.get_logger(__name__)
 WINDOW_SECONDS = 3600  # the specification states its limits per hour
 # The limit is part of django-ratelimit's cache key: a constant one keeps the count when a tier changes.
 RATE = (1, WINDOW_SECONDS)
+# After an error of Redis, calls pass for this long without waiting for it. If each waited for the time-out (0.25 s), a
+# process with four threads would answer 16 calls a second.
+COOL_DOWN_SECONDS = 1.0
 
 
 class RateLimited(DomainError):
@@ -83,7 +86,8 @@ def rate_limit_of(actor: Actor | None, request: HttpRequest) -> RateLimit:
 def hit(rate_limit: RateLimit, request: HttpRequest) -> RateLimitStatus:
     """Count one call and return the state of the limit.
 
-    If the counter store is unavailable, the call passes and a warning is logged: a lost Redis must not stop the API.
+    If the counter store is unavailable, the call passes and a warning is logged, of Redis once a second: a lost Redis
+    must not stop the API.
     """
     usage = _count(rate_limit.key, request)
     if usage is None:
@@ -103,12 +107,28 @@ def count_this_hour(key: str, request: HttpRequest) -> int | None:
     return None if usage is None else int(usage["count"])
 
 
+@dataclass(slots=True)
+class Pause:
+    """The time until which Redis is not queried (monotonic seconds), in this process."""
+
+    ends_at: float = 0.0
+
+
+_pause = Pause()
+
+
 def _count(key: str, request: HttpRequest) -> Mapping[str, Any] | None:
+    if monotonic() < _pause.ends_at:
+        return None
     try:
         usage: Mapping[str, Any] | None = get_usage(
             request, group="v1", key=lambda _group, _request: key, rate=RATE, increment=True
         )
-    except (DatabaseError, redis.RedisError):
+    except redis.RedisError as error:
+        _pause.ends_at = monotonic() + COOL_DOWN_SECONDS
+        logger.warning("rate_limit_not_counted", error=str(error))
+        return None
+    except DatabaseError:
         logger.warning("rate_limit_not_counted", exc_info=True)
         return None
     return usage

@@ -152,7 +152,13 @@ STOA_COUNTER_URL = env.text("STOA_COUNTER_URL")
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "counters": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": STOA_COUNTER_URL}
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": STOA_COUNTER_URL,
+            # Redis answers in less than a millisecond. Those who find it silent wait this long: 5 s by
+            # default, in which four calls occupy all threads.
+            "OPTIONS": {"socket_timeout": 0.25, "socket_connect_timeout": 0.25},
+        }
         if STOA_COUNTER_URL
         else {"BACKEND": "stoa_cp.ratelimit.counters.PostgresCounters"}
     ),
