@@ -4,7 +4,7 @@ import getpass
 import os
 import re
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -38,6 +38,14 @@ class OperatorCommand(BaseCommand):
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         """Call the service and print the result."""
         raise NotImplementedError
+
+
+def answer_to(question: str, read: Callable[[str], str]) -> str:
+    """Return the line that ``read`` (input or getpass) gets. Raises CommandError if there is none."""
+    try:
+        return read(question)
+    except (EOFError, KeyboardInterrupt) as end:  # no terminal, as under cron, or Ctrl-D; Ctrl-C
+        raise CommandError("No answer was typed. Nothing was changed.") from end
 
 
 def body_of(options: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:

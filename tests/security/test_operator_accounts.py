@@ -1,5 +1,8 @@
 """Who gets into the console with which password, who may only look, and what the log tells of it."""
 
+import os
+import subprocess
+import sys
 import time
 from io import StringIO
 from typing import Any
@@ -21,9 +24,11 @@ from stoa_cp.operators.models import OperatorSession
 from subscriptions.models import Subscription
 from tenants.models import Tenant
 from tests.conftest import signed_in
+from tests.databases import database_url
 from tests.factories import ApiKeyFactory, SubscriptionFactory
 from tests.kernel.console.pages import answer, dialog_of, list_of, page_of
 from tests.kernel.operators.person import Person
+from tests.project.documents import ROOT
 from tests.races import at_once
 from webhooks.delivery.fan_out import fan_out_events
 from webhooks.event_types import TYPES
@@ -97,6 +102,23 @@ def test_a_new_password_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -
     assert client.get("/admin/").status_code == 302
     assert log_in("root", f"{GOOD}-2").status_code == 302
     assert types()[1] == "operator.password_changed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_terminal_no_password_changes() -> None:
+    accounts.create_superuser("root", GOOD, by=SYSTEM)
+    environment = os.environ | {"DATABASE_URL": database_url()}
+    done = subprocess.run(
+        [sys.executable, ROOT / "manage.py", "changepassword", "root"],
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # getpass reads the terminal of the session, if there is one
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.stderr.endswith("CommandError: No answer was typed. Nothing was changed.\n")
+    assert log_in("root", GOOD).status_code == 302
 
 
 # --- Passwords switched off ----------------------------------------------------------------------------------

@@ -231,3 +231,18 @@ def test_the_name_must_be_typed(keys: list[ApiKey], monkeypatch: pytest.MonkeyPa
         run("--everything-of", keys[0].tenant_id)
 
     assert revoked_ids() == set()
+
+
+@pytest.mark.parametrize("end", [EOFError, KeyboardInterrupt])  # no terminal; Ctrl-C
+def test_without_an_answer_nothing_is_revoked(
+    keys: list[ApiKey], monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    def stop(_question: str) -> str:
+        raise end
+
+    monkeypatch.setattr("builtins.input", stop)
+
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        run("--everything-of", keys[0].tenant_id)
+
+    assert revoked_ids() == set()

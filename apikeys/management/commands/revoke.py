@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from apikeys.services.revocations import revoke_oldest_keys
 from stoa_cp.domain.actors import Actor
-from stoa_cp.management.base import OperatorCommand
+from stoa_cp.management.base import OperatorCommand, answer_to
 from tenants.management.lookup import tenant_called
 
 
@@ -25,8 +25,8 @@ class Command(OperatorCommand):
     def act(self, by: Actor, options: Mapping[str, Any]) -> None:
         tenant = tenant_called(options["tenant"], by)
         count = tenant.api_keys.unrevoked().count()
-        confirmation = options["confirm"] or input(f"Type the tenant's name to revoke all of its {count} keys: ")
-        if confirmation != tenant.name:
+        question = f"Type the tenant's name to revoke all of its {count} keys: "
+        if (options["confirm"] or answer_to(question, input)) != tenant.name:
             raise CommandError("The name is not the tenant's. Nothing was revoked.")
         total = 0
         # Until a portion finds none: keys that are issued meanwhile are revoked as well.

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from stoa_cp.domain.actors import SYSTEM
+from stoa_cp.management.base import answer_to
 from stoa_cp.operators.accounts import is_of_provider, set_password
 
 
@@ -24,8 +25,8 @@ class Command(BaseCommand):
         user = get_user_model().objects.filter(username=username).first()
         if user is None or is_of_provider(user):
             raise CommandError(f"There is no operator {username} with a password.")
-        password = getpass("New password: ")
-        if password != getpass("The same again: "):
+        password = answer_to("New password: ", getpass)
+        if password != answer_to("The same again: ", getpass):
             raise CommandError("The two passwords differ.")
         try:
             set_password(user, password, by=SYSTEM)
