@@ -22,6 +22,7 @@ from tenants.services import delete_tenant
 from tests.answers import NOT_FOUND, refusal_of
 from tests.commands import refusal_of_command, run
 from tests.conftest import Caller
+from tests.programs import require_program
 from tests.project.documents import ROOT, blocks
 from tests.security.tampering import append, cut_off, remove, rewrite
 
@@ -254,6 +255,22 @@ def test_the_guide_shows_how_to_verify_without_this_program(heads: Path, tmp_pat
     assert verify().stdout == "3 signatures are right.\n"
     heads.write_text(changed(heads.read_text().splitlines()[0], sequence=4))
     assert "InvalidSignature" in verify().stderr
+
+
+def test_the_guide_shows_how_to_verify_with_openssl(heads: Path, tmp_path: Path) -> None:
+    require_program("openssl")
+    require_program("jq")
+    run("export_heads", "--public-keys", "--output", str(tmp_path / "keys.pem"))
+    (text,) = [block for block in blocks((ROOT / "templates/guide/audit.md").read_text(), "sh") if "pkeyutl" in block]
+
+    def verify() -> list[str]:
+        done = subprocess.run(["sh", "-c", text], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=30)
+        return done.stdout.splitlines()
+
+    last = heads.read_text().splitlines()[-1]
+    assert verify() == ["Signature Verified Successfully", json.loads(last)["key_id"]]
+    heads.write_text(changed(last, sequence=4))
+    assert "Signature Verified Successfully" not in verify()
 
 
 def test_without_a_key_nothing_is_signed(settings: Any, olga: Caller) -> None:
