@@ -21,7 +21,6 @@ from stoa_cp.guide import views
 from stoa_cp.guide.markdown import render
 from stoa_cp.guide.pages import Page, read_page, topics
 from tests.answers import NOT_FOUND, refusal_of
-from tests.programs import require_program
 from tests.project.documents import (
     CODE,
     DOCUMENTS,
@@ -211,28 +210,6 @@ def test_every_file_that_is_named_is_there(document: Path) -> None:
 @every_page
 def test_every_block_of_yaml_is_yaml(page: Path) -> None:
     assert all(yaml.safe_load(block) for block in blocks(page.read_text(), "yaml"))
-
-
-def test_nginx_accepts_its_pieces(tmp_path: Path) -> None:
-    nginx = require_program("nginx")
-    (piece,) = blocks((ROOT / "templates/guide/production.md").read_text(), "nginx")
-    (addition,) = blocks((ROOT / "templates/guide/hardening.md").read_text(), "nginx")
-    piece = f"{piece.rstrip().removesuffix('}')}{addition}}}\n"
-    make_certificate(tmp_path)
-    piece = piece.replace("443 ssl", f"unix:{tmp_path}/socket ssl").replace("/etc/ssl", str(tmp_path))
-    (tmp_path / "nginx.conf").write_text(f"pid nginx.pid; events {{}}\nhttp {{ access_log off;\n{piece}}}\n")
-
-    command = [nginx, "-t", "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf"]
-    checked = subprocess.run(command, check=False, capture_output=True, text=True)
-
-    assert not checked.returncode, checked.stderr
-
-
-def make_certificate(folder: Path) -> None:
-    name = f"{folder}/stoa.example.com"
-    command = [require_program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x"]
-    command += ["-out", f"{name}.pem", "-keyout", f"{name}.key"]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_the_table_of_formats_has_all_of_them() -> None:
