@@ -1,11 +1,15 @@
-"""The nginx pieces of the guide, run in front of a real server: they load, and addresses arrive as they should."""
+"""The guide's pieces for proxies, run in front of a real server: they load, and addresses arrive as they should."""
 
+import os
+import re
 import ssl
 import subprocess
-from collections.abc import Iterator
-from http.client import HTTPSConnection
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,6 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 # The proxy calls from 127.0.0.1, which is trusted; all of 127.0.0.0/8 are addresses of this machine.
 EDGE, ELSEWHERE, CONSUMER = "127.0.0.2", "127.0.0.3", "192.0.2.7"
+PRODUCTION, HARDENING = ((ROOT / f"templates/guide/{page}.md").read_text() for page in ("production", "hardening"))
 
 
 @pytest.fixture(scope="module")
@@ -33,25 +38,60 @@ def server(django_db_setup: None) -> Iterator[WebProcess]:
         yield server
 
 
-@pytest.fixture(params=["production", "hardening"])
-def port(request: Any, server: WebProcess, tmp_path: Path) -> Iterator[int]:
-    """nginx with the piece of production, and with hardening's addition in it; only ports and the folder differ."""
-    (piece,) = blocks((ROOT / "templates/guide/production.md").read_text(), "nginx")
-    if request.param == "hardening":
-        (addition,) = blocks((ROOT / "templates/guide/hardening.md").read_text(), "nginx")
-        piece = f"{piece.rstrip().removesuffix('}')}{addition}}}\n"
+@pytest.fixture(params=["nginx", "hardened nginx", "haproxy", "caddy"])
+def url(request: Any, server: WebProcess, tmp_path: Path) -> Iterator[str]:
+    """A proxy with what the guide writes for it, in front of the server; only addresses and folders differ."""
     port = free_port(0)
-    make_certificate(tmp_path)
-    piece = piece.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl", str(tmp_path))
-    piece = piece.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
-    (tmp_path / "nginx.conf").write_text(f"pid nginx.pid; events {{}}\nhttp {{ access_log off;\n{piece}}}\n")
-    command = [require_program("nginx"), "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf"]
-    with subprocess.Popen([*command, "-g", "daemon off; master_process off;"]) as process:
+    match request.param:
+        case "haproxy":
+            command = configure_haproxy(tmp_path, port, server.port)
+        case "caddy":
+            command = configure_caddy(tmp_path, port, server.port)
+        case name:
+            command = configure_nginx(tmp_path, port, server.port, is_hardened=name == "hardened nginx")
+    with subprocess.Popen(command, env=os.environ | {"HOME": str(tmp_path)}) as process:
         try:
             await_port(process, port)
-            yield port
+            yield f"{'https' if 'nginx' in request.param else 'http'}://127.0.0.1:{port}"
         finally:
             process.terminate()
+
+
+def configure_nginx(folder: Path, port: int, upstream: int, *, is_hardened: bool) -> list[str]:
+    """Write the piece of production, perhaps with hardening's addition in it; return the command that runs it."""
+    (piece,) = blocks(PRODUCTION, "nginx")
+    if is_hardened:
+        (addition,) = blocks(HARDENING, "nginx")
+        piece = f"{piece.rstrip().removesuffix('}')}{addition}}}\n"
+    make_certificate(folder)
+    piece = piece.replace("listen 443", f"listen 127.0.0.1:{port}").replace("/etc/ssl", str(folder))
+    piece = piece.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
+    (folder / "nginx.conf").write_text(f"pid nginx.pid; events {{}}\nhttp {{ access_log off;\n{piece}}}\n")
+    command = [require_program("nginx"), "-e", "stderr", "-p", str(folder), "-c", "nginx.conf"]
+    return [*command, "-g", "daemon off; master_process off;"]
+
+
+def directives_of(proxy: str) -> tuple[str, str]:
+    """Return what the table of other proxies has for one: what removes header names, and what appends an address."""
+    ((removes, appends),) = re.findall(rf"^\| {proxy} \| `(.+?)`.*? \| `(.+?)`", PRODUCTION, re.MULTILINE)
+    return removes, appends
+
+
+def configure_haproxy(folder: Path, port: int, upstream: int) -> list[str]:
+    removes, appends = directives_of("HAProxy")
+    lines = ["defaults", "mode http", "timeout connect 5s", "timeout client 10s", "timeout server 60s"]
+    lines += ["timeout http-request 10s", "option http-buffer-request"]
+    lines += ["listen stoa", f"bind 127.0.0.1:{port}", removes, appends, f"server stoa 127.0.0.1:{upstream}"]
+    (folder / "haproxy.cfg").write_text("\n".join(lines) + "\n")
+    return [require_program("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def configure_caddy(folder: Path, port: int, upstream: int) -> list[str]:
+    removes, appends = directives_of("Caddy")
+    trusted = appends.replace("10.0.0.0/8", f"{EDGE}/32")
+    site = f"bind 127.0.0.1\nroute {{\n{removes}\nreverse_proxy 127.0.0.1:{upstream} {{\n{trusted}\n}}\n}}"
+    (folder / "Caddyfile").write_text(f"{{\nadmin off\n}}\nhttp://:{port} {{\n{site}\n}}\n")
+    return [require_program("caddy"), "run", "--config", str(folder / "Caddyfile")]
 
 
 def make_certificate(folder: Path) -> None:
@@ -61,10 +101,13 @@ def make_certificate(folder: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def status_of(port: int, path: str, headers: dict[str, str], caller: str) -> int:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = HTTPSConnection("127.0.0.1", port, timeout=15, context=context, source_address=(caller, 0))
+def status_of(url: str, path: str, headers: dict[str, str], caller: str) -> int:
+    connect: Callable[..., HTTPConnection] = HTTPConnection
+    if url.startswith("https:"):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connect = partial(HTTPSConnection, context=context)
+    connection = connect("127.0.0.1", urlsplit(url).port, timeout=15, source_address=(caller, 0))
     try:
         connection.request("GET", path, headers={"Host": "localhost"} | headers)
         return connection.getresponse().status
@@ -73,16 +116,16 @@ def status_of(port: int, path: str, headers: dict[str, str], caller: str) -> int
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "X_Forwarded_For", "x-forwarded_for"])
-def test_no_header_of_a_client_replaces_its_address(port: int, name: str) -> None:
+def test_no_header_of_a_client_replaces_its_address(url: str, name: str) -> None:
     token = create_gateway("edge-1", Binding(allowed_ips=[f"{EDGE}/32"]), by=SYSTEM).secret
 
     def status(caller: str) -> int:
-        return status_of(port, "/v1/gateway/config", {HEADER: token, name: EDGE}, caller)
+        return status_of(url, "/v1/gateway/config", {HEADER: token, name: EDGE}, caller)
 
     assert (status(EDGE), status(ELSEWHERE)) == (200, 401)
 
 
-def test_the_address_that_a_gateway_reports_arrives(port: int, acme: Tenant) -> None:
+def test_the_address_that_a_gateway_reports_arrives(url: str, acme: Tenant) -> None:
     api = ApiFactory(tenant=acme, path="/payments")
     mobile = SubscriptionFactory(tenant=acme, api=api, active=True)
     secret = issue_key(mobile, NewKey(allowed_ips=[f"{CONSUMER}/32"]), by=SYSTEM).secret
@@ -90,13 +133,13 @@ def test_the_address_that_a_gateway_reports_arrives(port: int, acme: Tenant) -> 
     call = {HEADER: token, "X-API-Key": secret, "X-Forwarded-Uri": "/acme/payments"}
 
     def status(*reported: str) -> int:
-        return status_of(port, "/v1/gateway/authorize", call | {"X-Forwarded-For": ", ".join(reported)}, EDGE)
+        return status_of(url, "/v1/gateway/authorize", call | {"X-Forwarded-For": ", ".join(reported)}, EDGE)
 
     assert (status(CONSUMER), status(ELSEWHERE), status(CONSUMER, ELSEWHERE)) == (200, 403, 403)
 
 
-@pytest.mark.parametrize("port", ["hardening"], indirect=True)
-def test_the_console_and_the_metrics_are_closed_to_the_internet(port: int) -> None:
-    assert status_of(port, "/admin/login/", {}, ELSEWHERE) == 403
-    assert status_of(port, "/metrics", {}, ELSEWHERE) == 404
-    assert status_of(port, "/healthz", {}, ELSEWHERE) == 200
+@pytest.mark.parametrize("url", ["hardened nginx"], indirect=True)
+def test_the_console_and_the_metrics_are_closed_to_the_internet(url: str) -> None:
+    assert status_of(url, "/admin/login/", {}, ELSEWHERE) == 403
+    assert status_of(url, "/metrics", {}, ELSEWHERE) == 404
+    assert status_of(url, "/healthz", {}, ELSEWHERE) == 200
