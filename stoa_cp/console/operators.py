@@ -113,7 +113,8 @@ class OperatorSessionAdmin(ReadOnlyAdmin):
 
     @column(_("Browser"))
     def browser(self, session: OperatorSession) -> str:
-        return session.user_agent[:40]  # the list is wide enough for no more; the session's page has all of it
+        # What differs: all browsers begin with "Mozilla/5.0 (", the system and ")". The session's page has all of it.
+        return session.user_agent.rpartition(") ")[2][:60]
 
     @column(_("Sign-in"), colours={True: "success", False: ""})
     def way_in(self, session: OperatorSession) -> tuple[bool, str]:

@@ -1,5 +1,6 @@
 """A session of the console ends when it must: by time, by the provider, by the role, by its owner."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -355,6 +356,20 @@ def test_a_superuser_ends_the_session_of_another(console: Client, readonly_conso
     answer(console, dialog_of(session, "end"))
     assert readonly_console.get(CONSOLE).status_code == 302
     assert Event.objects.get().data["username"] == "luke"
+
+
+@pytest.mark.parametrize(
+    ("agent", "shown"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "Gecko/20100101 Firefox/128.0"),
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0", "Chrome/156.0.0.0"),
+        ("curl/7.88.1", "curl/7.88.1"),
+    ],
+)
+def test_the_list_tells_browsers_apart(console: Client, agent: str, shown: str) -> None:
+    OperatorSession.objects.update(user_agent=agent)
+    page = console.get(list_of(OperatorSession)).content.decode()
+    assert re.search(rf">\s*{re.escape(shown)}\s*<", page)
 
 
 def test_others_see_and_end_their_own_only(console: Client, readonly_console: Client) -> None:
