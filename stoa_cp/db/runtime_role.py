@@ -6,8 +6,11 @@ over can then neither switch the log's triggers off nor rewrite or truncate the 
 
 from collections.abc import Iterator, Mapping
 
-from django.db import connection, transaction
+from django.db import ProgrammingError, connection, transaction
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
+
+from stoa_cp.db.time_outs import TIME_OUTS
 
 # Tables with fewer rights than the others, which get all four. Nothing is updated or deleted in the event log, nothing
 # deleted from the heads of its chains; migrations alone write the last three.
@@ -55,6 +58,7 @@ def prepare_runtime_role(name: str, password: str = "") -> None:
         _set_password(name, password)
     for statement in _statements(name):
         _run(statement, name)
+    _set_time_outs(name)
     excess = [deed for deed, condition in EXCESS.items() if _is_true(f"SELECT {condition}", name)]
     if excess:
         raise UnsafeRole(
@@ -103,6 +107,20 @@ def _schema_statements(schema: str) -> Iterator[str]:
     for kind, rights in (("TABLES", EVERY_ROW), ("SEQUENCES", "USAGE, SELECT")):
         yield f"REVOKE ALL ON ALL {kind} IN SCHEMA {schema} FROM {{role}}"
         yield f"GRANT {rights} ON ALL {kind} IN SCHEMA {schema} TO {{role}}"
+
+
+def _set_time_outs(name: str) -> None:
+    """Give the role's sessions in this database the time-outs: behind a transaction pooler a client cannot.
+
+    Needs the right to alter the role. Without it they stay as they are, and ``/readyz`` says if they are missed.
+    """
+    try:
+        with transaction.atomic():
+            for setting, value in TIME_OUTS.items():
+                _run(f"ALTER ROLE {{role}} IN DATABASE {{database}} SET {setting} = '{value}'", name)
+    except ProgrammingError as error:
+        if not isinstance(error.__cause__, InsufficientPrivilege):
+            raise
 
 
 def _functions_of_the_owner() -> list[str]:

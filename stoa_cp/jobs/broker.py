@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import psycopg
+from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
 from pgmq.install import get_embedded_install_sql, get_embedded_sql_version
 from psycopg.conninfo import make_conninfo
 
@@ -21,18 +23,21 @@ WORKER_SECONDS = 5.0
 INSTALLATION_LOCK = 7_862_001
 
 Options = dict[str, Any]
+# libpq's names of what Django's DATABASES have.
+LIBPQ_NAMES = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
 
 
 def broker_url(configured: str, database: Mapping[str, Any]) -> str:
-    """Return ``configured``, or the address of the queue inside ``database`` (one entry of Django's DATABASES)."""
+    """Return ``configured``, or the address of the queue inside ``database`` (one entry of Django's DATABASES).
+
+    The latter only identifies the queue: ``transport_options`` has what the driver is given, with every parameter.
+    """
     if configured:
         return configured
     user, password = quote(database["USER"], safe=""), quote(database["PASSWORD"], safe="")
-    host, port = quote(database["HOST"] or "localhost", safe=""), database["PORT"] or 5432
-    # libpq's sslmode, sslrootcert, … as ssl_mode, ssl_rootcert: kombu leaves those of a URL alone that begin with ssl_.
-    tls = {f"ssl_{name[3:]}": value for name, value in database.get("OPTIONS", {}).items() if name.startswith("ssl")}
-    query = f"?{urlencode(tls)}" if tls else ""
-    return f"pgmq://{user}:{password}@{host}:{port}/{quote(database['NAME'], safe='')}{query}"
+    # Of several hosts there may be several ports. kombu reads one.
+    host, port = quote(database["HOST"] or "localhost", safe=""), str(database["PORT"] or 5432).partition(",")[0]
+    return f"pgmq://{user}:{password}@{host}:{port}/{quote(database['NAME'], safe='')}"
 
 
 def uses_postgres(url: str) -> bool:
@@ -44,14 +49,16 @@ def transport_options(url: str, *, wait_seconds: float) -> Options:
     """Return kombu's options for a client that gives the broker at ``url`` up to ``wait_seconds`` for each answer."""
     match urlsplit(url).scheme:
         case "pgmq":
-            # LISTEN instead of polling: an idle worker sends no queries, and receives a message after about 10 ms.
+            is_ours = uses_own_database(url)
             return {
-                "init_extension": False,  # install_queue makes the tables; CREATE EXTENSION needs a superuser
                 "wait_time_seconds": 0,  # no long poll: LISTEN replaces it
-                "use_notify": True,
+                # LISTEN instead of polling: an idle worker sends no queries, and receives a message after about 10 ms.
+                # A transaction pooler loses notifications. Behind one, a worker polls, once a second.
+                "use_notify": not (is_ours and settings.STOA_DB_POOLED),
+                "polling_interval": 1.0,
                 "notify_throttle_interval_ms": 0,  # the default would hold notifications back for up to 250 ms
                 "pool_timeout": wait_seconds,
-                "conn_string": _conninfo(url),
+                "conn_string": conninfo_of(settings.DATABASES["default"]) if is_ours else _conninfo(url),
             }
         case "redis" | "rediss":
             return {"socket_connect_timeout": wait_seconds, "socket_timeout": wait_seconds}
@@ -66,8 +73,20 @@ def publishing_options(url: str) -> Options:
     return transport_options(url, wait_seconds=PUBLISH_SECONDS) | {"max_retries": 0}
 
 
+def uses_own_database(url: str) -> bool:
+    """Tell whether the broker at ``url`` is the queue in the service's own database."""
+    return url == broker_url("", settings.DATABASES["default"])
+
+
+def conninfo_of(database: Mapping[str, Any]) -> str:
+    """Return an entry of Django's DATABASES as a connection string, with all parameters that libpq has."""
+    named = {key: database[name] for key, name in LIBPQ_NAMES.items()}
+    options = {name: value for name, value in database.get("OPTIONS", {}).items() if name != "prepare_threshold"}
+    return make_conninfo(**{name: value for name, value in named.items() if value}, **options)
+
+
 def _conninfo(url: str) -> str:
-    """Return the broker's address as a connection string. Without one, the pgmq client prefers DATABASE_URL to it."""
+    """Return the address of a queue in another database as a connection string."""
     parts = urlsplit(url)
     parameters = {
         "host": parts.hostname,
@@ -76,13 +95,11 @@ def _conninfo(url: str) -> str:
         "user": parts.username,
         "password": parts.password,
     }
+    # kombu takes parameters of a URL for its own, except those that begin with ssl_: ssl_mode is libpq's sslmode.
     parameters |= {name.replace("ssl_", "ssl", 1): quote(value) for name, value in parse_qsl(parts.query)}
-    # Quoted twice: the pgmq client parses the string and joins the values again without quotes.
-    return make_conninfo(**{name: _quoted(unquote(value)) for name, value in parameters.items() if value})
-
-
-def _quoted(value: str) -> str:
-    return make_conninfo(password=value).removeprefix("password=")
+    name = settings.DATABASES["default"]["OPTIONS"]["fallback_application_name"]
+    named = {name: unquote(value) for name, value in parameters.items() if value}
+    return make_conninfo(fallback_application_name=name, connect_timeout=int(WORKER_SECONDS), **named)
 
 
 def install_queue(connection: psycopg.Connection[Any]) -> str:
@@ -91,7 +108,7 @@ def install_queue(connection: psycopg.Connection[Any]) -> str:
     A schema of an older release of this product is replaced, and its messages are lost: they only announce work that
     other tables hold. A schema made by ``CREATE EXTENSION pgmq`` is left as it is.
     """
-    version = f"stoa {get_embedded_sql_version()}"
+    version = _our_version()
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [INSTALLATION_LOCK])
         installed = _installed_version(connection)
@@ -106,6 +123,17 @@ def install_queue(connection: psycopg.Connection[Any]) -> str:
         # 0: each message notifies. Here, because it replaces a trigger: see stoa_cp.jobs.transport.
         connection.execute("SELECT pgmq.enable_notify_insert(%s, 0)", [QUEUE])
     return installed
+
+
+def is_queue_ready(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether ``install_queue`` of this release would change nothing."""
+    connection.ensure_connection()
+    installed = _installed_version(connection.connection)
+    return installed in {"extension", _our_version()}
+
+
+def _our_version() -> str:
+    return f"stoa {get_embedded_sql_version()}"
 
 
 def _installed_version(connection: psycopg.Connection[Any]) -> str:

@@ -2,15 +2,15 @@
 
 from contextvars import copy_context
 from dataclasses import dataclass
-from threading import BoundedSemaphore, Event, Thread
+from threading import BoundedSemaphore, Event, Lock, Thread
 from time import monotonic
 
 import psycopg
 import structlog
 from celery import current_app
 from django.db import transaction
+from kombu import Connection
 from kombu.exceptions import OperationalError
-from kombu.pools import producers
 
 from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
 
@@ -41,7 +41,56 @@ class CircuitBreaker:
         self.open_until = monotonic() + COOL_DOWN_SECONDS
 
 
+class Publisher:
+    """The one connection of this process that tasks are sent over.
+
+    kombu's pool of them has ten, and for a broker in PostgreSQL each would be a session more. Sending takes
+    milliseconds, so threads wait for their turn. A connection that has failed is closed, and the next task opens
+    another one: kombu would keep it, and a broker that was restarted would get no task from this process again.
+    """
+
+    def __init__(self) -> None:
+        self._turn = Lock()
+        self._connection: Connection | None = None
+
+    def send(self, task_name: str, args: tuple[str, ...]) -> None:
+        """Send the task. Raises OperationalError, OSError or psycopg.Error."""
+        if not self._turn.acquire(timeout=PUBLISH_SECONDS):
+            raise TimeoutError("other tasks are still being sent")
+        is_sent = False
+        try:
+            self._send(task_name, args)
+            is_sent = True
+        finally:
+            if not is_sent:
+                self.close()
+            self._turn.release()
+
+    def close(self) -> None:
+        """Close the connection if there is one."""
+        if self._connection is not None:
+            self._connection.release()
+            self._connection = None
+
+    def _send(self, task_name: str, args: tuple[str, ...]) -> None:
+        self._connection = connection = self._connection or _connection()
+        try:
+            producer = current_app.amqp.Producer(connection)
+            # Nothing to declare: workers declare the queue. Here it would take a lock on the queue's table each time.
+            current_app.send_task(task_name, args=args, producer=producer, declare=[], retry=False)
+        except (*connection.connection_errors, *connection.channel_errors) as error:
+            raise OperationalError(str(error)) from error
+
+
+def _connection() -> Connection:
+    url = current_app.conf.broker_url
+    return current_app.connection_for_write(
+        url, connect_timeout=PUBLISH_SECONDS, transport_options=publishing_options(url)
+    )
+
+
 _breaker = CircuitBreaker()
+_publisher = Publisher()
 
 
 def enqueue_on_commit(task_name: str, *args: str) -> None:
@@ -74,20 +123,10 @@ def _publish(task_name: str, args: tuple[str, ...]) -> None:
 
 def _send_and_report(task_name: str, args: tuple[str, ...], is_done: Event) -> None:
     try:
-        _send(task_name, args)
+        _publisher.send(task_name, args)
     except (OperationalError, OSError, psycopg.Error) as error:
         _breaker.trip()
         logger.warning("task_not_published", task=task_name, error=str(error))
     finally:
         _publishing.release()
         is_done.set()
-
-
-def _send(task_name: str, args: tuple[str, ...]) -> None:
-    url = current_app.conf.broker_url
-    connection = current_app.connection_for_write(
-        url, connect_timeout=PUBLISH_SECONDS, transport_options=publishing_options(url)
-    )
-    with producers[connection].acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
-        # Nothing to declare: workers declare the queue. Here it would take a lock on the queue's table for each task.
-        current_app.send_task(task_name, args=args, producer=producer, declare=[], retry=False)

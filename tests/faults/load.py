@@ -100,10 +100,8 @@ class Load:
 @contextmanager
 def writing(port: int, token: str, tenant_id: str, *, callers: int, pause_seconds: float = 0.01) -> Iterator[Load]:
     """Keep ``callers`` calls in flight for the length of the block."""
-    load = Load()
-    threads = [
-        Thread(target=load.call, args=(Caller(port, token), tenant_id, pause_seconds)) for _number in range(callers)
-    ]
+    load, clients = Load(), [Caller(port, token) for _number in range(callers)]
+    threads = [Thread(target=load.call, args=(client, tenant_id, pause_seconds)) for client in clients]
     for thread in threads:
         thread.start()
     try:
@@ -112,3 +110,5 @@ def writing(port: int, token: str, tenant_id: str, *, callers: int, pause_second
         load.stop()
         for thread in threads:
             thread.join()
+        for client in clients:
+            client.close()

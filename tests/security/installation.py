@@ -18,6 +18,7 @@ from stoa_cp.devserver import environment as environments
 from stoa_cp.devserver.grants import Grants
 from tests.databases import database_url
 from tests.faults import processes
+from tests.faults.load import Caller
 
 ROLE_PASSWORD = "p@:/ 'x\\"  # has what URLs, SQL and connection strings escape, each in another way
 COMMAND_SECONDS = 120  # for `prepare`, which applies all migrations, on a busy machine
@@ -99,3 +100,21 @@ def environment(url: str, realm: Grants, folder: str) -> dict[str, str]:
     }
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("STOA_")}
     return surroundings | environments.defaults_for(chosen, {}) | chosen
+
+
+def provision(api: Caller) -> tuple[dict[str, Any], str]:
+    """Make a tenant, an API, an active subscription with its key, and a decision on a call."""
+    tenant = {"name": "acme", "tier": "starter", "admin_email": "a@b.example", "region": "us-east-1"}
+    assert api.post("/tenants", tenant).status == 201
+    new_api = {"name": "payments", "path": "/payments", "upstream_url": "https://payments.example.com"}
+    api_id = api.post("/tenants/acme/apis", new_api).json["id"]
+    plan = {"slug": "gold", "name": "Gold", "rate_limit": 100, "quota": 1000, "approval": "automatic"}
+    assert api.post("/tenants/acme/plans", plan).status == 201
+    hook = {"url": "http://127.0.0.1:65535/", "events": ["*"]}
+    assert api.post("/tenants/acme/webhooks", hook).status == 201
+    wanted = {"api_id": api_id, "plan": "gold", "application": "mobile"}
+    subscription = api.post("/tenants/acme/subscriptions", wanted, **{"Idempotency-Key": "k-1"}).json
+    assert subscription["status"] == "active"
+    assert api.post("/gateway/keys/verify", {"key": subscription["api_key"]}).json["valid"]
+    assert api.post("/gateways", {"name": "edge-1"}).status == 201
+    return subscription, api_id

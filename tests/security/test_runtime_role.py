@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
 import psycopg
@@ -18,7 +18,7 @@ from stoa_cp.devserver.grants import Grants
 from stoa_cp.devserver.realm import PEOPLE, access_claims
 from tests.faults import processes
 from tests.faults.load import Caller
-from tests.security.installation import Installation, installed, manage
+from tests.security.installation import Installation, installed, manage, provision
 from tests.waiting import wait_until
 
 START_SECONDS = 120
@@ -93,24 +93,6 @@ def maintain(installation: Installation) -> None:
     wait_until(lambda: installation.count(OLD_PARTITIONS) == 0)
     chains = installation.count("SELECT count(*) FROM stoa_cp_eventchain")
     wait_until(lambda: installation.count("SELECT count(*) FROM stoa_cp_eventcheckpoint") == chains)
-
-
-def provision(api: Caller) -> tuple[dict[str, Any], str]:
-    """Make a tenant, an API, an active subscription with its key, and a decision on a call."""
-    tenant = {"name": "acme", "tier": "starter", "admin_email": "a@b.example", "region": "us-east-1"}
-    assert api.post("/tenants", tenant).status == 201
-    new_api = {"name": "payments", "path": "/payments", "upstream_url": "https://payments.example.com"}
-    api_id = api.post("/tenants/acme/apis", new_api).json["id"]
-    plan = {"slug": "gold", "name": "Gold", "rate_limit": 100, "quota": 1000, "approval": "automatic"}
-    assert api.post("/tenants/acme/plans", plan).status == 201
-    hook = {"url": "http://127.0.0.1:65535/", "events": ["*"]}
-    assert api.post("/tenants/acme/webhooks", hook).status == 201
-    wanted = {"api_id": api_id, "plan": "gold", "application": "mobile"}
-    subscription = api.post("/tenants/acme/subscriptions", wanted, **{"Idempotency-Key": "k-1"}).json
-    assert subscription["status"] == "active"
-    assert api.post("/gateway/keys/verify", {"key": subscription["api_key"]}).json["valid"]
-    assert api.post("/gateways", {"name": "edge-1"}).status == 201
-    return subscription, api_id
 
 
 def test_an_operator_signs_in_and_out_under_the_role(installation: Installation) -> None:

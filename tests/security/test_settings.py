@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from kombu import Connection
+from psycopg.conninfo import conninfo_to_dict
 
 from stoa_cp.checks import check_names, check_production
-from stoa_cp.jobs.broker import broker_url, transport_options
+from stoa_cp.jobs.broker import broker_url, conninfo_of
 from stoa_cp.settings.databases import databases
 from stoa_cp.settings.environment import Environment
 
@@ -260,8 +261,17 @@ def test_the_parameters_of_a_database_url_reach_the_driver(monkeypatch: pytest.M
     assert found["replica"]["OPTIONS"]["sslmode"] == "require"
     assert all("statement_timeout" in entry["OPTIONS"]["options"] for entry in found.values())
 
-    queue = broker_url("", found["default"])
-    assert Connection(queue).virtual_host == "stoa"
-    conninfo = transport_options(queue, wait_seconds=1)["conn_string"]
-    assert "sslmode=verify-full" in conninfo
-    assert "/a b.pem" in conninfo
+    assert Connection(broker_url("", found["default"])).virtual_host == "stoa"
+    queue = conninfo_to_dict(conninfo_of(found["default"]))
+    assert (queue["sslmode"], queue["sslrootcert"]) == ("verify-full", "/a b.pem")
+
+
+def test_of_several_hosts_the_queue_has_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgres://stoa@db-1.example.com:5432,db-2.example.com:5433/stoa?target_session_attrs=read-write"
+    monkeypatch.setenv("DATABASE_URL", url)
+    found = databases(Environment(), is_pooled=False)["default"]
+
+    assert Connection(broker_url("", found)).virtual_host == "stoa"
+    queue = conninfo_to_dict(conninfo_of(found))
+    assert (queue["host"], queue["port"]) == ("db-1.example.com,db-2.example.com", "5432,5433")
+    assert queue["target_session_attrs"] == "read-write"

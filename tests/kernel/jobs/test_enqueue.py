@@ -12,14 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection, transaction
-from kombu import pools
-from pgmq.base import PGMQConfig
+from kombu import Connection
 from psycopg.conninfo import conninfo_to_dict
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from stoa_cp.celery import app
 from stoa_cp.jobs import enqueue
-from stoa_cp.jobs.broker import QUEUE, broker_url, install_queue, publishing_options
+from stoa_cp.jobs.broker import QUEUE, broker_url, conninfo_of, install_queue
 from stoa_cp.jobs.enqueue import enqueue_on_commit
 
 BROKERS = ["pgmq://stoa:secret@127.0.0.1:{port}/stoa", "redis://127.0.0.1:{port}/0", "amqp://127.0.0.1:{port}//"]
@@ -45,8 +44,10 @@ def silent_port() -> Iterator[int]:
 @pytest.fixture(autouse=True)
 def forget_connections() -> Iterator[None]:
     enqueue._breaker.open_until = 0.0
+    enqueue._publisher.close()
     yield
-    pools.reset()
+    await_publishing()
+    enqueue._publisher.close()
     gc.collect()  # ends the threads that still try to reach the brokers of these tests
 
 
@@ -114,7 +115,7 @@ def test_a_broker_that_falls_silent_while_a_task_is_sent_is_soon_given_up(monkey
 
     await_publishing()
     monkeypatch.setattr(enqueue, "_publishing", BoundedSemaphore(2))
-    monkeypatch.setattr(enqueue, "_send", fall_silent)
+    monkeypatch.setattr(enqueue._publisher, "send", fall_silent)
     for _task in range(3):
         began = time.perf_counter()
         enqueue_on_commit("tenants.set_up", "ten-0000000000000000")
@@ -171,11 +172,11 @@ def test_names_and_passwords_of_any_characters_reach_the_server() -> None:
         "USER": odd["user"],
         "PASSWORD": odd["password"],
         "HOST": odd["host"],
-        "PORT": "",
+        "PORT": odd["port"],
         "NAME": odd["dbname"],
     }
-    options = publishing_options(broker_url("", database))
-    assert conninfo_to_dict(PGMQConfig(conn_string=options["conn_string"]).dsn) == odd
+    assert conninfo_to_dict(conninfo_of(database)) == odd
+    Connection(broker_url("", database))  # kombu can read it
 
 
 def raw_connection() -> psycopg.Connection[Any]:
