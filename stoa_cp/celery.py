@@ -1,6 +1,7 @@
 """The Celery application: tasks announce work that is stored in rows, and beat sweeps for work not announced."""
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
@@ -37,6 +38,15 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # An hour: what happened since the last signed head is what the database's owner could still rewrite unnoticed.
     "sign heads": {"task": "stoa_cp.sign_heads", "schedule": 3600.0},
 }
+# What holds for each entry.
+BEAT_ENTRY: dict[str, Any] = {
+    # Long ago: everything is due when beat starts. So beat needs no file that keeps the times, and a beat that is
+    # restarted more often than hourly still runs what is hourly. All tasks may run once too often.
+    "last_run_at": datetime(2000, 1, 1, tzinfo=UTC),
+    # beat has one connection and keeps it when it breaks: without retries, each schedule would fail for ever after a
+    # restart of the broker. Three, 0, 0.5 and 1 s apart; then the error is logged, and the next schedule tries again.
+    "options": {"retry": True, "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.5}},
+}
 
 
 class ReconnectingTask(DjangoTask[Any, Any]):
@@ -65,7 +75,9 @@ def configuration() -> dict[str, Any]:
         "task_default_queue": QUEUE,
         "task_ignore_result": True,  # what a task has done is in the rows
         "task_publish_retry": False,  # the sweep is the retry, and a request must not wait for one
-        "beat_schedule": BEAT_SCHEDULE,
+        "beat_schedule": {name: entry | BEAT_ENTRY for name, entry in BEAT_SCHEDULE.items()},
+        # Not the default, which keeps a file in the working folder: see BEAT_ENTRY.
+        "beat_scheduler": "celery.beat:Scheduler",
         # Remote control makes one queue per worker, which would outlive the worker in PostgreSQL.
         "worker_enable_remote_control": False,
         # Celery would reconnect to the database around every task (4.6 ms); ReconnectingTask does it when needed.

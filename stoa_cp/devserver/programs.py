@@ -56,7 +56,7 @@ def worker(environment: Environment) -> Program:
     command += ["--pool", "threads", "--concurrency", str(WORKER_THREADS)]
     # The three only serve several workers that observe each other through the broker.
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    command += ["--beat", "--schedule", f"{environment['STOA_DATA_DIR']}/beat-schedule"]
+    command += ["--beat"]
     return Program("worker", command, environment, ready_text=" ready.")
 
 

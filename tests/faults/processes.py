@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 20
+CELERY = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "--app", "stoa_cp"]
 
 Environment = Mapping[str, str]
 Process = subprocess.Popen[bytes]
@@ -56,8 +57,22 @@ def failing(point: str, program: Sequence[str]) -> list[str]:
 @contextmanager
 def celery(environment: Environment, log: IO[bytes]) -> Iterator[Process]:
     """Run the Celery worker of `make run`, with its clock."""
-    (Path(environment["STOA_DATA_DIR"]) / "beat-schedule").unlink(missing_ok=True)
     with running(programs.worker(dict(environment)).command, environment, log) as process:
+        yield process
+
+
+@contextmanager
+def worker(environment: Environment, log: IO[bytes], concurrency: int = 8) -> Iterator[Process]:
+    """Run the guide's worker, without a clock."""
+    options = ["--pool", "threads", "--concurrency", str(concurrency)]
+    with running([*CELERY, "worker", *options], environment, log) as process:
+        yield process
+
+
+@contextmanager
+def beat(environment: Environment, log: IO[bytes]) -> Iterator[Process]:
+    """Run the guide's clock."""
+    with running([*CELERY, "beat"], environment, log) as process:
         yield process
 
 
