@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.db import models
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDay
@@ -24,6 +23,7 @@ from metrics.models import DayTraffic, Dimension, Rollup, TrafficDelta
 from metrics.reporting.date_ranges import DateRange
 from metrics.rollups.resolutions import DAY, Resolution
 from stoa_cp.db.prepared import fetch_all
+from stoa_cp.db.replica import reporting_database
 from stoa_cp.domain.errors import NotFound
 from subscriptions.models import Subscription
 from tenants.models import Tenant
@@ -167,15 +167,15 @@ def _fetch_rows(scope: Scope, date_range: DateRange, group_by: str | None) -> li
         "stop": date_range.stop,
         "by_status": group_by == GroupBy.STATUS,
     }
-    return [TrafficRow._make(row) for row in fetch_all(statement, parameters, using=settings.STOA_METRICS_DATABASE)]
+    return [TrafficRow._make(row) for row in fetch_all(statement, parameters, using=reporting_database())]
 
 
 def _rollups(model: type[Rollup]) -> QuerySet[Any]:
-    """Return the model's rows in the database that metrics are read from: the replica, if there is one.
+    """Return the model's rows in the database that metrics are read from: the replica, if there is one and it answers.
 
     A union runs in the database of its first part, so the deltas beside these rows need no ``using``.
     """
-    return model._default_manager.using(settings.STOA_METRICS_DATABASE)  # noqa: SLF001 - Django documents it
+    return model._default_manager.using(reporting_database())  # noqa: SLF001 - Django documents it
 
 
 def _dimension_for(scope: Scope, resolution: Resolution, group_by: str | None) -> Dimension:

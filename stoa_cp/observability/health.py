@@ -8,15 +8,18 @@ from threading import Lock
 
 from celery import current_app
 from celery.exceptions import CeleryError
+from django.conf import settings
 from django.core.cache import caches
-from django.db import DatabaseError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
 from kombu.exceptions import KombuError
 from redis import RedisError
 
-from stoa_cp.jobs.broker import PUBLISH_SECONDS, publishing_options
+from stoa_cp.db.replica import reporting_database
+from stoa_cp.db.time_outs import TIME_OUTS
+from stoa_cp.jobs.broker import PUBLISH_SECONDS, QUEUE, publishing_options, uses_own_database
 
 # Everybody may send this probe, and its checks cost 12 ms of CPU; an answer from the last result costs 0.7 ms. Load
 # balancers probe every 5 to 10 s, so that a result of this age delays none of them.
@@ -31,16 +34,16 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when every component works, else 503, and name each: ``{"components": {"database": "ok", …}}``.
+    """Answer 200 if this process can serve, else 503; name the state of each component. The answer may be 2 s old.
 
-    The answer may be 2 s old.
+    ``{"status": "degraded", "components": {"database": "ok", "broker": "unavailable", …}}`` is a 200: calls are
+    answered. A 503 would make a load balancer take all web processes out because the broker is away.
     """
     components = readiness.components()
-    is_ready = all(state == "ok" for state in components.values())
-    return JsonResponse(
-        {"status": "ok" if is_ready else "unavailable", "components": dict(components)},
-        status=200 if is_ready else 503,
-    )
+    is_ready = all(components[name] == "ok" for name in NEEDED & components.keys())
+    is_whole = all(state == "ok" for state in components.values())
+    status = "unavailable" if not is_ready else "ok" if is_whole else "degraded"
+    return JsonResponse({"status": status, "components": dict(components)}, status=200 if is_ready else 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Readiness:
         self._checking = Lock()
 
     def components(self) -> Mapping[str, str]:
-        """Return the state of each component: ``ok``, ``behind`` or ``unavailable``."""
+        """Return the state of each component: ``ok``, ``unavailable`` or one of ``DEFECTS``."""
         if self._is_fresh():
             return self._states()
         # The first check of a process has no earlier result, and its callers wait for it.
@@ -76,7 +79,7 @@ class Readiness:
         try:
             if not self._is_fresh():  # another thread may have checked while this one waited
                 began_at = time.monotonic()
-                self._last = Checked({name: _state(check) for name, check in CHECKS.items()}, began_at)
+                self._last = Checked({name: _state(name, check) for name, check in CHECKS.items()}, began_at)
         finally:
             self._checking.release()
         return self._states()
@@ -98,9 +101,9 @@ class Readiness:
 readiness = Readiness()
 
 
-def _state(check: Callable[[], bool]) -> str:
+def _state(name: str, check: Callable[[], bool]) -> str:
     try:
-        return "ok" if check() else "behind"
+        return "ok" if check() else DEFECTS.get(name, "unavailable")
     except (DatabaseError, RedisError, CeleryError, KombuError, OSError):
         return "unavailable"
 
@@ -118,6 +121,11 @@ def _counters_answer() -> bool:
 
 
 def _broker_answers() -> bool:
+    if uses_own_database(current_app.conf.broker_url):
+        # Over the connection that there is: one more for each probe would be one more than the process may have.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pgmq.meta WHERE queue_name = %s", [QUEUE])
+            return cursor.fetchone() is not None
     options = publishing_options(current_app.conf.broker_url)
     with current_app.connection_for_write(connect_timeout=PUBLISH_SECONDS, transport_options=options) as broker:
         # Kombu retries for ever by default, and a probe must answer.
@@ -134,9 +142,30 @@ def _migrations_of_this_release() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).graph.nodes)
 
 
+def _replica_answers() -> bool:
+    # Under the alias that the reports use. A primary that stands in for a replica does not count.
+    return reporting_database() == settings.STOA_METRICS_DATABASE
+
+
+def _sessions_have_time_outs() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT bool_and(setting <> '0') FROM pg_settings WHERE name = ANY(%s)", [list(TIME_OUTS)])
+        return bool(cursor.fetchone()[0])
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database_answers,
     "counters": _counters_answer,
     "broker": _broker_answers,
     "migrations": _migrations_are_applied,
 }
+if settings.STOA_METRICS_DATABASE != DEFAULT_DB_ALIAS:
+    CHECKS["replica"] = _replica_answers
+if settings.STOA_DB_POOLED:
+    # Each connection sets them, but a pooler does not pass that on: the role must have them.
+    CHECKS["time_outs"] = _sessions_have_time_outs
+# Without these no call is answered. Without counters calls pass unlimited, without the broker beat and `manage.py`
+# find the work, without the replica the primary answers.
+NEEDED = frozenset({"database", "migrations"})
+# The state of a component that answers, and is not as it should be.
+DEFECTS: Mapping[str, str] = {"migrations": "behind", "time_outs": "missing"}
