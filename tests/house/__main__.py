@@ -2,13 +2,14 @@
 
 import sys
 
-from tests.house import forbidden_words, reasons, row_locks, sizes, tenant_scope
+from tests.house import forbidden_words, reasons, row_locks, safe_migrations, sizes, tenant_scope
 from tests.house.source import ROOT
 
 RULES = {
     "forbidden_words": forbidden_words,
     "tenant_scope": tenant_scope,
     "row_locks": row_locks,
+    "safe_migrations": safe_migrations,
     "sizes": sizes,
     "reasons": reasons,
 }
