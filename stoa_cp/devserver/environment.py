@@ -4,31 +4,23 @@ Three layers, the first wins: what the user has set, what the file of an earlier
 defaults of this module. The file also lets ``manage.py`` in a second terminal reach the same database and issuer.
 """
 
-import base64
 import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cryptography.fernet import Fernet
+from stoa_cp.crypto.new_secrets import MAKERS, new_secret
 
 Environment = dict[str, str]
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - only compared; nothing is bound to it
 
 
-def _secret() -> str:
-    return secrets.token_urlsafe(32)
-
-
 # Made at the first start and kept in the data folder: with other ones, stored API keys and webhook secrets would be
 # worthless after a restart.
 SECRETS: Mapping[str, Callable[[], str]] = {
-    "STOA_SECRET_KEY": _secret,
-    "STOA_KEY_PEPPERS": _secret,
-    "STOA_ENCRYPTION_KEYS": lambda: Fernet.generate_key().decode(),
-    "STOA_AUDIT_KEYS": lambda: base64.b64encode(secrets.token_bytes(32)).decode(),
-    "STOA_DEV_CLIENT_SECRET": _secret,
+    **MAKERS,
+    "STOA_DEV_CLIENT_SECRET": new_secret,
     "STOA_DEV_PASSWORD": lambda: secrets.token_urlsafe(12),
 }
 
