@@ -5,10 +5,13 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import psycopg
+from celery import current_app
 from django.conf import settings
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import connection
 from pgmq.install import get_embedded_install_sql, get_embedded_sql_version
 from psycopg.conninfo import make_conninfo
+
+from stoa_cp.db.expiry import BATCH_SIZE
 
 QUEUE = "celery"
 
@@ -21,6 +24,16 @@ WORKER_SECONDS = 5.0
 # The number of a PostgreSQL advisory lock; any that nothing else in this database uses will do. Of two processes that
 # start at once, only one may change the schema of the queue.
 INSTALLATION_LOCK = 7_862_001
+
+# Longer than a restart of all workers takes; a worker that comes back should not begin with the sweeps of a week.
+MESSAGE_HOURS = 1
+# In the order of the key, so that it stops at the first that is young enough.
+DELETE_MESSAGES = f"""
+DELETE FROM pgmq.q_{QUEUE} WHERE msg_id IN (
+    SELECT msg_id FROM (SELECT msg_id, enqueued_at FROM pgmq.q_{QUEUE} ORDER BY msg_id LIMIT %(count)s) AS oldest
+    WHERE enqueued_at < now() - make_interval(hours => %(hours)s)
+)
+"""  # noqa: S608 - a constant
 
 Options = dict[str, Any]
 # libpq's names of what Django's DATABASES have.
@@ -125,11 +138,28 @@ def install_queue(connection: psycopg.Connection[Any]) -> str:
     return installed
 
 
-def is_queue_ready(connection: BaseDatabaseWrapper) -> bool:
+def is_queue_ready() -> bool:
     """Tell whether ``install_queue`` of this release would change nothing."""
     connection.ensure_connection()
     installed = _installed_version(connection.connection)
     return installed in {"extension", _our_version()}
+
+
+def delete_old_messages() -> int:
+    """Delete messages that no worker has taken for MESSAGE_HOURS, in batches; return how many.
+
+    Beat sends 50,000 a day, also while all workers are away. They only announce work, which the rows have.
+    """
+    if not uses_own_database(current_app.conf.broker_url):
+        return 0
+    deleted = 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(DELETE_MESSAGES, {"hours": MESSAGE_HOURS, "count": BATCH_SIZE})
+            count: int = cursor.rowcount
+            deleted += count
+            if count < BATCH_SIZE:
+                return deleted
 
 
 def _our_version() -> str:

@@ -13,8 +13,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as USER_ID
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from stoa_cp.db.expiry import delete_expired
 from stoa_cp.operators.models import OperatorSession
 
 SIGNED_IN_AT = "signed_in_at"  # epoch seconds
@@ -39,6 +41,15 @@ class SessionStore(DatabaseSessionStore):
     @classmethod
     def get_model_class(cls) -> type[OperatorSession]:
         return OperatorSession
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Delete the sessions that have ended, in batches: Django does it in one statement.
+
+        Also those that an older release keeps, or has left, in Django's own table.
+        """
+        for model in (OperatorSession, Session):
+            delete_expired(model._default_manager.filter(expire_date__lt=timezone.now()).order_by())  # noqa: SLF001 - Django documents it
 
     def load(self) -> dict[str, Any]:
         row = OperatorSession.objects.filter(

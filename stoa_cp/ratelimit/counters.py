@@ -11,6 +11,7 @@ from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.db import connection
 from django.db.models.functions import Now
 
+from stoa_cp.db.expiry import delete_expired
 from stoa_cp.ratelimit.models import Counter
 
 # An expired row counts as absent. The first caller of the new window takes it over; the others then find a live row.
@@ -92,8 +93,7 @@ def delete_expired_counters() -> int:
 
     A row that a new window took over meanwhile stays.
     """
-    deleted, _ = Counter.objects.filter(expires_at__lte=Now()).delete()
-    return deleted
+    return delete_expired(Counter.objects.filter(expires_at__lte=Now()))
 
 
 def _row(statement: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:

@@ -21,6 +21,7 @@ from django.http import HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
+from stoa_cp.db.expiry import delete_expired
 from stoa_cp.domain.errors import DomainError, InvalidField
 from stoa_cp.rest.models import IdempotencyRecord
 
@@ -138,5 +139,4 @@ class IdempotentRequest:
 
 def delete_expired_records() -> int:
     """Delete the records past their retention; return their number."""
-    deleted, _per_model = IdempotencyRecord.objects.filter(created_at__lte=Now() - RETENTION).delete()
-    return deleted
+    return delete_expired(IdempotencyRecord.objects.filter(created_at__lte=Now() - RETENTION))

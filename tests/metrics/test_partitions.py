@@ -80,6 +80,18 @@ def test_what_a_resolution_still_keeps_is_never_dropped(mobile: Subscription) ->
     assert before[2] == 120
 
 
+def test_a_week_without_beat_loses_nothing(mobile: Subscription) -> None:
+    now = timezone.now()
+    assert [partition_names(resolution) for resolution in RESOLUTIONS] == [[], [], []]
+    report(*(record_of(mobile, now - timedelta(days=days)) for days in range(7)))
+
+    fold_all()  # when beat is back, before it makes partitions
+    maintain_partitions(now)
+
+    assert (counted(HOUR), counted(DAY)) == (7, 7)
+    assert counted(MINUTE) >= 3  # those within the retention of minutes
+
+
 def test_batches_that_no_repetition_needs_are_purged(mobile: Subscription) -> None:
     report(record_of(mobile), batch_id="old")
     TrafficBatch.objects.update(received_at=timezone.now() - timedelta(days=8))

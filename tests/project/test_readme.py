@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.management import get_commands
 
 from stoa_cp.settings.environment import READ_ELSEWHERE, env
@@ -41,6 +42,13 @@ def test_the_map_has_every_package() -> None:
 
 def test_everything_on_the_map_is_there() -> None:
     assert [folder for folder in first_codes("The map") if not (ROOT / folder).is_dir()] == []
+
+
+def test_it_says_of_every_table_how_long_its_rows_are_kept() -> None:
+    ours = {model.__name__ for app in ("stoa_cp", *APPS) for model in apps.get_app_config(app).get_models()}
+    named = [word for word in first_codes("What is kept how long") if word[0].isupper()]
+
+    assert sorted(named) == sorted(ours)
 
 
 def test_the_contract_of_the_kernel_has_every_package_of_it() -> None:

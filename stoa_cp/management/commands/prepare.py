@@ -82,7 +82,7 @@ class Command(BaseCommand):
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         todo = [f"Apply {migration}." for migration, _is_backwards in plan]
-        if uses_postgres(current_app.conf.broker_url) and not is_queue_ready(connection):
+        if uses_postgres(current_app.conf.broker_url) and not is_queue_ready():
             todo.append("Install the queue.")
         self.stdout.write("\n".join(todo) or "Nothing is to be done.")
         if todo:
