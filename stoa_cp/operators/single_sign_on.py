@@ -36,10 +36,14 @@ from stoa_cp.domain.errors import DomainError, ErrorCode
 from stoa_cp.identity.claims import is_addressed_to, text_of
 from stoa_cp.identity.provider import ProviderFailure, deadline_in, discover, endpoint, fetch_json
 from stoa_cp.identity.tokens import AuthenticationTooWeak, TokenInvalid, read_token, verify_access_token
+from stoa_cp.net.client_address import client_network
+from stoa_cp.operators import login_state
 from stoa_cp.operators.accounts import grant_rights, subject_of_username, withdraw_rights
 from stoa_cp.operators.audit import record_failure
 from stoa_cp.operators.session_store import PROVIDER_SESSION
 from stoa_cp.operators.sessions import SINGLE_SIGN_ON, begin_session
+from stoa_cp.ratelimit.limiter import RateLimit, hit
+from stoa_cp.rest.problems import Problem, respond
 
 logger = structlog.get_logger(__name__)
 
@@ -150,12 +154,17 @@ class OperatorLoginView(OIDCAuthenticationRequestView):  # type: ignore[misc]  #
         return setting_or_discovered(attr, *args)
 
     def get(self, request: HttpRequest) -> HttpResponse:
+        # Each call is one to the provider, too.
+        begun = hit(RateLimit(f"login-begun:{client_network(request)}", settings.STOA_LOGIN_RATE_LIMIT), request)
+        if begun.is_exceeded:
+            return respond(Problem(ErrorCode.RATE_LIMITED, headers=begun.headers()))
         try:
             response: HttpResponse = super().get(request)
         except ProviderFailure as failure:
             logger.warning("operator_login_not_started", error=str(failure))
             messages.error(request, _("The identity provider does not answer. Try again in a moment."))
             return redirect(settings.LOGIN_REDIRECT_URL_FAILURE)
+        login_state.keep_in_browser(request, response)
         return response
 
 
@@ -163,13 +172,17 @@ class OperatorCallbackView(OIDCAuthenticationCallbackView):  # type: ignore[misc
     """The last step of the code flow: begins a session, or confirms the one that is open."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
+        login_state.restore(request)
         # An address that the console did not request: replayed, of another browser, or invented to sign a person out.
         if request.GET.get("state", "") not in request.session.get("oidc_states", {}):
             messages.error(request, _("This login is over. Sign in again."))
-            return redirect(settings.LOGIN_REDIRECT_URL_FAILURE)
+            response: HttpResponse = redirect(settings.LOGIN_REDIRECT_URL_FAILURE)
+            login_state.forget(request, response)
+            return response
         # Read now: the package empties the session if the provider answers with an error.
         self.next = request.session.get("oidc_login_next") or ""
-        response: HttpResponse = super().get(request)
+        response = super().get(request)
+        login_state.forget(request, response)
         return response
 
     def login_success(self) -> HttpResponse:

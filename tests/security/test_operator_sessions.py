@@ -88,14 +88,6 @@ def test_a_busy_session_ends_after_its_longest_time(console: Client, settings: S
     assert statuses == [200, 200, 200, 302]
 
 
-def test_a_login_that_is_not_finished_is_kept_for_an_hour() -> None:
-    Client().get(reverse("oidc_authentication_init"))
-    assert OperatorSession.objects.exists()
-    with in_(1.1 * HOUR):
-        purge_expired()
-    assert not OperatorSession.objects.exists()
-
-
 def test_sessions_that_have_ended_are_deleted(console: Client) -> None:
     with in_(13 * HOUR):
         purge_expired()
