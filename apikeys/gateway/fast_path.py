@@ -31,6 +31,7 @@ from stoa_cp.domain.errors import InvalidField
 from stoa_cp.net.client_address import parse_address
 from stoa_cp.observability.headers import API_HEADERS
 from stoa_cp.observability.metrics import count_request
+from stoa_cp.observability.request_ids import given_request_id
 from stoa_cp.rest.limits import GATEWAY_PREFIX, VERIFY_PATH
 from stoa_cp.rest.parsers import parse_json
 from stoa_cp.rest.request_body import PLACE_WAIT_SECONDS, places_of_gateways
@@ -63,9 +64,8 @@ class CachedDecisionMiddleware:
         if answer is None:
             return self.application(environ, start_response)
         language = language_of(environ.get("HTTP_ACCEPT_LANGUAGE", ""))
-        headers = (
-            answer.headers | {"X-Request-Id": str(uuid4())} | API_HEADERS | common_headers(answer.content, language)
-        )
+        request_id = {"X-Request-Id": given_request_id(environ) or str(uuid4())}
+        headers = answer.headers | request_id | API_HEADERS | common_headers(answer.content, language)
         start_response("200 OK", list(headers.items()))
         route = ENVOY_ROUTE if path.startswith(ENVOY_PREFIX) else path[1:]
         count_request(environ["REQUEST_METHOD"], route, HTTPStatus.OK, perf_counter() - started_at)

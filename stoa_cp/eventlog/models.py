@@ -18,7 +18,7 @@ class Event(models.Model):
     type = models.CharField(max_length=64)
     timestamp = models.DateTimeField()
     actor = models.CharField(max_length=255)
-    request_id = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField(max_length=128, blank=True)
     address = models.GenericIPAddressField(null=True)
     data = models.JSONField()
     changes = models.JSONField(default=dict)

@@ -2,6 +2,7 @@
 
 - ``headers.HeadersMiddleware``: request id, Content-Security-Policy, Cache-Control.
 - ``health.healthz`` and ``health.readyz``: probes.
+- ``request_ids``: the request id, a trusted proxy's or our own.
 - ``logs``: processors that keep secrets of callers out of the log.
 - ``metrics.count_request`` and ``metrics.process_registry``: counters for Prometheus, by route and never by path.
 """

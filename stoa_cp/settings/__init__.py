@@ -79,6 +79,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First: it binds the request id, which all others may log.
     "django_structlog.middlewares.RequestMiddleware",
+    "stoa_cp.observability.request_ids.RequestIdMiddleware",
     # Around all that may answer, so that every response is counted and has the headers.
     "stoa_cp.observability.metrics.MonitoringMiddleware",
     "stoa_cp.observability.headers.HeadersMiddleware",

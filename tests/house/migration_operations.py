@@ -1,11 +1,11 @@
 """Judges the operations of one migration; imported when Django is set up."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
-from django.db.models import Field, ManyToManyField
+from django.db.models import CharField, Field, ManyToManyField
 from django.db.models.fields import NOT_PROVIDED
 
 from tests.house.safe_migrations import unsafe_sql
@@ -51,7 +51,7 @@ def _unsafe(operation: Operation, app: str, state: ProjectState, created: set[st
             yield from _unsafe_column(table, operation.name, operation.field)
         case operations.AlterField():
             before = state.models[app, table].fields[operation.name]
-            if _in_the_database(before) != _in_the_database(operation.field):
+            if _is_another_column(before, operation.field):
                 yield f"AlterField changes the column {table}.{operation.name}: make a new column."
         case _ if type(operation) in LOCKING:
             yield f"{LOCKING[type(operation)]} ({table})"
@@ -74,7 +74,18 @@ def _unsafe_column(table: str, name: str, field: "Field[object, object]") -> Ite
         yield f"AddField {table}.{name} builds an index under a lock: db_index=False, then AddIndexConcurrently."
 
 
-def _in_the_database(field: "Field[object, object]") -> tuple[object, ...]:
+def _is_another_column(before: "Field[object, object]", after: "Field[object, object]") -> bool:
+    """Tell whether the columns differ; a varchar that only becomes longer is the same to PostgreSQL."""
+    old, new = _in_the_database(before), _in_the_database(after)
+    if isinstance(before, CharField) and isinstance(after, CharField) and after.max_length and before.max_length:
+        is_longer = after.max_length >= before.max_length
+        for options in (old[-1], new[-1]):
+            options.pop("max_length")
+        return old != new or not is_longer
+    return old != new
+
+
+def _in_the_database(field: "Field[object, object]") -> tuple[str, Sequence[object], dict[str, object]]:
     """Return what of a field makes its column."""
     _name, path, arguments, options = field.deconstruct()
     return path, arguments, {name: value for name, value in options.items() if name not in field.non_db_attrs}

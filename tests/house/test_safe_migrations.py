@@ -26,6 +26,7 @@ SAFE: list[Operation] = [
     AddConstraintNotValid("item", CONSTRAINT),
     migrations.AddField("item", "note", models.TextField(null=True)),
     migrations.AddField("item", "note", models.TextField(db_default="")),
+    migrations.AlterField("item", "name", models.CharField(max_length=20)),
     migrations.AlterField("item", "name", models.CharField(max_length=10, verbose_name="its name")),
     migrations.SeparateDatabaseAndState(state_operations=[migrations.RemoveField("item", "name")]),
     migrations.RunSQL("CREATE INDEX CONCURRENTLY by_name ON shop_item (name)", "DROP INDEX by_name"),
