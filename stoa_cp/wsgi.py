@@ -11,11 +11,13 @@ django = get_wsgi_application()
 
 from apikeys.gateway.fast_path import CachedDecisionMiddleware  # noqa: E402 - models need Django set up
 from stoa_cp.caching.listener import start_listening  # noqa: E402 - reads the settings
+from stoa_cp.observability.ended_processes import merge_ended_processes  # noqa: E402 - as above
 from stoa_cp.rest.request_body import RequestBodyMiddleware  # noqa: E402 - reads the settings
 
 application = CachedDecisionMiddleware(RequestBodyMiddleware(django))
 # A dangerous production configuration ends the process here, before it answers a request. The check of the URLs loads
 # the views now. Otherwise the first request would load them, from files that a deployment may have replaced meanwhile.
 call_command("check", "--tag", "security", "--tag", "urls")
+merge_ended_processes()
 # Last: its thread is no daemon, and would keep a process alive that a check refuses.
 start_listening()

@@ -4,5 +4,6 @@
 - ``health.healthz`` and ``health.readyz``: probes.
 - ``request_ids``: the request id, a trusted proxy's or our own.
 - ``logs``: processors that keep secrets of callers out of the log.
+- ``ended_processes``: the counts of processes that have ended, in one file.
 - ``metrics.count_request`` and ``metrics.process_registry``: counters for Prometheus, by route and never by path.
 """

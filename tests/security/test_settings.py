@@ -32,6 +32,7 @@ SAFE = {
 }
 PROCESSES = {
     "web": [sys.executable, "-c", "import stoa_cp.wsgi"],
+    "server": [sys.executable, "manage.py", "serve", "--port", "1"],
     "worker": [sys.executable, "-m", "celery", "-A", "stoa_cp", "worker", "--pool", "threads"],
     "beat": [sys.executable, "-m", "celery", "-A", "stoa_cp", "beat", "--schedule", "/dev/null/none"],
     "command": [sys.executable, "manage.py", "check_chain"],
@@ -194,6 +195,7 @@ def test_no_process_starts_without_secrets(process: str) -> None:
     ("process", "name", "value"),
     [
         ("web", "STOA_ENV", "prod"),
+        ("server", "STOA_EGRESS_ALLOW", "0.0.0.0/0"),
         ("worker", "STOA_EGRESS_ALLOW", "0.0.0.0/0"),
         ("beat", "STOA_REQUIRE_SECOND_APPROVER", "ture"),
     ],
