@@ -42,7 +42,10 @@ ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 RESPONSES: dict[str, dict[str, Any]] = {
     "NotModified": {"description": "The client has this version already."},
     "PreconditionFailed": {"description": "The object has changed since.", "content": ERROR},
-    "IdempotencyKeyReused": {"description": "The Idempotency-Key was used with another body.", "content": ERROR},
+    "IdempotencyKeyReused": {
+        "description": "The Idempotency-Key was used with another body, or with other parameters.",
+        "content": ERROR,
+    },
 }
 # Changes nothing. A POST, because its body holds an API key, and a URL would show the key in logs.
 EXPLAIN = "/explain"

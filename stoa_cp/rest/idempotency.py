@@ -32,10 +32,10 @@ STORED_HEADERS = ("Content-Type", "Location", "ETag")
 
 
 class IdempotencyKeyReused(DomainError):
-    """The key was used with another body before."""
+    """The key was used with another body, or with other parameters, before."""
 
     detail_code = "idempotency_key_reused"
-    message = _("This Idempotency-Key was used with another body.")
+    message = _("This Idempotency-Key was used with another body, or with other parameters.")
 
 
 class IdempotencyInProgress(DomainError):
@@ -57,7 +57,10 @@ class IdempotentAnswerUnreadable(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
-    """A request with a key. ``scope`` is its principal, method and path: the same key elsewhere is another request."""
+    """A request with a key. ``scope`` is its principal, method and path: the same key elsewhere is another request.
+
+    ``body`` is what must be the same in a retry: the query and the body.
+    """
 
     key: str
     scope: str

@@ -34,8 +34,8 @@ def run_write(
 
     1. Read ``?dry_run`` and, of a POST or PATCH, the ``Idempotency-Key``. Refuse a malformed one before anything else.
     2. Open one transaction around steps 3 to 6: the effect, its events and the stored answer commit together.
-    3. Lock the Idempotency-Key. If its answer is stored, return that answer. This comes before the precondition: a
-       retry carries the If-Match of the first attempt, which that attempt has made stale.
+    3. Unless it is a dry run, lock the Idempotency-Key. If its answer is stored, return that answer. This comes before
+       the precondition: a retry carries the If-Match of the first attempt, which that attempt has made stale.
     4. If the client sent ``If-Match``, compare it with the row, under the row's lock.
     5. Call the service and render its result inside the transaction, so that the bytes stored for a retry are the
        bytes that the first client got.
@@ -44,12 +44,13 @@ def run_write(
 
     Raises what the service raises, PreconditionFailed, IdempotencyInProgress and IdempotencyKeyReused.
     """
-    keyed = _read_idempotency_key(request, path)
     is_dry_run = flag_parameter(request, "dry_run")
+    keyed = _read_idempotency_key(request, path)
 
     def attempt() -> HttpResponse:
         with transaction.atomic():
-            if keyed and (stored := keyed.claim()):
+            # The answer of a dry run says what would happen now, and is not that of an earlier write.
+            if keyed and not is_dry_run and (stored := keyed.claim()):
                 return stored
             if check_precondition and "If-Match" in request.headers:
                 check_precondition()
@@ -72,7 +73,8 @@ def _read_idempotency_key(request: Request, path: str) -> IdempotentRequest | No
     if header is None or request.method not in ("POST", "PATCH"):
         return None
     scope = f"{actor_of(request).id}\n{request.method}\n{path}"
-    return IdempotentRequest.read(header, scope, request.body)
+    # Parameters say what is to be done as the body does: an import has some of its fields there.
+    return IdempotentRequest.read(header, scope, request.META["QUERY_STRING"].encode() + request.body)
 
 
 def _retry_after_deadlock(attempt: Callable[[], HttpResponse]) -> HttpResponse:

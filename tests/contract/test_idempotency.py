@@ -71,6 +71,20 @@ def test_a_dry_run_is_not_kept(alice: Caller, acme: Tenant) -> None:
     assert "Idempotency-Replayed" not in alice.post(APIS, BODY, Idempotency_Key="k-6")
 
 
+def test_a_dry_run_shows_what_would_happen_now(alice: Caller, acme: Tenant) -> None:
+    alice.post(APIS, BODY, Idempotency_Key="k-6")
+
+    assert alice.post(f"{APIS}?dry_run=true", BODY, Idempotency_Key="k-6").status_code == 409
+
+
+def test_other_parameters_are_refused(alice: Caller, acme: Tenant) -> None:
+    document = {"openapi": "3.1.0", "info": {"title": "Pay", "version": "1"}, "paths": {}}
+    imported = f"{APIS}/import?upstream_url=https://up.example.com"
+    assert alice.post(f"{imported}&path=/one", document, Idempotency_Key="k-7").status_code == 201
+
+    assert alice.post(f"{imported}&path=/two", document, Idempotency_Key="k-7").status_code == 422
+
+
 def test_a_replay_comes_before_the_precondition(alice: Caller, acme: Tenant) -> None:
     path = f"{APIS}/{alice.post(APIS, BODY).json()['id']}"
     first = alice.patch(path, {"description": "new"}, Idempotency_Key="k-7", If_Match='W/"1"')
