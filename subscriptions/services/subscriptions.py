@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import Api
@@ -16,7 +18,7 @@ from stoa_cp.domain.actors import SYSTEM, Actor
 from stoa_cp.domain.errors import DomainError, NotFound, WrongState
 from stoa_cp.domain.issued import Issued
 from stoa_cp.domain.times import check_not_past
-from stoa_cp.eventlog.emit import emit
+from stoa_cp.eventlog.emit import EventDraft, emit, emit_all
 from subscriptions.event_types import SubscriptionEvent
 from subscriptions.models import LIVE_STATUSES, Subscription, SubscriptionStatus
 from subscriptions.services.second_approver import check_decider, is_looser
@@ -140,9 +142,26 @@ def delete_api_and_subscriptions(api: Api, *, cascade: bool, by: Actor) -> None:
     # All are locked before the first event is emitted. Otherwise this transaction would hold the event chain and wait
     # for a subscription, while the transaction that holds the subscription waits for the chain.
     locked = live.select_related("plan").select_for_update(of=("self",), no_key=True).order_by("id")
-    for subscription in list(locked):
-        change_status(subscription, SubscriptionStatus.REVOKED, SubscriptionEvent.REVOKED, reason="", by=by)
+    _revoke_locked(list(locked), by=by)
     delete_api(api, by=by)
+
+
+def _revoke_locked(subscriptions: list[Subscription], *, by: Actor) -> None:
+    """Revoke locked subscriptions of one tenant, and tell of each.
+
+    One UPDATE and one batch of events for all. One by one, 1,000 subscriptions held the event chain for more than a
+    minute, and every other change in the tenant was a 503 meanwhile.
+    """
+    if not subscriptions:
+        return
+    after = {"status": SubscriptionStatus.REVOKED, "status_reason": "", "updated_at": timezone.now()}
+    ids = [subscription.pk for subscription in subscriptions]
+    Subscription.objects.filter(pk__in=ids).update(**after, version=F("version") + 1)
+    for subscription in subscriptions:
+        apply_changes(subscription, after)
+        subscription.version += 1
+    drafts = [EventDraft(SubscriptionEvent.REVOKED, snapshot(each)) for each in subscriptions]
+    emit_all(drafts, tenant_id=subscriptions[0].tenant_id, actor=by)
 
 
 def lock_subscription(subscription: Subscription, *allowed: SubscriptionStatus) -> Subscription:

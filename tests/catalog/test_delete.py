@@ -4,11 +4,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from catalog.models import Api
 from stoa_cp.domain.actors import SYSTEM
 from subscriptions.models import Subscription
-from subscriptions.services.subscriptions import delete_api_and_subscriptions, suspend_subscription
+from subscriptions.services.subscriptions import delete_api_and_subscriptions, snapshot, suspend_subscription
 from tenants.models import Tenant
 from tests import log
 from tests.answers import MISSING_ROLE, NOT_FOUND, invalid, refusal_of
@@ -77,6 +79,28 @@ def test_a_cascade_revokes_the_live_ones(alice: Caller, api: Api) -> None:
     statuses = dict(Subscription.objects.values_list("id", "status"))
     assert statuses == {pending.id: "revoked", active.id: "revoked", rejected.id: "rejected", other.id: "active"}
     assert log.types() == ["subscription.revoked", "subscription.revoked", "api.deleted"]
+
+
+def test_what_a_cascade_revokes_is_in_its_event_as_a_read_shows_it(alice: Caller, api: Api) -> None:
+    active = SubscriptionFactory(tenant=api.tenant, api=api, active=True, version=4)
+    alice.delete(f"{path_of(api)}?cascade=true")
+    version = active.version
+    active.refresh_from_db()
+    assert active.version == version + 1
+    assert log.events().get(type="subscription.revoked").data == snapshot(active)
+
+
+def test_a_cascade_takes_as_many_statements_for_a_hundred_as_for_two(api: Api) -> None:
+    """One by one, 1,000 subscriptions took more than a minute, in which the tenant could not be changed."""
+    taken = []
+    for subscriptions in (2, 100):
+        used = ApiFactory(tenant=api.tenant)
+        plan = PlanFactory(tenant=api.tenant)
+        SubscriptionFactory.create_batch(subscriptions, tenant=api.tenant, api=used, plan=plan, active=True)
+        with CaptureQueriesContext(connection) as queries:
+            delete_api_and_subscriptions(used, cascade=True, by=SYSTEM)
+        taken.append(len(queries))
+    assert taken[0] == taken[1]
 
 
 @pytest.mark.parametrize("value", ["yes", "1", "", "TRUE"])
