@@ -110,8 +110,8 @@ class ApiKey(models.Model):
         ordering = ["-created_at", "-id"]
         indexes = [
             models.Index(fields=["tenant", "-created_at", "-id"], name="apikey_newest_first"),
-            # Counts a tenant's keys that are not revoked, which are bounded.
-            models.Index(fields=["tenant"], name="apikey_unrevoked", condition=Q(revoked_at=None)),
+            # Counts a tenant's keys that are not revoked, which are bounded; and reads them in portions, for gateways.
+            models.Index(fields=["tenant", "id"], name="apikey_unrevoked_by_id", condition=Q(revoked_at=None)),
             # For the sweep that announces expiries. A key that is revoked or has no expiry is never due.
             models.Index(
                 fields=["expires_at"], name="apikey_expiring", condition=Q(revoked_at=None, expires_at__isnull=False)

@@ -7,8 +7,9 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from apikeys import examples as sample
-from apikeys.gateway.configuration import DIGEST_ALGORITHM, MAX_WAIT_SECONDS
+from apikeys.gateway.document import DIGEST_ALGORITHM
 from apikeys.gateway.exporters import FORMATS
+from apikeys.gateway.long_poll import MAX_WAIT_SECONDS
 from apikeys.gateway.serializers import MAX_METHOD_CHARS
 from apikeys.models import MAX_RESTRICTIONS, KeyStatus, Mode
 from apikeys.services.keys import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS

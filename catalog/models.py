@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import F, Q
+from django.db.models.functions import Length, Now
 from django.utils.translation import gettext_lazy as _
 
 from stoa_cp.crypto.credentials import FINGERPRINT_LENGTH
@@ -80,6 +80,9 @@ class Api(models.Model):
             models.Index(
                 fields=["tenant", "-created_at", "-id"], name="api_newest_first", condition=Q(deleted_at=None)
             ),
+            # Reads a tenant's APIs in portions, the longest path first: the order in which gateways match. Negative,
+            # because PostgreSQL continues a portion by an index only if all its columns ascend.
+            models.Index(F("tenant"), Length("path") * -1, F("id"), name="api_by_length", condition=Q(deleted_at=None)),
             models.Index(fields=["upstream_check_due_at"], name="api_check_due", condition=Q(deleted_at=None)),
         ]
         constraints = [

@@ -129,6 +129,10 @@ class Subscription(models.Model):
             models.Index(fields=["tenant", "-created_at", "-id"], name="subscription_newest_first"),
             # Counts a tenant's live ones, which are bounded.
             models.Index(fields=["tenant"], name="subscription_live", condition=Q(status__in=LIVE_STATUSES)),
+            # Reads those that allow calls in portions, for gateways.
+            models.Index(
+                fields=["tenant", "id"], name="subscription_active", condition=Q(status=SubscriptionStatus.ACTIVE)
+            ),
             # For the sweep that ends subscriptions. Only an active one expires.
             models.Index(
                 fields=["expires_at"], name="subscription_expiring", condition=Q(status=SubscriptionStatus.ACTIVE)

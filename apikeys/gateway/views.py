@@ -1,11 +1,12 @@
 """The REST views for gateways: decisions on calls, verification of keys, and configurations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -16,10 +17,12 @@ from apikeys.decisions.call import Call
 from apikeys.decisions.decide import Decision, decide
 from apikeys.decisions.reasons import Reason
 from apikeys.gateway.calls import PROFILES, envoy_profile, handed_over
-from apikeys.gateway.configuration import RETRY_AFTER_SECONDS, wait_for_change
-from apikeys.gateway.exporters import MEDIA_TYPES, export_configuration
+from apikeys.gateway.configuration import Tenants
+from apikeys.gateway.document import stream_document
+from apikeys.gateway.exporters import MEDIA_TYPES, stream_configuration
 from apikeys.gateway.exporters.site import describe_site
 from apikeys.gateway.forward_auth import authorize
+from apikeys.gateway.long_poll import BYTES_IN_MEMORY, RETRY_AFTER_SECONDS, wait_for_change
 from apikeys.gateway.serializers import VerificationRequestSerializer, VerificationSerializer
 from apikeys.gateway.verify import encode_verification
 from apikeys.serializers import ConfigurationQuerySerializer, ConfigurationSerializer
@@ -145,7 +148,7 @@ class ConfigurationViewSet(ControlPlaneViewSet):
             304: None,
         },
     )
-    def configuration(self, request: Any) -> HttpResponse:
+    def configuration(self, request: Any) -> HttpResponseBase:
         query = ConfigurationQuerySerializer(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         program, wait_seconds = query.validated_data["format"], query.validated_data["wait"]
@@ -155,13 +158,22 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         # document of megabytes made again and again.
         limit = RateLimit(f"gateway-config:{gateway.actor.id}", settings.STOA_GATEWAY_CONFIG_RATE_LIMIT)
         count_or_refuse(limit, request._request)  # noqa: SLF001 - django-ratelimit takes Django's request
-        configuration = wait_for_change(lambda tag: etag_matches(known, tag), wait_seconds, gateway.tenants)
+        tenants = gateway.tenants
+        read = partial(stream_document, tenants) if program == "json" else partial(_stream_file, program, tenants)
+        configuration = wait_for_change(read, lambda tag: etag_matches(known, tag), wait_seconds, tenants)
         headers = {"ETag": etag(configuration.tag)}
         if configuration.had_no_slot:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         if etag_matches(known, configuration.tag):
+            configuration.file.close()
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-        if program == "json":
-            return Response(configuration.document, headers=headers)
-        content = export_configuration(program, describe_site(gateway.tenants))
-        return HttpResponse(content, content_type=f"{MEDIA_TYPES[program]}; charset=utf-8", headers=headers)
+        media_type = "application/json" if program == "json" else f"{MEDIA_TYPES[program]}; charset=utf-8"
+        if configuration.size > BYTES_IN_MEMORY:
+            headers["Content-Length"] = str(configuration.size)
+            return FileResponse(configuration.file, content_type=media_type, headers=headers)
+        with configuration.file as file:
+            return HttpResponse(file.read(), content_type=media_type, headers=headers)
+
+
+def _stream_file(program: str, tenants: Tenants) -> Iterator[str]:
+    return stream_configuration(program, describe_site(tenants))

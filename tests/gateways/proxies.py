@@ -17,9 +17,9 @@ from typing import Any
 
 from django.conf import settings
 
-from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
 from stoa_cp.devserver.cluster import free_port
+from tests.gateways.files import exported
 from tests.programs import require_program
 from tests.waiting import wait_until
 
@@ -136,7 +136,7 @@ class Proxy:
 def proxy(program: str, site: Site, folder: Path, text: str = "") -> Iterator[Proxy]:
     """Run the exported configuration of a standalone site, or ``text``; ``site.listen`` names its port."""
     path = require_program(program)
-    (folder / FILES[program]).write_text(text or export_configuration(program, site))
+    (folder / FILES[program]).write_text(text or exported(program, site))
     shutil.copy(LUA_OF_HAPROXY, folder)
     output = folder / "output.log"
     with output.open("wb") as said:

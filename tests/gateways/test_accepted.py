@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
 from stoa_cp.devserver.cluster import free_port
 from tests.gateways.conftest import TOKEN
+from tests.gateways.files import exported
 from tests.gateways.proxies import (
     FILES,
     LUA_OF_HAPROXY,
@@ -46,7 +46,7 @@ def test_the_program_accepts_it(site: Site, program: str, tmp_path: Path) -> Non
         replace(site, routes=()),
     )
     for each in sites:
-        accepted, said = judged(program, export_configuration(program, each), tmp_path)
+        accepted, said = judged(program, exported(program, each), tmp_path)
         assert accepted, said
         assert "not formatted" not in said  # as Caddy would put it
 
@@ -64,7 +64,7 @@ def test_the_program_accepts_it(site: Site, program: str, tmp_path: Path) -> Non
 def test_the_program_refuses_what_is_broken(
     site: Site, program: str, right: str, wrong: str, complaint: str, tmp_path: Path
 ) -> None:
-    text = export_configuration(program, site)
+    text = exported(program, site)
     assert right in text
     accepted, said = judged(program, text.replace(right, wrong), tmp_path)
     assert not accepted
@@ -91,7 +91,7 @@ def judged(program: str, text: str, folder: Path) -> tuple[bool, str]:
 @pytest.fixture
 def file_of_traefik(site: Site) -> Iterator[str]:
     with upstream() as control_plane:
-        yield export_configuration("traefik", replace(site, control_plane_url=control_plane.url))
+        yield exported("traefik", replace(site, control_plane_url=control_plane.url))
 
 
 def test_traefik_accepts_it(file_of_traefik: str, tmp_path: Path) -> None:

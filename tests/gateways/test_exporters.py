@@ -9,11 +9,12 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
-from apikeys.gateway.exporters import FORMATS, export_configuration
+from apikeys.gateway.exporters import FORMATS
 from apikeys.gateway.exporters.site import Site, describe_site, system_resolvers
 from catalog.models import Api
 from subscriptions.models import Subscription
 from tests.gateways.conftest import TOKEN
+from tests.gateways.files import exported
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +22,7 @@ HEADERS = {"X-Stoa-Tenant", "X-Stoa-Api", "X-Stoa-Subscription", "X-Stoa-Applica
 
 
 def documented(program: str, site: Site) -> Any:
-    return yaml.safe_load(export_configuration(program, site))
+    return yaml.safe_load(exported(program, site))
 
 
 def printed(*options: str) -> str:
@@ -32,7 +33,7 @@ def printed(*options: str) -> str:
 
 @pytest.mark.parametrize("program", FORMATS)
 def test_no_format_is_empty_and_only_kongs_works_without_the_token(site: Site, program: str) -> None:
-    text = export_configuration(program, site)
+    text = exported(program, site)
     assert (TOKEN in text) is (program != "kong")
     assert "acme" in text or program in ("nginx", "caddy")
 
@@ -110,7 +111,7 @@ def test_envoy_normalises_before_it_asks(site: Site, payments: Api, status: Api)
 
 
 def test_apisix_finds_the_end_of_its_file(site: Site, payments: Api) -> None:
-    text = export_configuration("apisix", site)
+    text = exported("apisix", site)
     assert text.endswith("\n#END\n")
     route = by_id(yaml.safe_load(text)["routes"])[payments.id]
     assert route["uris"] == ["/acme/pay.v1", "/acme/pay.v1/*"]
@@ -128,7 +129,7 @@ def test_apisix_finds_the_end_of_its_file(site: Site, payments: Api) -> None:
 
 
 def test_kong_gets_a_consumer_per_subscription_and_no_credential(site: Site, mobile: Subscription, status: Api) -> None:
-    text = export_configuration("kong", site)
+    text = exported("kong", site)
     document = yaml.safe_load(text)
     assert document["_format_version"] == "3.0"
     assert document["_info"] == {"select_tags": ["stoa"]}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from apikeys.gateway.exporters import FORMATS, export_configuration
+from apikeys.gateway.exporters import FORMATS
 from apikeys.gateway.exporters.site import Site
 from tests.gateways import test_control_plane_tls as tls
 from tests.gateways import test_hostile_headers as headers
@@ -22,6 +22,7 @@ from tests.gateways import test_mode as mode
 from tests.gateways import test_openresty as openresty
 from tests.gateways import test_secrets_of_callers as secrets
 from tests.gateways import test_slow_clients as slow
+from tests.gateways.files import exported
 from tests.gateways.proxies import FILES
 from tests.programs import require_program
 
@@ -67,14 +68,14 @@ OWN_FILE = "It is set in the program's own configuration, which we do not write.
 
 
 def test_no_file_opens_an_administration(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "Caddyfile").write_text(export_configuration("caddy", site))
+    (tmp_path / "Caddyfile").write_text(exported("caddy", site))
     command = [require_program("caddy"), "adapt", "--adapter", "caddyfile", "--config", "Caddyfile"]
     adapted = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30)
     assert json.loads(adapted.stdout)["admin"] == {"disabled": True}
-    assert "admin" not in yaml.safe_load(export_configuration("envoy", site))
-    assert "stats" not in export_configuration("haproxy", site).split()
-    assert "stub_status" not in export_configuration("nginx", site)
-    assert "@internal" not in export_configuration("traefik", site)  # Traefik's name for its API and dashboard
+    assert "admin" not in yaml.safe_load(exported("envoy", site))
+    assert "stats" not in exported("haproxy", site).split()
+    assert "stub_status" not in exported("nginx", site)
+    assert "@internal" not in exported("traefik", site)  # Traefik's name for its API and dashboard
 
 
 TABLE: Mapping[str, Mapping[str, Cell]] = {

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site, describe_site
 from catalog.models import Api
 from tests.factories import ApiFactory, SubscriptionFactory, TenantFactory
 from tests.gateways.conftest import TOKEN
 from tests.gateways.control_plane import control_plane, route_to
+from tests.gateways.files import exported
 from tests.gateways.proxies import listen, proxy, upstream
 from tests.gateways.test_accepted import CHECKS, complaint_of_traefik, judged
 
@@ -63,19 +63,19 @@ def hostile() -> Site:
 @pytest.mark.parametrize("program", CHECKS)
 def test_the_program_still_accepts_the_file(program: str, hostile: Site, tmp_path: Path) -> None:
     site = replace(hostile, token=TOKEN if program == "nginx" else "")
-    accepted, said = judged(program, export_configuration(program, site), tmp_path)
+    accepted, said = judged(program, exported(program, site), tmp_path)
     assert accepted, said
 
 
 def test_traefik_still_accepts_the_file(hostile: Site, tmp_path: Path) -> None:
     with upstream() as control_plane:
-        text = export_configuration("traefik", replace(hostile, control_plane_url=control_plane.url))
+        text = exported("traefik", replace(hostile, control_plane_url=control_plane.url))
         assert complaint_of_traefik(text, tmp_path) == ""
 
 
 @pytest.mark.parametrize("program", ["traefik", "envoy", "haproxy", "apisix", "kong", "nginx", "caddy"])
 def test_no_name_is_in_the_file(program: str, hostile: Site) -> None:
-    text = export_configuration(program, hostile)
+    text = exported(program, hostile)
     assert not re.search("NOPE|evil|HOME|vault:|# comment|\u2028|a\\.\\.b", text)
 
 
@@ -97,7 +97,7 @@ def test_nginx_takes_an_old_upstream_for_no_socket_and_no_group(url: str, tmp_pa
 
 
 def test_apisix_finds_one_end_and_one_variable(hostile: Site) -> None:
-    text = export_configuration("apisix", hostile)
+    text = exported("apisix", hostile)
     assert re.findall("^#END$", text, re.MULTILINE) == ["#END"]
     # APISIX puts its environment in place of these, and does not start without a variable that one names.
     assert set(re.findall(r"\$\{\{.*?\}\}", text)) == {"${{STOA_GATEWAY_TOKEN}}"}
@@ -107,7 +107,7 @@ def test_apisix_finds_one_end_and_one_variable(hostile: Site) -> None:
 
 
 def test_kong_finds_no_name_twice(hostile: Site) -> None:
-    document: Any = yaml.safe_load(export_configuration("kong", hostile))
+    document: Any = yaml.safe_load(exported("kong", hostile))
     services, consumers = document["services"], document["consumers"]
     names = [service["name"] for service in services]
     names += [consumer["username"] for consumer in consumers]

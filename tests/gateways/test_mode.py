@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
 from tests.gateways.conftest import TOKEN
 from tests.gateways.control_plane import control_plane, route_to
+from tests.gateways.files import exported
 from tests.gateways.proxies import FILES, listen, proxy, upstream
 from tests.waiting import wait_until
 
@@ -42,5 +42,5 @@ def mode_of(entry: Any) -> str:
 
 @pytest.mark.django_db
 def test_apisix_passes_the_mode_on(site: Site) -> None:
-    (route, *_others) = yaml.safe_load(export_configuration("apisix", site))["routes"]
+    (route, *_others) = yaml.safe_load(exported("apisix", site))["routes"]
     assert "X-Stoa-Mode" in route["plugins"]["forward-auth"]["upstream_headers"]

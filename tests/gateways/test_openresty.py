@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
+from tests.gateways.files import exported
 from tests.programs import require_program
 
 pytestmark = pytest.mark.django_db
@@ -51,7 +51,7 @@ frontend none
 
 
 def code_of(program: str, site: Site) -> str:
-    document = yaml.safe_load(export_configuration(program, site))
+    document = yaml.safe_load(exported(program, site))
     if program == "apisix":
         (code,) = document["routes"][0]["plugins"]["serverless-pre-function"]["functions"]
     else:
@@ -98,5 +98,5 @@ def test_no_header_of_ours_comes_from_a_client(program: str, site: Site, tmp_pat
 def test_apisix_sends_the_path_without_its_query(site: Site, tmp_path: Path) -> None:
     left = left_of({"x-stoa-uri": "/evil"}, code_of("apisix", site), tmp_path)
     assert left == {"x-stoa-uri": "/acme/pay%2e"}  # OPENRESTY has the call
-    plugin = yaml.safe_load(export_configuration("apisix", site))["routes"][0]["plugins"]["forward-auth"]
+    plugin = yaml.safe_load(exported("apisix", site))["routes"][0]["plugins"]["forward-auth"]
     assert plugin["extra_headers"]["X-Forwarded-Uri"] == "$http_x_stoa_uri"

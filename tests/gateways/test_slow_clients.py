@@ -7,10 +7,10 @@ from time import sleep
 
 import pytest
 
-from apikeys.gateway.exporters import export_configuration
 from apikeys.gateway.exporters.site import Site
 from tests.gateways.conftest import TOKEN
 from tests.gateways.control_plane import control_plane, route_to
+from tests.gateways.files import exported
 from tests.gateways.proxies import Proxy, listen, proxy, upstream
 
 TIME_LIMIT = "10s"
@@ -45,7 +45,7 @@ def test_who_stands_still_is_cut_off_and_who_is_slow_is_not(program: str, tmp_pa
     with upstream() as behind, control_plane(None, route_to(behind.url)) as plane:
         url, address = f"http://127.0.0.1:{plane.port}", listen()
         site = Site(url, TOKEN, address, is_standalone=True, resolvers=["127.0.0.1"], routes=[route_to(behind.url)])
-        text = export_configuration(program, site)
+        text = exported(program, site)
         assert TIME_LIMIT in text
         # One second instead, so that the test does not take ten.
         with proxy(program, site, tmp_path, text.replace(TIME_LIMIT, "1s")) as edge:

@@ -6,13 +6,13 @@ decides. Kong's open edition cannot query at all. Each unusual line stands for a
 tests/gateways made with the real program; only APISIX and Kong are not run there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from apikeys.gateway.exporters import apisix, caddy, envoy, haproxy, kong, nginx, traefik
 from apikeys.gateway.exporters.site import Site
 
-EXPORTERS: Mapping[str, Callable[[Site], str]] = MappingProxyType(
+EXPORTERS: Mapping[str, Callable[[Site], Iterator[str]]] = MappingProxyType(
     {
         "nginx": nginx.export,
         "caddy": caddy.export,
@@ -28,6 +28,6 @@ YAML = "application/yaml"  # RFC 9512
 MEDIA_TYPES = dict.fromkeys(FORMATS, "text/plain") | dict.fromkeys(("traefik", "envoy", "apisix", "kong"), YAML)
 
 
-def export_configuration(program: str, site: Site) -> str:
-    """Return the configuration of ``program``, one of FORMATS, as the text of a file."""
+def stream_configuration(program: str, site: Site) -> Iterator[str]:
+    """Yield the configuration of ``program``, one of FORMATS, as the text of a file."""
     return EXPORTERS[program](site)

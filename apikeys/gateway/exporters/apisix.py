@@ -1,16 +1,17 @@
 """APISIX: a standalone ``apisix.yaml`` with a route per API behind ``forward-auth``."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from apikeys.gateway.configuration import Route
 from apikeys.gateway.exporters.openresty import KEEP_PATH, ONLY_WEBSOCKETS, REMOVE_CLIENT_HEADERS
+from apikeys.gateway.exporters.sections import stream_yaml, write_sections
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     LIMIT_HEADERS,
     REFUSAL_HEADERS,
     TOKEN_HEADER,
     Site,
-    dump_yaml,
     escape_for_regex,
 )
 
@@ -37,11 +38,13 @@ end"""
 BEFORE_FORWARD_AUTH = 2002 + 1
 
 
-def export(site: Site) -> str:
-    """Return the whole file."""
+def export(site: Site) -> Iterator[str]:
+    """Yield the whole file."""
     # APISIX has one file of trusted authorities for all, and it is in the other configuration file.
     comment = COMMENT + (CA_COMMENT.format(site.ca_file) if site.uses_tls and site.ca_file else "")
-    return dump_yaml({"routes": [_route(route, site) for route in site.routes]}, comment) + END
+    sections = write_sections(site.routes, routes=lambda route: [_route(route, site)])
+    yield from stream_yaml({"routes": sections["routes"].as_list}, comment, sections)
+    yield END
 
 
 def _route(route: Route, site: Site) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Caddy: queries with ``forward_auth``, and sends the call where the answer says."""
 
+from collections.abc import Iterator
+
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     RESPONSE_HEADERS,
@@ -10,9 +12,9 @@ from apikeys.gateway.exporters.site import (
 )
 
 
-def export(site: Site) -> str:
-    """Return a Caddyfile."""
-    return render_file(
+def export(site: Site) -> Iterator[str]:
+    """Yield a Caddyfile."""
+    yield render_file(
         "Caddyfile",
         site,
         token=site.token_or("{$STOA_GATEWAY_TOKEN}"),

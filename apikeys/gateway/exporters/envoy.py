@@ -1,8 +1,10 @@
 """Envoy: a bootstrap with ext_authz over HTTP, and a route and a cluster per API."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from apikeys.gateway.configuration import Route
+from apikeys.gateway.exporters.sections import stream_yaml, write_sections
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     INTERNAL_HEADERS,
@@ -12,7 +14,6 @@ from apikeys.gateway.exporters.site import (
     ROUTING_HEADERS,
     UNAVAILABLE,
     Site,
-    dump_yaml,
 )
 from stoa_cp.net.urls import is_address
 
@@ -51,24 +52,23 @@ end
 """
 
 
-def export(site: Site) -> str:
-    """Return a bootstrap in YAML."""
-    clusters = [
-        _cluster(
-            CONTROL_PLANE, site.control_plane_host, site.control_plane_port, site.trust_store if site.uses_tls else ""
-        ),
-        *(
-            _cluster(route.api_id, route.host, route.port, site.system_ca_file if route.scheme == "https" else "")
-            for route in site.routes
-        ),
-    ]
-    return dump_yaml({"static_resources": {"listeners": [_listener(site)], "clusters": clusters}}, COMMENT)
+def export(site: Site) -> Iterator[str]:
+    """Yield a bootstrap in YAML."""
+    sections = write_sections(site.routes, routes=_routes, clusters=lambda route: [_upstream_cluster(route, site)])
+    trust_store = site.trust_store if site.uses_tls else ""
+    control_plane = _cluster(CONTROL_PLANE, site.control_plane_host, site.control_plane_port, trust_store)
+    document = {
+        "static_resources": {
+            "listeners": [_listener(site, sections["routes"].as_list)],
+            "clusters": [control_plane, *sections["clusters"].as_list],
+        }
+    }
+    return stream_yaml(document, COMMENT, sections)
 
 
-def _listener(site: Site) -> dict[str, Any]:
+def _listener(site: Site, routes: list[str]) -> dict[str, Any]:
     connections = f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     client_headers = (*IDENTITY_HEADERS, *ROUTING_HEADERS, *INTERNAL_HEADERS)
-    routes = [each for route in site.routes for each in _routes(route)]
     manager = {
         "@type": connections,
         "stat_prefix": "stoa",
@@ -195,6 +195,10 @@ def _fallback_route() -> dict[str, Any]:
     because its API is newer than this file, gets a 503.
     """
     return {"match": {"prefix": "/"}, "direct_response": {"status": 503}}
+
+
+def _upstream_cluster(route: Route, site: Site) -> dict[str, Any]:
+    return _cluster(route.api_id, route.host, route.port, site.system_ca_file if route.scheme == "https" else "")
 
 
 def _cluster(name: str, host: str, port: int, trust_store: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ Not through haproxy-auth-request: that is in no package registry and queries ove
 would go to an https control plane in the clear.
 """
 
+from collections.abc import Iterator
+
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     LIMIT_HEADERS,
@@ -14,11 +16,12 @@ from apikeys.gateway.exporters.site import (
     Site,
     render_file,
 )
+from stoa_cp.db.portions import batched
 
 
-def export(site: Site) -> str:
-    """Return an ``haproxy.cfg`` with a backend per API."""
-    return render_file(
+def export(site: Site) -> Iterator[str]:
+    """Yield an ``haproxy.cfg`` with a backend per API."""
+    yield render_file(
         "haproxy.cfg",
         site,
         token=site.token_or("${STOA_GATEWAY_TOKEN}"),
@@ -28,3 +31,5 @@ def export(site: Site) -> str:
         response_headers=RESPONSE_HEADERS,
         unavailable=UNAVAILABLE,
     )
+    for routes in batched(site.routes):
+        yield render_file("haproxy-backends.cfg", site, routes=routes)

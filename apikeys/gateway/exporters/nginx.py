@@ -1,6 +1,7 @@
 """nginx: queries with ``auth_request``, and sends the call where the answer says."""
 
 import json
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.utils.translation import override
@@ -28,9 +29,9 @@ class Header(NamedTuple):
     source: str
 
 
-def export(site: Site) -> str:
-    """Return the content of ``http {}``, or a complete ``nginx.conf`` for a standalone gateway."""
-    return render_file(
+def export(site: Site) -> Iterator[str]:
+    """Yield the content of ``http {}``, or a complete ``nginx.conf`` for a standalone gateway."""
+    yield render_file(
         "nginx.conf",
         site,
         token=site.token_or("${STOA_GATEWAY_TOKEN}"),

@@ -1,21 +1,19 @@
 """The input of every exporter: addresses, the gateway's token, the routes; and the names of headers."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.template.loader import render_to_string
 
-from apikeys.gateway.configuration import Route, Tenants, list_routes, list_subscriptions
+from apikeys.gateway.configuration import Access, Route, Tenants, read_routes, read_subscriptions
 from stoa_cp.net.urls import DEFAULT_PORTS
-from subscriptions.models import Subscription
 
 DEFAULT_LISTEN = "8080"
 # What goes into a configuration file must not break out of its place there.
@@ -62,6 +60,26 @@ UNAVAILABLE = '{"error":{"code":"internal_error","message":"Server error","detai
 
 
 @dataclass(frozen=True, slots=True)
+class RoutesNow:
+    """The routes of a gateway's tenants, which are read from the database whenever they are iterated over."""
+
+    tenants: Tenants
+
+    def __iter__(self) -> Iterator[Route]:
+        return (route for route in read_routes(self.tenants) if HOST.fullmatch(route.host))
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionsNow:
+    """The same for subscriptions, of APIs that are not off."""
+
+    tenants: Tenants
+
+    def __iter__(self) -> Iterator[Access]:
+        return (each for each in read_subscriptions(self.tenants) if each.is_open)
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What one gateway's file depends on. ``token`` is empty if the program reads it from its environment."""
 
@@ -72,8 +90,9 @@ class Site:
     ca_file: str = ""  # the authorities that may certify the control plane; empty for the public ones
     system_ca_file: str = str(TRUST_STORES[0])
     resolvers: Sequence[str] = ()
-    routes: Sequence[Route] = field(default=())
-    subscriptions: Sequence[Subscription] = field(default=())
+    # Each exporter reads them once at most. Only some programs need routes, and only Kong needs subscriptions.
+    routes: Iterable[Route] = ()
+    subscriptions: Iterable[Access] = ()
 
     @property
     def control_plane(self) -> str:
@@ -113,7 +132,7 @@ class Site:
 
 
 def describe_site(tenants: Tenants = None, **options: Any) -> Site:
-    """Return a site with the current routes and subscriptions of these tenants. Options are fields of Site.
+    """Return a site for a gateway of these tenants. Options are fields of Site.
 
     Raises ImproperlyConfigured if STOA_GATEWAY_CA_FILE is not a path that can stand in a configuration.
     """
@@ -125,8 +144,8 @@ def describe_site(tenants: Tenants = None, **options: Any) -> Site:
         ca_file=ca_file,
         system_ca_file=system_trust_store(),
         resolvers=system_resolvers(),
-        routes=[route for route in list_routes(tenants) if HOST.fullmatch(route.host)],
-        subscriptions=list_subscriptions(tenants),
+        routes=RoutesNow(tenants),
+        subscriptions=SubscriptionsNow(tenants),
         **options,
     )
 
@@ -156,15 +175,6 @@ def render_file(name: str, site: Site, **context: Any) -> str:
     by ``manage.py gateway_config``.
     """
     return render_to_string(f"gateways/{name}", {"site": site, **context})
-
-
-def dump_yaml(document: Mapping[str, Any], comment: str) -> str:
-    """Return a YAML file that begins with ``comment``, as comment lines."""
-    lines = "".join(f"# {line}".rstrip() + "\n" for line in comment.strip().splitlines())
-    # In the order of insertion, which is how the programs' manuals write it; and no folded lines, for people to search
-    # in.
-    body: str = yaml.safe_dump(dict(document), sort_keys=False, width=1000, allow_unicode=True)
-    return lines + body
 
 
 def spellings(names: Iterable[str]) -> list[str]:

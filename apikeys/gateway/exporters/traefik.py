@@ -1,16 +1,17 @@
 """Traefik: a file for its file provider, with a router and a service per API behind ForwardAuth."""
 
+from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
 from apikeys.gateway.configuration import Route
+from apikeys.gateway.exporters.sections import stream_yaml, write_sections
 from apikeys.gateway.exporters.site import (
     IDENTITY_HEADERS,
     INTERNAL_HEADERS,
     ROUTING_HEADERS,
     TOKEN_HEADER,
     Site,
-    dump_yaml,
     escape_for_regex,
     spellings,
 )
@@ -69,25 +70,29 @@ UPGRADES = (
 CASES = tuple(product(CREDENTIALS, UPGRADES))
 
 
-def export(site: Site) -> str:
-    """Return a dynamic configuration in YAML."""
-    return dump_yaml(
-        {
-            "http": {
-                "routers": {FALLBACK: _fallback_router()}
-                | {
-                    f"{route.api_id}{credential.name}{upgrade.name}": _router(route, credential, upgrade)
-                    for route in site.routes
-                    for credential, upgrade in CASES
-                },
-                "middlewares": _shared_middlewares(site)
-                | {f"{route.api_id}-path": _path_middleware(route) for route in site.routes},
-                "services": {FALLBACK: {"loadBalancer": {"servers": []}}}
-                | {route.api_id: _service(route) for route in site.routes},
-            }
-        },
-        COMMENT,
+def export(site: Site) -> Iterator[str]:
+    """Yield a dynamic configuration in YAML."""
+    sections = write_sections(
+        site.routes,
+        routers=_routers,
+        middlewares=lambda route: {f"{route.api_id}-path": _path_middleware(route)},
+        services=lambda route: {route.api_id: _service(route)},
     )
+    document = {
+        "http": {
+            "routers": {FALLBACK: _fallback_router()} | sections["routers"].as_mapping,
+            "middlewares": _shared_middlewares(site) | sections["middlewares"].as_mapping,
+            "services": {FALLBACK: {"loadBalancer": {"servers": []}}} | sections["services"].as_mapping,
+        }
+    }
+    return stream_yaml(document, COMMENT, sections)
+
+
+def _routers(route: Route) -> dict[str, Any]:
+    return {
+        f"{route.api_id}{credential.name}{upgrade.name}": _router(route, credential, upgrade)
+        for credential, upgrade in CASES
+    }
 
 
 def _router(route: Route, credential: Case, upgrade: Case) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apikeys.gateway.exporters import FORMATS, export_configuration
+from apikeys.gateway.exporters import FORMATS, stream_configuration
 from apikeys.gateway.exporters.site import CA_FILE, DEFAULT_LISTEN, LISTEN, describe_site
 from catalog.authentication import load_gateway
 from catalog.services.gateways import TOKEN_PREFIX
@@ -69,14 +70,15 @@ class Command(BaseCommand):
             ca_file=options["ca_file"],
             token=token,
         )
-        text = export_configuration(format, site)
+        pieces = stream_configuration(format, site)
         if options["output"]:
-            write_private_file(options["output"], text)
+            write_private_file(options["output"], pieces)
         else:
-            self.stdout.write(text, ending="")
+            for piece in pieces:
+                self.stdout.write(piece, ending="")
 
 
-def write_private_file(path: Path, text: str) -> None:
+def write_private_file(path: Path, pieces: Iterable[str]) -> None:
     """Replace a file by one that only its owner may read (mode 600). Raises CommandError if that is not possible.
 
     The content goes into a new file, which then takes the name: a file that exists may be readable by others, and a
@@ -86,13 +88,12 @@ def write_private_file(path: Path, text: str) -> None:
         # A name that is not taken, and mode 600 from the start.
         with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
-                file.write(text)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())  # before the new name: after a crash, the name must not stand for an empty file
                 Path(file.name).replace(path)
-            except OSError:
-                Path(file.name).unlink()
-                raise
+            finally:
+                Path(file.name).unlink(missing_ok=True)  # half a file, also if the database went away
     except OSError as fault:
         raise CommandError(f"{path} cannot be written: {fault.strerror}") from fault
 
