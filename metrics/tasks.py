@@ -6,17 +6,15 @@ Their names are an API: an old beat and a new worker run side by side during an 
 from celery import shared_task
 from django.utils import timezone
 
-from metrics.rollups.fold import DELTAS_AT_ONCE, fold_deltas
+from metrics.rollups.fold import fold_waiting_deltas
 from metrics.rollups.partitions import maintain_partitions
 from metrics.services import purge_batches
 
 
 @shared_task(name="metrics.fold_traffic")
 def fold_traffic() -> None:
-    """Fold until fewer deltas are left than one transaction takes. The next run folds the rest."""
-    # Not until none is left: under steady traffic that might never be, and the task would occupy a worker.
-    while fold_deltas() == DELTAS_AT_ONCE:
-        pass
+    """Fold the deltas that wait now."""
+    fold_waiting_deltas()
 
 
 @shared_task(name="metrics.keep_house")

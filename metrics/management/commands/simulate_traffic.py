@@ -20,7 +20,7 @@ from catalog.authentication import HEADER
 from catalog.services.gateways import create_gateway, delete_gateway
 from metrics.ingest.batches import MAX_RECORDS, Batch
 from metrics.ingest.records import MAX_AGE
-from metrics.rollups.fold import fold_deltas
+from metrics.rollups.fold import fold_waiting_deltas
 from metrics.services import ingest_batch
 from metrics.simulation import choose_targets, simulate_records
 from stoa_cp.domain.actors import SYSTEM
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             for batch in _batches(invented):
                 if datetime.fromisoformat(batch.records[0]["timestamp"]) < now - POSTABLE_AGE:
                     ingest_batch(batch, by=SYSTEM, max_age=None)
-                    fold_deltas()  # else beat would have an hour's work to fold a year of traffic
+                    fold_waiting_deltas()  # else beat would have an hour's work to fold a year of traffic
                     direct += len(batch.records)
                 else:
                     _post(url, token, batch)
