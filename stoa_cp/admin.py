@@ -35,7 +35,8 @@ admin.site.register(OperatorSession, OperatorSessionAdmin)
 
 @admin.register(Event)
 class EventAdmin(LargeTableAdmin):
-    # Exact matches only: they use indexes. A search for a part of a text would read a log of millions of rows.
+    # Exact matches only, and only of columns with an index: PostgreSQL combines these. One column without, or a search
+    # for a part of a text, would read a log of millions of rows.
     list_display = ("timestamp", "display_type", "tenant_id", "sequence", "display_actor", "request_id")
     list_display_links = ("display_type",)
     search_fields = ("id__exact", "tenant_id__exact", "type__exact", "actor__exact", "request_id__exact")

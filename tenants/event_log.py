@@ -21,6 +21,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from stoa_cp.domain.errors import InvalidField
 from stoa_cp.eventlog.models import EventChain
+from stoa_cp.eventlog.reading import read_events
 from stoa_cp.rest.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from stoa_cp.rest.parameters import check_query_parameters, positive_parameter, query_parameter
 
@@ -43,20 +44,24 @@ SPAN_PARAMETERS: list[Any] = [
 
 
 class EventTypeFilter(BaseFilterBackend):
-    """Reads ``?type=subscription.approved`` or ``?type=subscription.*``; refuses parameters that do not exist."""
+    """Checks ``?type=subscription.approved`` or ``?type=subscription.*``; refuses parameters that do not exist.
+
+    LogPagination reads the type: a page of a family is made of a page of each of its types.
+    """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         check_query_parameters(request, PARAMETERS)
-        pattern = request.query_params.get("type", "*")
-        if not re.fullmatch(TYPE_PATTERN, pattern):
+        if not re.fullmatch(TYPE_PATTERN, _type_pattern(request)):
             raise InvalidField("type", _("This is no type of event, such as subscription.approved or subscription.*."))
-        if pattern.endswith("*"):
-            return queryset.filter(type__startswith=pattern[:-1])
-        return queryset.filter(type=pattern)
+        return queryset
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         schema = {"type": "string", "pattern": f"^(?:{TYPE_PATTERN})$"}
         return [query_parameter("type", schema, "Only this type of event, or with subscription.* this family.")]
+
+
+def _type_pattern(request: Request) -> str:
+    return request.query_params.get("type", "*")
 
 
 class LogPagination(BasePagination):
@@ -70,7 +75,7 @@ class LogPagination(BasePagination):
         self.limit = min(positive_parameter(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
         after = event_number(request, "after") or 0
         # One row more than asked for tells whether there is a next page, without a COUNT.
-        rows = list(queryset.filter(sequence__gt=after).order_by("sequence")[: self.limit + 1])
+        rows = read_events(queryset.filter(sequence__gt=after), _type_pattern(request), self.limit + 1)
         items = rows[: self.limit]
         self.next_cursor = str(items[-1].sequence) if len(rows) > self.limit else None
         return items
