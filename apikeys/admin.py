@@ -10,12 +10,13 @@ from unfold.enums import ActionVariant
 
 from apikeys.decisions import meters
 from apikeys.models import ApiKey, KeySecret, KeyStatus, Meter, Mode
+from apikeys.queries import found_by
 from apikeys.services import keys
 from apikeys.services.revocations import revoke_key
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, number_field, service_action
 from stoa_cp.console.pages import (
     LargeTableAdmin,
-    ReadOnlyAdmin,
+    SearchedById,
     column,
     deleted_filter,
     format_datetime,
@@ -49,7 +50,7 @@ class RotationForm(DialogForm):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(SearchedById):
     list_display = (
         "name_column",
         "application",
@@ -61,7 +62,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )
     list_filter = (deleted_filter("tenant__deleted_at"), "mode")
     list_select_related = ("subscription__tenant",)
-    search_fields = ("id__exact", "name", "start__startswith", "subscription__application", "tenant__name")
+    search_help_text = _(
+        "The id of a key, a subscription or a tenant, a tenant’s name or an application, in full; or how a key begins."
+    )
     actions_row = actions_detail = ("rotate", "finish_rotation", "revoke")
     fieldsets = (
         (None, {"fields": (("id", "name"), ("start", "current_status"), ("mode", "subscription"))}),
@@ -73,6 +76,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         rows: QuerySet[ApiKey] = super().get_queryset(request).with_status()
         return rows
+
+    find = staticmethod(found_by)
 
     @column(_("Key"), ordering="name", header=True)
     def name_column(self, key: ApiKey) -> list[str]:
@@ -170,11 +175,11 @@ def _listed(allowed: list[str] | None) -> str | None:
 
 
 @admin.register(KeySecret)
-class KeySecretAdmin(ReadOnlyAdmin):
+class KeySecretAdmin(LargeTableAdmin):
     list_display = ("key", "created_at", "last_used_at", "valid_until")
     list_select_related = ("key",)
-    search_fields = ("key__id__exact", "key__name")
-    ordering = ("-created_at",)
+    search_fields = ("key__id__exact",)
+    ordering = ("-id",)
     fields = ("key", ("created_at", "valid_until"), "last_used_at")  # not the digest: with a pepper it tells a guess
 
 
@@ -182,8 +187,8 @@ class KeySecretAdmin(ReadOnlyAdmin):
 class MeterAdmin(LargeTableAdmin):
     list_display = ("subject", "tenant", "hour", "calls_this_hour", "month", "calls_this_month")
     list_select_related = ("tenant",)
-    search_fields = ("subject__exact", "tenant__name__exact")
-    search_help_text = _("The id of a subscription or an API, or a tenant’s name, in full.")
+    search_fields = ("subject__exact", "tenant__exact")
+    search_help_text = _("The id of a subscription, an API or a tenant, in full.")
     actions_row = actions_detail = ("reset",)
     fields = (
         ("subject", "tenant"),

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models import Case, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -55,14 +55,17 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         ``leaked_at`` is of a secret that is still valid; ``previous_`` stands for the old secret of a rotation.
         The status is computed here and not stored, so that no task has to write it at the moment of an expiry.
         """
+        # Subqueries of one row each, which PostgreSQL runs for the rows of a page only. An EXISTS in their place may
+        # become a hash table of all secrets: a page of a large tenant then read 485,000 rows.
         old = KeySecret.objects.filter(key=OuterRef("pk"), valid_until__gt=Now())
         is_revoked = Q(revoked_at__isnull=False) | Q(subscription__status=SubscriptionStatus.REVOKED)
         is_expired = Q(expires_at__lte=Now()) | Q(subscription__expires_at__lte=Now())
         return self.annotate(
+            previous_valid_until=old.values("valid_until")[:1],
             status=Case(
                 When(is_revoked, then=Value(KeyStatus.REVOKED)),
                 When(is_expired, then=Value(KeyStatus.EXPIRED)),
-                When(Exists(old), then=Value(KeyStatus.ROTATING)),
+                When(previous_valid_until__isnull=False, then=Value(KeyStatus.ROTATING)),
                 default=Value(KeyStatus.ACTIVE),
                 output_field=models.CharField(choices=KeyStatus.choices),
             ),
@@ -70,7 +73,6 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             .filter(key=OuterRef("pk"), leaked_at__isnull=False)
             .order_by("-leaked_at")
             .values("leaked_at")[:1],
-            previous_valid_until=old.values("valid_until")[:1],
             previous_last_used_at=old.values("last_used_at")[:1],
             last_used_at=KeySecret.objects.filter(key=OuterRef("pk"))
             .order_by(F("last_used_at").desc(nulls_last=True))
@@ -112,6 +114,14 @@ class ApiKey(models.Model):
             models.Index(fields=["tenant", "-created_at", "-id"], name="apikey_newest_first"),
             # Counts a tenant's keys that are not revoked, which are bounded; and reads them in portions, for gateways.
             models.Index(fields=["tenant", "id"], name="apikey_unrevoked_by_id", condition=Q(revoked_at=None)),
+            # A tenant's expired keys, and its revoked ones.
+            models.Index(
+                fields=["tenant", "expires_at"], name="apikey_of_tenant_expiring", condition=Q(expires_at__isnull=False)
+            ),
+            models.Index(fields=["tenant"], name="apikey_revoked", condition=Q(revoked_at__isnull=False)),
+            # For the console: the newest of all tenants, and a key by the start of its secret.
+            models.Index(fields=["-created_at", "-id"], name="apikey_of_all_newest_first"),
+            models.Index(fields=["start"], name="apikey_by_start", opclasses=["varchar_pattern_ops"]),
             # For the sweep that announces expiries. A key that is revoked or has no expiry is never due.
             models.Index(
                 fields=["expires_at"], name="apikey_expiring", condition=Q(revoked_at=None, expires_at__isnull=False)
@@ -158,6 +168,10 @@ class KeySecret(models.Model):
     objects: ClassVar = KeySecretQuerySet.as_manager()
 
     class Meta:
+        indexes = [
+            # The old secrets of rotations: few of them are still valid.
+            models.Index(fields=["valid_until"], name="secret_of_rotation", condition=Q(valid_until__isnull=False)),
+        ]
         constraints = [
             # Rotations wait for each other at the key's lock; here the database guarantees what that achieves.
             models.UniqueConstraint(fields=["key"], condition=Q(valid_until=None), name="one_current_secret_per_key"),

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from apikeys.decisions.explain import Question, explain
 from apikeys.gateway.serializers import ExplanationRequestSerializer, ExplanationSerializer
 from apikeys.models import ApiKey
-from apikeys.queries import find_subscription
+from apikeys.queries import find_subscription, narrow_to_status
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
@@ -58,7 +58,9 @@ class ApiKeyViewSet(TenantScopedViewSet):
     sort_fields = ("name", "created_at", "expires_at")
 
     def get_queryset(self) -> QuerySet[ApiKey]:
-        return self.tenant.api_keys.with_status().select_related("subscription")
+        keys = self.tenant.api_keys.with_status().select_related("subscription")
+        # The filter compares the computed status afterwards.
+        return narrow_to_status(keys, self.request.query_params.get("status", ""), self.tenant)
 
     def create(self, request: Any, tenant_id: str) -> HttpResponse:
         fields = self.parse(NewKeySerializer)

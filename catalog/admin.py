@@ -10,12 +10,12 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from catalog.models import Api, ApiStatus, Gateway
-from catalog.queries import live_gateway
+from catalog.queries import found_by, live_gateway
 from catalog.serializers import GatewaySerializer, NewGatewaySerializer
 from catalog.services import gateways
 from catalog.services.apis import update_api
 from stoa_cp.console.actions import ActionResult, Dialog, DialogForm, flag_field, service_action, text_field
-from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, column, deleted_filter, row_header
+from stoa_cp.console.pages import DeletedFilter, ReadOnlyAdmin, SearchedById, column, deleted_filter, row_header
 from stoa_cp.domain.actors import Actor
 from subscriptions.services.subscriptions import delete_api_and_subscriptions
 
@@ -39,11 +39,11 @@ class DeleteApiForm(DialogForm):
 
 
 @admin.register(Api)
-class ApiAdmin(ReadOnlyAdmin):
+class ApiAdmin(SearchedById):
     list_display = ("name_column", "tenant", "path", "upstream_url", "display_status", "created_at")
     list_filter = (deleted_filter("deleted_at", "tenant__deleted_at"), "status", "auth_required")
     list_select_related = ("tenant",)
-    search_fields = ("id__exact", "name", "path", "tenant__name")
+    search_help_text = _("The id of an API or a tenant, or the name of one, in full.")
     actions_row = actions_detail = ("activate", "deactivate", "delete_api")
     fieldsets = (
         (None, {"fields": (("id", "tenant"), ("name", "api_version"), ("status", "description"))}),
@@ -60,6 +60,8 @@ class ApiAdmin(ReadOnlyAdmin):
         (_("Access"), {"fields": (("auth_required", "requests_per_hour"),)}),
         (_("Dates"), {"fields": (("created_at", "updated_at"), ("deprecated_at", "sunset_at"), "deleted_at")}),
     )
+
+    find = staticmethod(found_by)
 
     @column(_("API"), ordering="name", header=True)
     def name_column(self, api: Api) -> list[str]:

@@ -80,6 +80,9 @@ class Api(models.Model):
             models.Index(
                 fields=["tenant", "-created_at", "-id"], name="api_newest_first", condition=Q(deleted_at=None)
             ),
+            # For the console: the newest of all tenants, and those of a name.
+            models.Index(fields=["-created_at", "-id"], name="api_of_all_newest_first"),
+            models.Index(fields=["name"], name="api_by_name"),
             # Reads a tenant's APIs in portions, the longest path first: the order in which gateways match. Negative,
             # because PostgreSQL continues a portion by an index only if all its columns ascend.
             models.Index(F("tenant"), Length("path") * -1, F("id"), name="api_by_length", condition=Q(deleted_at=None)),

@@ -3,13 +3,26 @@
 from collections import Counter
 from datetime import datetime
 
+from django.db.models import Q
+
 from catalog.models import Api, Gateway
+from stoa_cp.db.bounds import count_up_to
+from stoa_cp.db.ids import is_id
+from tenants.queries import find_tenant_ids
 
 
-def count_apis() -> int:
-    """Return how many live APIs live tenants have."""
+def count_apis(limit: int) -> int:
+    """Return how many live APIs live tenants have; ``limit`` if there are more."""
     # Deleting a tenant changes its own row only: its APIs keep their state.
-    return Api.objects.live().filter(tenant__deleted_at=None).count()
+    return count_up_to(limit, Api.objects.live().filter(tenant__deleted_at=None))
+
+
+def found_by(text: str) -> Q:
+    """Return the condition for APIs of this id or name, or of a tenant's."""
+    if is_id(text, "api"):
+        return Q(id=text)
+    tenants = find_tenant_ids(text)
+    return Q(tenant__in=tenants) if tenants else Q(name=text)
 
 
 def live_gateway(gateway_id: str) -> Gateway | None:

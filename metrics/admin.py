@@ -34,5 +34,5 @@ class SeriesAdmin(LargeTableAdmin):
     list_display = ("tenant", "dimension", "api", "subscription", "last_request_at")
     list_filter = ("dimension",)
     list_select_related = ("tenant", "api__tenant", "subscription")
-    search_fields = ("tenant__name__exact", "api__exact", "subscription__exact")
-    search_help_text = _("A tenant’s name, or the id of an API or a subscription, in full.")
+    search_fields = ("tenant__exact", "api__exact", "subscription__exact")
+    search_help_text = _("The id of a subscription, an API or a tenant, in full.")

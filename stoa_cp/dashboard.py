@@ -29,6 +29,9 @@ DAYS = 30
 # Rows of the two cards that stand side by side. "Review all" leads to the whole list of the second.
 TOP_TENANTS = 5
 LONGEST_WAITING = 6
+# Counting reads as many rows. The badge is on every page, the figures are on the first one.
+BADGE_LIMIT = 100
+FIGURE_LIMIT = 10_000
 PENDING_FILTER = f"status__exact={SubscriptionStatus.PENDING_APPROVAL}"
 BLUE = "#3b82f6"
 GREY = "#9ca3af"
@@ -82,14 +85,14 @@ def navigation(request: HttpRequest) -> list[Item]:
 
 def _operations(request: HttpRequest) -> list[Item]:
     subscriptions = _list_item(_("Subscriptions"), "vpn_key", "subscriptions.subscription")
-    pending = count_pending() if _may_view(request, "subscriptions.subscription") else 0
+    pending = count_pending(BADGE_LIMIT) if _may_view(request, "subscriptions.subscription") else 0
     is_here = request.path.startswith(subscriptions["link"])
     shows_pending = is_here and request.GET.get("status__exact") == SubscriptionStatus.PENDING_APPROVAL
     approvals = subscriptions | {
         "title": _("Approvals"),
         "icon": "approval",
         "link": f"{subscriptions['link']}?{PENDING_FILTER}",
-        "badge": pending or None,  # Unfold would show a 0
+        "badge": _format_count(pending, BADGE_LIMIT) if pending else None,  # Unfold would show a 0
         "badge_variant": "warning",
         "active": shows_pending,
     }
@@ -144,19 +147,25 @@ def _figures(request: HttpRequest) -> Iterator[Item]:
     if _may_view(request, "tenants.tenant"):
         yield {"title": _("Tenants"), "count": format_number(count_tenants()), "link": _link("tenants.tenant")}
     if _may_view(request, "catalog.api"):
-        yield {"title": _("APIs"), "count": format_number(count_apis()), "link": _link("catalog.api")}
+        apis = _format_count(count_apis(FIGURE_LIMIT), FIGURE_LIMIT)
+        yield {"title": _("APIs"), "count": apis, "link": _link("catalog.api")}
     if _may_view(request, "subscriptions.subscription"):
         subscriptions = _link("subscriptions.subscription")
         yield {
             "title": _("Active subscriptions"),
-            "count": format_number(count_active()),
+            "count": _format_count(count_active(FIGURE_LIMIT), FIGURE_LIMIT),
             "link": f"{subscriptions}?status__exact={SubscriptionStatus.ACTIVE}",
         }
         yield {
             "title": _("Pending approvals"),
-            "count": format_number(count_pending()),
+            "count": _format_count(count_pending(FIGURE_LIMIT), FIGURE_LIMIT),
             "link": f"{subscriptions}?{PENDING_FILTER}",
         }
+
+
+def _format_count(number: int, limit: int) -> str:
+    """Return a number that was counted up to ``limit``: "99+" for 100 of 100."""
+    return format_number(number) if number < limit else f"{format_number(limit - 1)}+"
 
 
 def _line_chart(per_day: list[tuple[date, int]]) -> str:

@@ -19,11 +19,19 @@ from stoa_cp.console.actions import (
     number_field,
     service_action,
 )
-from stoa_cp.console.pages import ReadOnlyAdmin, column, deleted_filter, format_actor, format_limit, row_header
+from stoa_cp.console.pages import (
+    ReadOnlyAdmin,
+    SearchedById,
+    column,
+    deleted_filter,
+    format_actor,
+    format_limit,
+    row_header,
+)
 from stoa_cp.domain.actors import Actor
 from stoa_cp.eventlog.names import named
 from subscriptions.models import Approval, Plan, Subscription, SubscriptionStatus
-from subscriptions.queries import find_subscription
+from subscriptions.queries import find_subscription, found_by
 from subscriptions.serializers import MAX_QUOTA
 from subscriptions.services import approvals, subscriptions
 
@@ -109,7 +117,7 @@ class TermsForm(DialogForm):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(ReadOnlyAdmin):
+class SubscriptionAdmin(SearchedById):
     list_display = (
         "name_column",
         "display_api",
@@ -121,7 +129,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     )
     list_filter = (deleted_filter("tenant__deleted_at"), "status")
     list_select_related = ("api__tenant", "plan")
-    search_fields = ("id__exact", "application", "api__name", "tenant__name")
+    search_help_text = _("The id of a subscription, API or tenant, a tenant’s name or an application, in full.")
     actions_row = actions_detail = ("approve", "reject", "suspend", "resume", "revoke")
     fieldsets = (
         (None, {"fields": (("id", "tenant"), ("application", "api"), ("status", "status_reason"))}),
@@ -133,6 +141,8 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
         rows: QuerySet[Subscription] = super().get_queryset(request)
         return rows.annotate(requester_name=named("created_by"), decider_name=named("decided_by"))
+
+    find = staticmethod(found_by)
 
     @column(_("Requested by"))
     def display_requester(self, subscription: Any) -> str | None:

@@ -129,6 +129,19 @@ class Subscription(models.Model):
             models.Index(fields=["tenant", "-created_at", "-id"], name="subscription_newest_first"),
             # Counts a tenant's live ones, which are bounded.
             models.Index(fields=["tenant"], name="subscription_live", condition=Q(status__in=LIVE_STATUSES)),
+            # A tenant's expired and revoked ones, whose keys have that status.
+            models.Index(
+                fields=["tenant", "expires_at"],
+                name="subscription_of_tenant_expires",
+                condition=Q(expires_at__isnull=False),
+            ),
+            models.Index(
+                fields=["tenant"], name="subscription_revoked", condition=Q(status=SubscriptionStatus.REVOKED)
+            ),
+            # For the console: the newest of all tenants, of any or of one status, and by application.
+            models.Index(fields=["-created_at", "-id"], name="subscription_of_all_newest"),
+            models.Index(fields=["status", "-created_at", "-id"], name="subscription_by_status"),
+            models.Index(fields=["application"], name="subscription_by_application"),
             # Reads those that allow calls in portions, for gateways.
             models.Index(
                 fields=["tenant", "id"], name="subscription_active", condition=Q(status=SubscriptionStatus.ACTIVE)

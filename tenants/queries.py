@@ -67,6 +67,13 @@ def find_tenant(actor: Actor, id_or_name: str, *, known: Tenant | None = None) -
     return tenant
 
 
+def find_tenant_ids(id_or_name: str) -> list[str]:
+    """Return the ids of the tenants of this id or name: one at most is live, a name may be that of deleted ones too."""
+    if not (is_id(id_or_name, "ten") or re.fullmatch(NAME_PATTERN, id_or_name, re.ASCII)):
+        return []
+    return list(Tenant.objects.named(id_or_name).values_list("id", flat=True)[:100])
+
+
 def waiting_tenants() -> list[Tenant]:
     """Return up to 100 tenants that have not been set up yet, oldest first."""
     # Without a bound, a sweep could hold its worker for long. The next sweep finds the rest.

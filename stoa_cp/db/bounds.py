@@ -1,4 +1,4 @@
-"""Bounds the number of rows that one tenant may have of a kind."""
+"""Bounds the number of rows that one tenant may have of a kind, and the rows that are read to count them."""
 
 from typing import Any
 
@@ -25,3 +25,8 @@ def check_below(limit: int, rows: QuerySet[Any]) -> None:
     # Reads at most ``limit`` entries of an index, and stops there. A tenant far below its limit has few entries.
     if rows.order_by()[limit - 1 : limit].exists():
         raise LimitReached(limit)
+
+
+def count_up_to(limit: int, rows: QuerySet[Any]) -> int:
+    """Return how many rows there are; ``limit`` if there are more, of which PostgreSQL then reads none."""
+    return rows.order_by().values("pk")[:limit].count()

@@ -96,7 +96,15 @@ def test_who_waits_longest_is_first_in_the_table(console: Client, busy: Subscrip
 
 
 def test_the_badge_counts_who_waits(console: Client, busy: Subscription) -> None:
-    assert _approvals(console)["badge"] == 1
+    assert _approvals(console)["badge"] == "1"
+
+
+def test_the_badge_stops_counting(console: Client, busy: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
+    SubscriptionFactory.create_batch(2, tenant=busy.tenant)
+    monkeypatch.setattr("stoa_cp.dashboard.BADGE_LIMIT", 3)
+    assert _approvals(console)["badge"] == "2+"
+    monkeypatch.setattr("stoa_cp.dashboard.BADGE_LIMIT", 4)
+    assert _approvals(console)["badge"] == "3"
 
 
 def test_there_is_no_badge_when_nobody_waits(console: Client) -> None:

@@ -37,12 +37,12 @@ COUNTED, UNCOUNTED = 6, 4
 QUERIES: dict[type[Model], int] = {
     User: COUNTED,
     Tenant: COUNTED + 1,  # the regions to filter by
-    Api: COUNTED,
+    Api: UNCOUNTED,
     Gateway: COUNTED,
     Plan: COUNTED,
-    Subscription: COUNTED,
-    ApiKey: COUNTED,
-    KeySecret: COUNTED,
+    Subscription: UNCOUNTED,
+    ApiKey: UNCOUNTED,
+    KeySecret: UNCOUNTED,
     EventChain: COUNTED,
     SigningKeySet: COUNTED,
     ActorName: UNCOUNTED,
