@@ -5,7 +5,7 @@ twice or not at all.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -27,6 +27,10 @@ from stoa_cp.db.replica import reporting_database
 from stoa_cp.domain.errors import NotFound
 from subscriptions.models import Subscription
 from tenants.models import Tenant
+
+# With groups, an answer may have 200,000 points and more: 400 days of 500 APIs. A portion of rows is some megabytes.
+ROWS_AT_ONCE = 5_000
+BUCKETS_AT_FIRST = 8  # of the first portion; its rows tell how many buckets the next one may have
 
 # A sketch is several times as long as a histogram. It is sent only where there is no histogram, or where the status
 # classes are asked for, which a histogram does not tell apart.
@@ -96,15 +100,37 @@ class MetricPoint(NamedTuple):
     summary: LatencySummary
 
 
-def read_traffic(scope: Scope, date_range: DateRange, group_by: str | None = None) -> list[MetricPoint]:
-    """Return the points that have requests, ordered by time, then by group."""
+def read_traffic(scope: Scope, date_range: DateRange, group_by: str | None = None) -> Iterator[MetricPoint]:
+    """Yield the points that have requests, ordered by time, then by group.
+
+    With groups, some buckets are read at a time. Each portion is one snapshot, and a request is in one bucket, so it
+    counts once.
+    """
+    starts = [*date_range.buckets(), date_range.stop]
+    # The first week or month may begin before the range.
+    starts[0] = date_range.start
+    first, buckets = 0, BUCKETS_AT_FIRST if group_by else len(starts)
+    while first < len(starts) - 1:
+        last = min(first + buckets, len(starts) - 1)
+        rows = _fetch_rows(scope, date_range.granularity.resolution, (starts[first], starts[last]), group_by)
+        yield from _make_points(rows, date_range, group_by)
+        buckets = max(1, buckets * ROWS_AT_ONCE // max(1, len(rows)))
+        first = last
+
+
+def _make_points(rows: list[TrafficRow], date_range: DateRange, group_by: str | None) -> list[MetricPoint]:
     summaries: dict[tuple[datetime, str | None], LatencySummary] = defaultdict(LatencySummary)
-    for row in _fetch_rows(scope, date_range, group_by):
+    for row in rows:
         bucket = date_range.bucket_of(row.moment)
         for group, summary in _summarize_groups(row, group_by):
             summaries[bucket, group].include(summary)
     points = [MetricPoint(bucket, group, summary) for (bucket, group), summary in summaries.items()]
-    return sorted(points, key=_position)
+    return sorted(points, key=position_of)
+
+
+def groups_of(scope: Scope, date_range: DateRange, group_by: str) -> set[str | None]:
+    """Return the groups that have any requests in the range."""
+    return {point.group for point in read_traffic(scope, date_range, group_by)}
 
 
 def _summarize_groups(row: TrafficRow, group_by: str | None) -> Iterable[tuple[str | None, LatencySummary]]:
@@ -126,19 +152,7 @@ def _summarize(row: TrafficRow) -> LatencySummary:
     return LatencySummary([decode_histogram(row.histogram)], row.errors)
 
 
-def fill_gaps(points: list[MetricPoint], date_range: DateRange, group_by: str | None = None) -> list[MetricPoint]:
-    """Add an empty point for each bucket without requests; with grouping, for each group that has any requests."""
-    found = {(point.bucket, point.group): point for point in points}
-    groups = {point.group for point in points} if group_by else {None}
-    filled = [
-        found.get((bucket, group), MetricPoint(bucket, group, LatencySummary()))
-        for bucket in date_range.buckets()
-        for group in groups
-    ]
-    return sorted(filled, key=_position)
-
-
-def total_of(points: list[MetricPoint]) -> LatencySummary:
+def total_of(points: Iterable[MetricPoint]) -> LatencySummary:
     """Return the summary of all points together."""
     total = LatencySummary()
     for point in points:
@@ -146,14 +160,16 @@ def total_of(points: list[MetricPoint]) -> LatencySummary:
     return total
 
 
-def _position(point: MetricPoint) -> tuple[datetime, str]:
+def position_of(point: MetricPoint) -> tuple[datetime, str]:
+    """Return what points are ordered by."""
     # None and text cannot be compared: calls without a key come first.
     return point.bucket, point.group or ""
 
 
-def _fetch_rows(scope: Scope, date_range: DateRange, group_by: str | None) -> list[TrafficRow]:
-    """Return all rows and deltas that add to the answer."""
-    resolution = date_range.granularity.resolution
+def _fetch_rows(
+    scope: Scope, resolution: Resolution, span: tuple[datetime, datetime], group_by: str | None
+) -> list[TrafficRow]:
+    """Return all rows and deltas from the first moment of the span until before the second."""
     optional = {"api_id": scope.api_id, "subscription_id": scope.subscription_id}
     wanted = {"tenant_id": scope.tenant_id} | {column: id_ for column, id_ in optional.items() if id_}
     # Only names from this file go into the text; the values are parameters. Few texts, so few prepared statements.
@@ -163,8 +179,8 @@ def _fetch_rows(scope: Scope, date_range: DateRange, group_by: str | None) -> li
     parameters = wanted | {
         "dimension": _dimension_for(scope, resolution, group_by).in_mode(scope.mode),
         "mode": scope.mode,
-        "start": date_range.start,
-        "stop": date_range.stop,
+        "start": span[0],
+        "stop": span[1],
         "by_status": group_by == GroupBy.STATUS,
     }
     return [TrafficRow._make(row) for row in fetch_all(statement, parameters, using=reporting_database())]

@@ -20,13 +20,14 @@ from metrics.ingest.batches import Batch, decode_body, read_json, read_ndjson
 from metrics.queries import GroupBy, Scope, scope_of_api, scope_of_subscription
 from metrics.reporting.csv import CsvRenderer
 from metrics.reporting.date_ranges import choose_date_range
-from metrics.reporting.render import render_metrics
+from metrics.reporting.render import MetricsQuestion, stream_csv, stream_json
 from metrics.reporting.usage import with_usage
 from metrics.services import Receipt, ingest_batch, preview_batch
 from stoa_cp.domain.errors import DomainError, InvalidField
 from stoa_cp.identity.permissions import require
 from stoa_cp.rest.parameters import check_query_parameters, flag_parameter
 from stoa_cp.rest.problems import respond_to
+from stoa_cp.rest.spooling import spool
 from stoa_cp.rest.viewsets import ControlPlaneViewSet
 from subscriptions.models import Subscription
 from tenants.scoping import TenantScopedViewSet
@@ -59,18 +60,18 @@ class MetricsViewSet(TenantScopedViewSet):
     query_parameters: ClassVar = dict.fromkeys(rights, tuple(serializers.MetricsQuerySerializer().fields))
 
     @extend_schema(summary="Get a tenant's metrics")
-    def tenant_traffic(self, request: Any, tenant_id: str) -> Response:
+    def tenant_traffic(self, request: Any, tenant_id: str) -> HttpResponseBase:
         return self._respond(Scope(self.tenant.id))
 
     @extend_schema(summary="Get an API's metrics")
-    def api_traffic(self, request: Any, tenant_id: str, api_id: str) -> Response:
+    def api_traffic(self, request: Any, tenant_id: str, api_id: str) -> HttpResponseBase:
         return self._respond(scope_of_api(self.tenant, api_id))
 
     @extend_schema(summary="Get a subscription's metrics")
-    def subscription_traffic(self, request: Any, tenant_id: str, subscription_id: str) -> Response:
+    def subscription_traffic(self, request: Any, tenant_id: str, subscription_id: str) -> HttpResponseBase:
         return self._respond(scope_of_subscription(self.tenant, subscription_id))
 
-    def _respond(self, scope: Scope) -> Response:
+    def _respond(self, scope: Scope) -> HttpResponseBase:
         query = serializers.MetricsQuerySerializer(data=self.request.query_params.dict())
         query.is_valid(raise_exception=True)
         parameters = query.validated_data
@@ -79,11 +80,12 @@ class MetricsViewSet(TenantScopedViewSet):
         )
         group_by = GroupBy(parameters["group_by"]) if "group_by" in parameters else None
         scope = replace(scope, mode=parameters["mode"])
-        response = Response(render_metrics(scope, date_range, group_by, fill=parameters["fill"]))
+        question = MetricsQuestion(scope, date_range, group_by, fill=parameters["fill"])
         if isinstance(self.request.accepted_renderer, CsvRenderer):
             name = f"metrics-{self.tenant.name}-{date_range.start_date}-{date_range.end_date}.csv"
-            response["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+            headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+            return spool(stream_csv(question)).answer("text/csv; charset=utf-8", headers)
+        return spool(stream_json(question)).answer("application/json", {})
 
     def handle_exception(self, exc: Exception) -> Response:
         # An error is always the JSON envelope, also for a client that accepts CSV: the table has no place for it.

@@ -1,17 +1,16 @@
 """Answers a configuration only when it is new: its tag, the file it is written to, and the long poll for changes."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from tempfile import SpooledTemporaryFile
 from threading import BoundedSemaphore
 from time import monotonic, sleep
-from typing import IO
 
 from django.db.models import Count, Sum
 
 from apikeys.gateway.configuration import Tenants
 from stoa_cp.eventlog.models import EventChain
+from stoa_cp.rest.spooling import Spooled, spool
 
 # A waiting gateway occupies a thread; and a proxy in front of us gives up after as long (nginx's proxy_read_timeout).
 MAX_WAIT_SECONDS = 60
@@ -23,21 +22,18 @@ POLL_SECONDS = 0.5
 MAX_WAITING_PER_PROCESS = 2
 # For a gateway that finds all slots taken. So it gets a change within 5 s instead of 0.5 s.
 RETRY_AFTER_SECONDS = 5
-# What is longer is on the disk: most configurations are shorter, and a process's memory does not grow with the others.
-BYTES_IN_MEMORY = 1 << 20
 
 long_poll_slots = BoundedSemaphore(MAX_WAITING_PER_PROCESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The content at one moment, in a file that stands at its beginning. Equal contents have equal tags.
+    """The content at one moment. Equal contents have equal tags.
 
     ``had_no_slot``: the gateway wanted to wait for a change, but too many others were waiting.
     """
 
-    file: IO[bytes]
-    size: int
+    content: Spooled
     tag: str
     had_no_slot: bool = False
 
@@ -49,16 +45,15 @@ def write_configuration(pieces: Iterable[str]) -> Configuration:
     once for the content, would be wrong: if a change is made in between and taken back later, a gateway would have the
     content of the change under the tag of the other, and keep it.
     """
-    # Not closed here: the answer reads it, in the pace of the client. No statement and no transaction waits for that.
-    file = SpooledTemporaryFile(BYTES_IN_MEMORY)  # noqa: SIM115
     digest = hashlib.sha256()
+    content = spool(_digested(pieces, digest.update))
+    return Configuration(content, digest.hexdigest()[:32])
+
+
+def _digested(pieces: Iterable[str], update: Callable[[bytes], None]) -> Iterator[str]:
     for piece in pieces:
-        encoded = piece.encode()
-        digest.update(encoded)
-        file.write(encoded)
-    size = file.tell()
-    file.seek(0)
-    return Configuration(file, size, digest.hexdigest()[:32])
+        update(piece.encode())
+        yield piece
 
 
 def state_version(tenants: Tenants = None) -> tuple[int, int]:
@@ -92,7 +87,7 @@ def wait_for_change(
             sleep(min(POLL_SECONDS, left))
             now = state_version(tenants)
             if now != seen:
-                configuration.file.close()
+                configuration.content.file.close()
                 seen, configuration = now, write_configuration(read())
     finally:
         long_poll_slots.release()

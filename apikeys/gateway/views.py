@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -22,7 +22,7 @@ from apikeys.gateway.document import stream_document
 from apikeys.gateway.exporters import MEDIA_TYPES, stream_configuration
 from apikeys.gateway.exporters.site import describe_site
 from apikeys.gateway.forward_auth import authorize
-from apikeys.gateway.long_poll import BYTES_IN_MEMORY, RETRY_AFTER_SECONDS, wait_for_change
+from apikeys.gateway.long_poll import RETRY_AFTER_SECONDS, wait_for_change
 from apikeys.gateway.serializers import VerificationRequestSerializer, VerificationSerializer
 from apikeys.gateway.verify import encode_verification
 from apikeys.serializers import ConfigurationQuerySerializer, ConfigurationSerializer
@@ -165,14 +165,10 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         if configuration.had_no_slot:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         if etag_matches(known, configuration.tag):
-            configuration.file.close()
+            configuration.content.file.close()
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         media_type = "application/json" if program == "json" else f"{MEDIA_TYPES[program]}; charset=utf-8"
-        if configuration.size > BYTES_IN_MEMORY:
-            headers["Content-Length"] = str(configuration.size)
-            return FileResponse(configuration.file, content_type=media_type, headers=headers)
-        with configuration.file as file:
-            return HttpResponse(file.read(), content_type=media_type, headers=headers)
+        return configuration.content.answer(media_type, headers)
 
 
 def _stream_file(program: str, tenants: Tenants) -> Iterator[str]:

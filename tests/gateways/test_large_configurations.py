@@ -106,14 +106,14 @@ def test_a_section_without_entries_is_empty_and_not_null(program: str) -> None:
 
 def peak_of(write: Callable[[], Configuration]) -> tuple[int, int]:
     """Return the size of what is written, and the memory that it took meanwhile, in bytes."""
-    with write().file:  # imports, templates and type adapters stay
+    with write().content.file:  # imports, templates and type adapters stay
         pass
     tracemalloc.start()
     configuration = write()
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    with configuration.file:
-        return configuration.size, peak
+    with configuration.content.file:
+        return configuration.content.size, peak
 
 
 @pytest.mark.parametrize("program", sorted(NEEDS_ROUTES))

@@ -1,8 +1,10 @@
 """Reading traffic: scopes, groups, folded rows and the unfolded tail."""
 
+import json
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from math import ceil
 from typing import Any
 
@@ -10,19 +12,21 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from catalog.models import Api
+from metrics import queries
 from metrics.models import DayTraffic, HourTraffic
 from metrics.queries import (
     GroupBy,
     MetricPoint,
     Scope,
-    fill_gaps,
+    groups_of,
     read_traffic,
     requests_per_day,
     top_tenants,
     total_of,
 )
 from metrics.reporting.date_ranges import GRANULARITIES, DateRange, choose_date_range
-from metrics.reporting.render import render_metrics
+from metrics.reporting.gaps import fill_gaps
+from metrics.reporting.render import MetricsQuestion, stream_json
 from subscriptions.models import Subscription
 from tests.factories import ApiFactory
 from tests.metrics.traffic import NOW, fold_all, record_of, report
@@ -148,7 +152,7 @@ def test_both_dates_are_inclusive(mobile: Subscription) -> None:
 )
 def test_gaps_can_be_filled(granularity: str, points: int) -> None:
     date_range = choose_date_range(granularity, date(2025, 1, 7), date(2025, 1, 8))
-    filled = fill_gaps([], date_range)
+    filled = list(fill_gaps([], date_range))
     assert len(filled) == points
     assert {point.summary.requests for point in filled} == {0}
 
@@ -157,7 +161,9 @@ def test_gaps_are_filled_for_every_group_that_had_traffic(mobile: Subscription) 
     report(record_of(mobile, MIDNIGHT - timedelta(days=1)), record_of(mobile, MIDNIGHT, status=404))
 
     date_range = date_range_of("day", days=2)
-    points = fill_gaps(read_traffic(Scope(mobile.tenant_id), date_range, GroupBy.STATUS), date_range, GroupBy.STATUS)
+    scope = Scope(mobile.tenant_id)
+    groups = groups_of(scope, date_range, GroupBy.STATUS)
+    points = fill_gaps(read_traffic(scope, date_range, GroupBy.STATUS), date_range, groups)
 
     assert [(point.bucket.date() == MIDNIGHT.date(), point.group, point.summary.requests) for point in points] == [
         (False, "2xx", 1),
@@ -172,7 +178,34 @@ def test_an_answer_is_one_statement(
     mobile: Subscription, group_by: GroupBy | None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(1):
-        read_traffic(Scope(mobile.tenant_id), date_range_of("day"), group_by)
+        list(read_traffic(Scope(mobile.tenant_id), date_range_of("day"), group_by))
+
+
+@pytest.mark.parametrize("granularity", ["day", "week", "month"])
+@pytest.mark.parametrize("fill", [False, True])
+def test_a_long_answer_is_read_in_portions(
+    mobile: Subscription, payments: Api, monkeypatch: pytest.MonkeyPatch, granularity: str, *, fill: bool
+) -> None:
+    """By days of 500 APIs, 400 days were 200,000 points: 30 MB of answer, and 400 MB more in the process."""
+    days = (0, 1, 5, 9, 10, 33, 70)
+    report(*(record_of(called, MIDNIGHT - timedelta(days=day)) for day in days for called in (mobile, payments)))
+    fold_all()
+    report(record_of(mobile))
+    date_range = date_range_of(granularity, days=90)
+
+    def answers() -> list[Any]:
+        scope = Scope(mobile.tenant_id)
+        return [answer(MetricsQuestion(scope, date_range, group, fill=fill)) for group in GroupBy]
+
+    whole = answers()
+    monkeypatch.setattr(queries, "BUCKETS_AT_FIRST", 1)
+    monkeypatch.setattr(queries, "ROWS_AT_ONCE", 1)
+    assert answers() == whole
+    assert {each["totals"]["requests"] for each in whole} == {2 * len(days) + 1}
+
+
+def answer(question: MetricsQuestion) -> Any:
+    return json.loads("".join(stream_json(question)))
 
 
 @pytest.mark.parametrize("granularity", ["hour", "day", "week", "month"])
@@ -189,7 +222,8 @@ def test_answers_from_histograms_are_those_from_sketches(
     def answers() -> list[dict[str, Any]]:
         scopes = (Scope(mobile.tenant_id), Scope(mobile.tenant_id, api_id=payments.id))
         date_range = date_range_of(granularity, days=30)
-        return [render_metrics(scope, date_range, group, fill=True) for scope in scopes for group in (None, *GroupBy)]
+        asked = product(scopes, (None, *GroupBy))
+        return [answer(MetricsQuestion(scope, date_range, group, fill=True)) for scope, group in asked]
 
     from_histograms = answers()
     HourTraffic.objects.filter(bucket__hour__lt=12).update(histogram=None)
