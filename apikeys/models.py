@@ -46,6 +46,10 @@ MAX_RESTRICTIONS = 50
 LIVE_STATUSES = (KeyStatus.ACTIVE, KeyStatus.ROTATING)
 
 
+# Keys whose expiry was not announced yet. Queries that the index apikey_to_announce is to answer repeat this.
+TO_ANNOUNCE = Q(revoked_at=None) & (Q(announced_days=None) | Q(announced_days__gt=0))
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """Filters and annotations of keys."""
 
@@ -122,9 +126,10 @@ class ApiKey(models.Model):
             # For the console: the newest of all tenants, and a key by the start of its secret.
             models.Index(fields=["-created_at", "-id"], name="apikey_of_all_newest_first"),
             models.Index(fields=["start"], name="apikey_by_start", opclasses=["varchar_pattern_ops"]),
-            # For the sweep that announces expiries. A key that is revoked or has no expiry is never due.
+            # For the sweep that announces expiries, every minute. Without those that were announced: it would read all
+            # keys that have ever expired.
             models.Index(
-                fields=["expires_at"], name="apikey_expiring", condition=Q(revoked_at=None, expires_at__isnull=False)
+                fields=["expires_at"], name="apikey_to_announce", condition=TO_ANNOUNCE & Q(expires_at__isnull=False)
             ),
         ]
         constraints = [

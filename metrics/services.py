@@ -14,6 +14,7 @@ from metrics.ingest.grouping import MINUTE_SECONDS, Groups, ParsedRecords, Refus
 from metrics.ingest.records import MAX_AGE, RecordValidator
 from metrics.ingest.references import NO_SUCH_API, NO_SUCH_SUBSCRIPTION, KnownReferences, load_references
 from metrics.models import TrafficBatch
+from stoa_cp.db.expiry import delete_expired
 from stoa_cp.db.prepared import fetch_one
 from stoa_cp.domain.actors import Actor
 
@@ -110,8 +111,7 @@ def preview_batch(batch: Batch, *, by: Actor, tenants: Collection[str] | None = 
 
 def purge_batches(now: datetime) -> int:
     """Delete the batches that are older than BATCH_RETENTION. Return how many."""
-    deleted, _by_model = TrafficBatch.objects.filter(received_at__lt=now - BATCH_RETENTION).delete()
-    return deleted
+    return delete_expired(TrafficBatch.objects.filter(received_at__lt=now - BATCH_RETENTION).order_by("received_at"))
 
 
 def _split_known_and_refused(

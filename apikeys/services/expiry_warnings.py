@@ -7,7 +7,7 @@ from django.db.models import Case, F, PositiveSmallIntegerField, Q, QuerySet, Wh
 from django.db.models.functions import Now
 
 from apikeys.event_types import KeyEvent
-from apikeys.models import ApiKey
+from apikeys.models import TO_ANNOUNCE, ApiKey
 from apikeys.services.keys import snapshot
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.emit import emit
@@ -55,7 +55,8 @@ def _due() -> QuerySet[ApiKey]:
         ),
         output_field=PositiveSmallIntegerField(),
     )
-    keys: QuerySet[ApiKey] = ApiKey.objects.unrevoked().filter(
+    keys: QuerySet[ApiKey] = ApiKey.objects.filter(
+        TO_ANNOUNCE,
         expires_at__lte=Now() + timedelta(days=max(WARNING_DAYS)),
         subscription__status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.SUSPENDED),
         tenant__deleted_at=None,

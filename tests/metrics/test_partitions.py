@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -10,6 +12,7 @@ from metrics.models import TrafficBatch
 from metrics.rollups.partitions import ensure_partitions, maintain_partitions, partition_names
 from metrics.rollups.resolutions import DAY, HOUR, MINUTE, RESOLUTIONS, Resolution
 from metrics.services import purge_batches
+from stoa_cp.db import expiry
 from subscriptions.models import Subscription
 from tests.metrics.traffic import counted, fold_all, record_of, report
 
@@ -100,3 +103,13 @@ def test_batches_that_no_repetition_needs_are_purged(mobile: Subscription) -> No
     assert purge_batches(timezone.now()) == 1
 
     assert TrafficBatch.objects.get().batch_id == "new"
+
+
+def test_batches_are_purged_in_portions(mobile: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "BATCH_SIZE", 2)
+    for number in range(5):
+        report(record_of(mobile), batch_id=str(number))
+    TrafficBatch.objects.update(received_at=timezone.now() - timedelta(days=8))
+    with CaptureQueriesContext(connection) as queries:
+        assert purge_batches(timezone.now()) == 5
+    assert sum(query["sql"].startswith("DELETE") for query in queries) == 3
