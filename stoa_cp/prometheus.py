@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Q, Sum
+from django.db import connection
+from django.db.models import Count, F, Max, Model, Q, Sum
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 from catalog.authentication import authenticate_gateway, authenticate_gateway_token
 from catalog.services.gateways import TOKEN_PREFIX
 from metrics.models import TrafficDelta
+from stoa_cp.db.bounds import count_up_to
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError
 from stoa_cp.eventlog.models import EventChain, OutboxEntry
@@ -26,6 +28,10 @@ from stoa_cp.observability.metrics import process_registry
 from stoa_cp.rest.problems import respond_to
 from tenants.models import Tenant, TenantStatus
 from webhooks.models import Delivery, DeliveryStatus
+
+# A scrape reads so many rows of a backlog at most. An alarm is set far below.
+MOST_COUNTED = 100_000
+MOST_DELIVERED = 10_000
 
 
 def prometheus(request: HttpRequest) -> HttpResponse:
@@ -78,7 +84,9 @@ class BacklogCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield CounterMetricFamily("stoa_events_logged", "Events in all chains, to their heads.", _events_logged())
         yield GaugeMetricFamily(
-            "stoa_events_waiting", "Events that wait for their fan-out.", OutboxEntry.objects.count()
+            "stoa_events_waiting",
+            "Events that wait for their fan-out; 100,000 means at least so many.",
+            count_up_to(MOST_COUNTED, OutboxEntry.objects.all()),
         )
         yield from _deliveries()
         yield GaugeMetricFamily(
@@ -87,7 +95,9 @@ class BacklogCollector(Collector):
             Tenant.objects.live().filter(status=TenantStatus.PROVISIONING).count(),
         )
         yield GaugeMetricFamily(
-            "stoa_traffic_deltas_waiting", "Sums of traffic that wait to be folded.", TrafficDelta.objects.count()
+            "stoa_traffic_deltas_waiting",
+            "Sums of traffic that wait to be folded; 100,000 means at least so many.",
+            count_up_to(MOST_COUNTED, TrafficDelta.objects.all()),
         )
 
 
@@ -97,18 +107,47 @@ def _events_logged() -> int:
 
 
 def _deliveries() -> Iterable[Metric]:
-    is_due = Q(status=DeliveryStatus.PENDING, next_attempt_at__lte=Now())
-    waiting = Delivery.objects.pending().aggregate(
-        due=Count("id", filter=is_due), delay=Max(Now() - F("next_attempt_at"), filter=is_due)
+    # The first that a partial index leads to.
+    waiting = Delivery.objects.pending().order_by()[:MOST_COUNTED]
+    is_due = Q(next_attempt_at__lte=Now())
+    backlog = waiting.aggregate(
+        pending=Count("id"), due=Count("id", filter=is_due), delay=Max(Now() - F("next_attempt_at"), filter=is_due)
     )
-    kept = dict(Delivery.objects.order_by().values_list("status").annotate(Count("id")))
-    by_status = GaugeMetricFamily("stoa_deliveries", "Deliveries that are kept, by status.", labels=["status"])
-    for status in DeliveryStatus.values:
-        # Also the statuses of which there are none: a missing series is not 0 to Prometheus.
-        by_status.add_metric([status], kept.get(status, 0))
-    yield by_status
-    yield GaugeMetricFamily("stoa_deliveries_due", "Deliveries that could be sent now.", waiting["due"])
-    delay = waiting["delay"] or timedelta()
+    yield _deliveries_by_status(backlog["pending"])
+    yield GaugeMetricFamily("stoa_deliveries_due", "Deliveries that could be sent now.", backlog["due"])
+    delay = backlog["delay"] or timedelta()
     yield GaugeMetricFamily(
         "stoa_delivery_delay_seconds", "How long the oldest of them has waited.", delay.total_seconds()
     )
+
+
+def _deliveries_by_status(pending: int) -> Metric:
+    failed = count_up_to(MOST_COUNTED, Delivery.objects.filter(status=DeliveryStatus.FAILED))
+    # By the primary key, because no index leads to these: nearly all rows are.
+    first = Delivery.objects.filter(status=DeliveryStatus.DELIVERED).order_by("pk").values("pk")[:MOST_DELIVERED]
+    delivered = first.count()
+    if delivered == MOST_DELIVERED:
+        # Counting them all took 0.9 s with 2 million. What VACUUM and ANALYZE have counted is near enough for a table
+        # that is kept for days.
+        delivered = max(delivered, _estimated_rows(Delivery) - pending - failed)
+    family = GaugeMetricFamily(
+        "stoa_deliveries",
+        "Deliveries that are kept, by status. Pending and failed ones are counted up to 100,000, more than 10,000 "
+        "delivered ones are estimated.",
+        labels=["status"],
+    )
+    # Also the statuses of which there are none: a missing series is not 0 to Prometheus.
+    for status, count in (
+        (DeliveryStatus.PENDING, pending),
+        (DeliveryStatus.DELIVERED, delivered),
+        (DeliveryStatus.FAILED, failed),
+    ):
+        family.add_metric([status], count)
+    return family
+
+
+def _estimated_rows(model: type[Model]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [model._meta.db_table])  # noqa: SLF001 - Django documents it
+        (rows,) = cursor.fetchone()
+    return int(rows)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection
 from django.test import Client
+from pytest_django import Settings
 
 from apikeys.gateway.document import stream_document
 from apikeys.gateway.exporters import FORMATS, stream_configuration
@@ -19,7 +20,7 @@ from tests.conftest import Caller
 from tests.metrics.traffic import record_of, report
 from tests.scale.apikeys import key_id
 from tests.scale.catalog import api_id
-from tests.scale.plans import explained, sequential_scans
+from tests.scale.plans import GROWING, explained, sequential_scans
 from tests.scale.sizes import Sizes
 from tests.scale.subscriptions import subscription_id
 from tests.scale.tenants import tenant_id
@@ -113,6 +114,13 @@ def test_the_dashboard(at_scale: Sizes, console: Client) -> None:
     assert sequential_scans(statements) == []
 
 
+def test_a_scrape(at_scale: Sizes, settings: Settings) -> None:
+    settings.STOA_METRICS_ALLOW = ["127.0.0.0/8"]
+    with explained() as statements:
+        assert Client().get("/metrics").status_code == 200
+    assert sequential_scans(statements, GROWING - {"webhooks_delivery"}) == []
+
+
 @pytest.mark.parametrize("tenants", [None, [tenant_id(1)]])
 def test_a_configuration(at_scale: Sizes, tenants: list[str] | None) -> None:
     with explained() as statements:
@@ -128,7 +136,8 @@ def test_a_configuration(at_scale: Sizes, tenants: list[str] | None) -> None:
 def test_metrics_of_400_days(at_scale: Sizes, olga: Caller, group_by: str) -> None:
     with explained() as statements:
         response = olga.get(f"{LARGE}/metrics?granularity=day&group_by={group_by}&start_date=2025-11-01")
-    assert response.status_code == 200
+        assert response.status_code == 200
+        assert b"".join(response).endswith(b"}")
     assert sequential_scans(statements) == []
 
 
