@@ -1,7 +1,6 @@
 """The REST views for gateways: decisions on calls, verification of keys, and configurations."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -17,12 +16,9 @@ from apikeys.decisions.call import Call
 from apikeys.decisions.decide import Decision, decide
 from apikeys.decisions.reasons import Reason
 from apikeys.gateway.calls import PROFILES, envoy_profile, handed_over
-from apikeys.gateway.configuration import Tenants
-from apikeys.gateway.document import stream_document
-from apikeys.gateway.exporters import MEDIA_TYPES, stream_configuration
-from apikeys.gateway.exporters.site import describe_site
+from apikeys.gateway.exporters import MEDIA_TYPES
 from apikeys.gateway.forward_auth import authorize
-from apikeys.gateway.long_poll import RETRY_AFTER_SECONDS, wait_for_change
+from apikeys.gateway.long_poll import RETRY_AFTER_SECONDS, Source, wait_for_change
 from apikeys.gateway.serializers import VerificationRequestSerializer, VerificationSerializer
 from apikeys.gateway.verify import encode_verification
 from apikeys.serializers import ConfigurationQuerySerializer, ConfigurationSerializer
@@ -158,18 +154,12 @@ class ConfigurationViewSet(ControlPlaneViewSet):
         # document of megabytes made again and again.
         limit = RateLimit(f"gateway-config:{gateway.actor.id}", settings.STOA_GATEWAY_CONFIG_RATE_LIMIT)
         count_or_refuse(limit, request._request)  # noqa: SLF001 - django-ratelimit takes Django's request
-        tenants = gateway.tenants
-        read = partial(stream_document, tenants) if program == "json" else partial(_stream_file, program, tenants)
-        configuration = wait_for_change(read, lambda tag: etag_matches(known, tag), wait_seconds, tenants)
+        tenants = None if gateway.tenants is None else tuple(sorted(gateway.tenants))
+        configuration = wait_for_change(Source(program, tenants), lambda tag: etag_matches(known, tag), wait_seconds)
         headers = {"ETag": etag(configuration.tag)}
         if configuration.had_no_slot:
             headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        if etag_matches(known, configuration.tag):
-            configuration.content.file.close()
+        if configuration.content is None:
             return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         media_type = "application/json" if program == "json" else f"{MEDIA_TYPES[program]}; charset=utf-8"
         return configuration.content.answer(media_type, headers)
-
-
-def _stream_file(program: str, tenants: Tenants) -> Iterator[str]:
-    return stream_configuration(program, describe_site(tenants))

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from apikeys.gateway import long_poll
 from apikeys.gateway.exporters import FORMATS
@@ -118,6 +120,26 @@ def test_what_is_known_is_not_sent_again(ask: Ask, key: ApiKey, payments: Api) -
     changed = ask(If_None_Match=tag)
     assert changed.status_code == 200
     assert changed["ETag"] != tag
+
+
+@pytest.mark.django_db
+def test_what_is_known_is_not_read_again_before_an_event(ask: Ask, key: ApiKey, payments: Api) -> None:
+    tag = ask()["ETag"]
+    with CaptureQueriesContext(connection) as queries:
+        assert ask(If_None_Match=tag).status_code == 304
+    assert not any('FROM "apikeys_apikey"' in (query["sql"] or "") for query in queries)
+
+
+@pytest.mark.django_db
+def test_what_has_ended_by_time_is_found_within_a_minute(
+    ask: Ask, key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = ask()["ETag"]
+    ApiKey.objects.update(expires_at=timezone.now())
+    assert ask(If_None_Match=tag).status_code == 304
+    later = monotonic() + long_poll.MAX_WAIT_SECONDS
+    monkeypatch.setattr(long_poll, "monotonic", lambda: later)
+    assert ask(If_None_Match=tag).json()["keys"] == []
 
 
 @pytest.mark.parametrize("program", FORMATS)

@@ -18,6 +18,7 @@ from apikeys.gateway.long_poll import Configuration, write_configuration
 from apikeys.models import ApiKey
 from catalog.models import Api
 from stoa_cp.db import portions
+from stoa_cp.rest.spooling import Spooled
 from tests.factories import ApiFactory, ApiKeyFactory, SubscriptionFactory, TenantFactory
 from tests.gateways.control_plane import route_to
 from tests.gateways.files import exported
@@ -106,14 +107,20 @@ def test_a_section_without_entries_is_empty_and_not_null(program: str) -> None:
 
 def peak_of(write: Callable[[], Configuration]) -> tuple[int, int]:
     """Return the size of what is written, and the memory that it took meanwhile, in bytes."""
-    with write().content.file:  # imports, templates and type adapters stay
+    with content_of(write()).file:  # imports, templates and type adapters stay
         pass
     tracemalloc.start()
     configuration = write()
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    with configuration.content.file:
-        return configuration.content.size, peak
+    content = content_of(configuration)
+    with content.file:
+        return content.size, peak
+
+
+def content_of(configuration: Configuration) -> Spooled:
+    assert configuration.content
+    return configuration.content
 
 
 @pytest.mark.parametrize("program", sorted(NEEDS_ROUTES))
