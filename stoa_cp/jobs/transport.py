@@ -54,8 +54,13 @@ class Transport(pgmq.Transport):
             timeout=options["pool_timeout"],
             open=True,
         )
-        # install_queue made the tables: CREATE EXTENSION would need a superuser.
-        return PGMQueue(pool=self._pool, vt=pgmq.Channel.default_visibility_timeout, init_extension=False)
+        return PGMQueue(
+            # Not used, but without one the client reads DATABASE_URL, and takes none with several hosts.
+            conn_string=options["conn_string"],
+            pool=self._pool,
+            vt=pgmq.Channel.default_visibility_timeout,
+            init_extension=False,  # install_queue made the tables: CREATE EXTENSION would need a superuser
+        )
 
     def _get_notify_waiter(self) -> pgmq._NotifyWaiter:
         # The base class would take the address of PGMQueue, which it does not use, and which lacks the TLS parameters.

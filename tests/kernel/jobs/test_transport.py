@@ -9,6 +9,7 @@ from django.db import connection
 from kombu import Connection, Consumer, Queue, pools
 
 import stoa_cp.celery  # noqa: F401 - chooses the transport
+from stoa_cp.devserver.cluster import free_port
 from stoa_cp.jobs.broker import QUEUE, broker_url, install_queue, transport_options
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,6 +37,19 @@ def consume(received: list[Any], sender: psycopg.Connection[Any]) -> None:
             sender.execute("SELECT pgmq.send(%s, %s)", [QUEUE, MESSAGE])
             broker.drain_events(timeout=5)
     pools.reset()
+
+
+def test_of_several_hosts_it_finds_the_one_that_answers(
+    queue: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[Any] = []
+    host, port = connection.settings_dict["HOST"], connection.settings_dict["PORT"]
+    monkeypatch.setitem(connection.settings_dict, "HOST", f"{host},{host}")
+    monkeypatch.setitem(connection.settings_dict, "PORT", f"{free_port(0)},{port}")
+    monkeypatch.setenv("DATABASE_URL", f"postgres://stoa@{host}:1,{host}:{port}/stoa")
+    consume(received, queue)
+
+    assert received == [1]
 
 
 MESSAGE = (
