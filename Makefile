@@ -49,7 +49,7 @@ $(KEYCLOAK):
 	$(BIN)/python -m zipfile --extract .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip .data
 	rm .data/keycloak-quarkus-dist-$(KEYCLOAK_VERSION).zip
 
-# Kill, freeze and disconnect real processes, and write tests/faults/RESULTS.md. Takes about 12 minutes.
+# Kill, freeze and disconnect real processes, and write tests/faults/RESULTS.md. Takes about 16 minutes.
 # `make faults FAULTS="W1 B2"` runs some faults; the other rows stay.
 faults: .venv/.dev-installed
 	$(BIN)/python -m tests.faults $(FAULTS)

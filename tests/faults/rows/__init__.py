@@ -12,6 +12,8 @@ MODULES = (
     "secrets",
     "broker",
     "database",
+    "exhaustion",
+    "failover",
     "locks",
     "stopping",
     "warm",

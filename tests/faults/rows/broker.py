@@ -6,7 +6,10 @@ from time import sleep
 
 from django.db import connection
 
+from stoa_cp.eventlog.models import Event
 from stoa_cp.jobs.broker import QUEUE
+from tenants.models import Tenant, TenantStatus
+from tests.factories import TenantFactory
 from tests.faults.load import Call, Caller, writing
 from tests.faults.matrix import Fault, Measured, injects
 from tests.faults.proxies import Proxy
@@ -19,6 +22,7 @@ PATIENCE_SECONDS = 40
 PROMISED_STALL_SECONDS = 0.3
 DRAIN_SECONDS = 10
 SILENT_WRITES = 30
+DOUBLED, SET_UPS = 120, 20
 
 
 def bodies_heard(receiver: Receiver) -> str:
@@ -162,3 +166,28 @@ def _truncate() -> int:
 
 def _drain(ids: set[str], receiver: Receiver) -> float:
     return wait_until(lambda: are_heard(ids, receiver), "everything is delivered", seconds=PATIENCE_SECONDS)
+
+
+@injects(
+    Fault(
+        "B4",
+        "beat started twice",
+        f"two Celery workers, each with a clock of its own; {DOUBLED} deliveries, {SET_UPS} tenants",
+        "each delivered and set up exactly once",
+    )
+)
+def double_beat(world: World) -> Measured:
+    with Receiver().running() as receiver, world.celery(), world.celery():
+        tenants = [TenantFactory(status=TenantStatus.PROVISIONING, name=f"doubled-{n}") for n in range(SET_UPS)]
+        webhook = world.webhooks(world.tenant(), receiver.url)[0]
+        ids = {delivery.id for delivery in world.queue(webhook, DOUBLED)}
+        waiting = Tenant.objects.filter(pk__in=[tenant.pk for tenant in tenants], status=TenantStatus.PROVISIONING)
+        wait_until(lambda: not waiting.exists(), "all tenants are set up", seconds=START_SECONDS)
+        comes_true(lambda: len(receiver.received) >= DOUBLED, seconds=PATIENCE_SECONDS)
+        sleep(DRAIN_SECONDS)  # two more sweeps of each clock
+    sent = receiver.ids
+    activated = Event.objects.filter(type="tenant.activated", tenant_id__in=[tenant.id for tenant in tenants]).count()
+    return Measured(
+        f"{len(ids)} deliveries, sent {len(sent)} times; {SET_UPS} tenants, activated {activated} times",
+        held=len(sent) == len(set(sent)) == DOUBLED and activated == SET_UPS,
+    )

@@ -39,26 +39,26 @@ def crash(world: World) -> Measured:
     tenant = world.tenant()
     with Receiver().running() as receiver, world.web() as port, world.celery():
         world.webhooks(tenant, receiver.url)
-        _await_first_delivery(world, port, tenant.id, receiver)
+        await_first_delivery(world, port, tenant.id, receiver)
         with writing(port, world.token, tenant.id, callers=CALLERS) as load:
             back_at = [_restart(world) for _time in range(RESTARTS)]
             sleep(BACK_SECONDS)
         connection.close()
-        delays = [_first_success(load, moment) for moment in back_at]
+        delays = [first_success(load, moment) for moment in back_at]
         created = load.created()
         comes_true(lambda: are_heard(created, receiver), seconds=PATIENCE_SECONDS)
     unexpected = [call for call in load.calls if call.status != HTTPStatus.CREATED and not is_our_503(call)]
     lost = len(created) - Api.objects.filter(pk__in=created).count()
     unheard = count_lost(created, receiver)
     return Measured(
-        f"statuses {load.statuses()}, others than our 503: {_described(unexpected)}; first success after "
+        f"statuses {load.statuses()}, others than our 503: {described(unexpected)}; first success after "
         f"{' and '.join(f'{delay:.1f} s' for delay in delays)}; "
         f"of {len(created)} rows lost {lost}, events lost {unheard}",
         held=not unexpected and max(delays) <= BACK_SECONDS and lost == 0 and unheard == 0,
     )
 
 
-def _await_first_delivery(world: World, port: int, tenant_id: str, receiver: Receiver) -> None:
+def await_first_delivery(world: World, port: int, tenant_id: str, receiver: Receiver) -> None:
     Caller(port, world.token).create_api(tenant_id)
     wait_until(lambda: bool(receiver.received), "the first event is delivered", seconds=START_SECONDS)
 
@@ -82,13 +82,13 @@ def _restart(world: World) -> float:
     return monotonic()
 
 
-def _first_success(load: Load, moment: float) -> float:
+def first_success(load: Load, moment: float) -> float:
     """Return how long after a moment the first success was answered, infinity if there was none."""
     ends = [call.ended_at for call in load.calls if call.status == HTTPStatus.CREATED and call.ended_at >= moment]
     return min(ends, default=float("inf")) - moment
 
 
-def _described(unexpected: list[Call]) -> str:
+def described(unexpected: list[Call]) -> str:
     """Return how many answers were none of ours, and what the first of them was."""
     if not unexpected:
         return "0"
@@ -115,7 +115,7 @@ def hang_up(world: World) -> Measured:
     tenant = world.tenant()
     with Receiver().running() as receiver, world.web() as port, world.celery():
         world.webhooks(tenant, receiver.url)
-        _await_first_delivery(world, port, tenant.id, receiver)
+        await_first_delivery(world, port, tenant.id, receiver)
         with writing(port, world.token, tenant.id, callers=CALLERS) as load:
             for _time in range(TERMINATIONS):
                 sleep(1.0)
@@ -130,7 +130,7 @@ def hang_up(world: World) -> Measured:
     without_event = len(created) - Event.objects.filter(tenant_id=tenant.id, data__id__in=created).count()
     unheard = count_lost(created, receiver)
     return Measured(
-        f"statuses {load.statuses()}, others than our 503: {_described(unexpected)}; errors {len(errors)} ≤ "
+        f"statuses {load.statuses()}, others than our 503: {described(unexpected)}; errors {len(errors)} ≤ "
         f"{TERMINATIONS} × {CALLERS}; of {len(created)} rows lost {lost}, events lost {without_event + unheard}",
         held=len(errors) <= TERMINATIONS * CALLERS and not unexpected and lost + without_event + unheard == 0,
     )
