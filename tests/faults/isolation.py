@@ -34,7 +34,7 @@ def is_isolated() -> bool:
 
 def run_apart(fault: Fault) -> Measured:
     """Run one row in a world of its own inside new namespaces, if this machine lets us make them."""
-    if not _is_allowed():
+    if not is_allowed():
         return Measured("needs root, unshare and ip for a network namespace", held=None)
     with tempfile.NamedTemporaryFile("w", prefix="resolv-") as names:
         names.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
@@ -49,7 +49,8 @@ def run_apart(fault: Fault) -> Measured:
     return Measured(**json.loads(done.stdout))
 
 
-def _is_allowed() -> bool:
+def is_allowed() -> bool:
+    """Tell whether this machine lets us make such namespaces."""
     if os.geteuid() != 0 or not all(shutil.which(program) for program in ("unshare", "ip", "mount")):
         return False
     return subprocess.run([*UNSHARE, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
