@@ -36,10 +36,11 @@ Plan = Mapping[str, Any]
 
 
 @contextmanager
-def explained(using: str = "default") -> Iterator[list[tuple[str, Plan]]]:
-    """Collect each statement of the block with its plan. Without sequential scans where there is an index to use.
+def explained(using: str = "default", *, avoids_scans: bool = True) -> Iterator[list[tuple[str, Plan]]]:
+    """Collect each statement of the block with its plan, explained before it runs. In a transaction only.
 
-    Each is explained before it runs, in the state that the block has then made. In a transaction only.
+    With ``avoids_scans`` the plans have a sequential scan only where no index serves (``enable_seqscan=off``): at any
+    size, and whatever the statistics say. Without, the plans are those that run.
     """
     found: list[tuple[str, Plan]] = []
     connection = connections[using]
@@ -56,7 +57,7 @@ def explained(using: str = "default") -> Iterator[list[tuple[str, Plan]]]:
         return execute(text, parameters, many, context)
 
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SELECT set_config('enable_seqscan', %s, true)", ["off" if avoids_scans else "on"])
     try:
         with connection.execute_wrapper(explain):
             yield found
@@ -73,6 +74,40 @@ def sequential_scans(statements: Sequence[tuple[str, Plan]], tables: frozenset[s
         for node in nodes(plan)
         if node["Node Type"] == "Seq Scan" and _is_of(node["Relation Name"], tables)
     ]
+
+
+def whole_reads(statements: Sequence[tuple[str, Plan]], tables: frozenset[str] = GROWING) -> list[str]:
+    """Return a line for each growing table that a statement reads as a whole: also by an index, from end to end.
+
+    An index without a condition is read from its beginning. That is right to find the first rows in its order (a LIMIT,
+    and nothing filtered out), and in a partial index, which has the few rows that it is for.
+    """
+    partial = _partial_indexes()
+    return sequential_scans(statements, tables) + [
+        f"{node['Index Name']}: {' '.join(text.split())[:300]}"
+        for text, plan in statements
+        for node, is_limited in _below_limits(plan)
+        if "Index Name" in node
+        and "Index Cond" not in node
+        and node["Index Name"] not in partial
+        and _is_of(node.get("Relation Name", ""), tables)
+        and (not is_limited or "Filter" in node)
+    ]
+
+
+def _partial_indexes() -> set[str]:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL")
+        return {name for (name,) in cursor.fetchall()}
+
+
+def _below_limits(plan: Plan, *, is_limited: bool = False) -> Iterator[tuple[Plan, bool]]:
+    """Yield the nodes, and whether a LIMIT above ends their reading early. A sort or a sum below it reads all."""
+    yield plan, is_limited
+    kind = plan["Node Type"]
+    passes = (is_limited or kind == "Limit") and kind not in {"Sort", "Aggregate", "Hash", "WindowAgg", "Unique"}
+    for child in plan.get("Plans", ()):
+        yield from _below_limits(child, is_limited=passes)
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
