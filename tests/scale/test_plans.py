@@ -1,13 +1,27 @@
 """No statement of deliveries reads a growing table as a whole."""
 
+from datetime import timedelta
+from http import HTTPStatus
+
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
+from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event, OutboxEntry
+from tests.conftest import Caller
 from tests.scale.plans import explained, nodes, whole_reads
 from tests.scale.sizes import Sizes
+from tests.scale.tenants import tenant_name
+from tests.scale.values import NOW
+from tests.scale.webhooks import webhook_id
+from tests.webhooks.test_queue import outcome_of
 from webhooks.delivery.fan_out import fan_out_events
-from webhooks.models import Delivery
+from webhooks.delivery.health import settle_attempts
+from webhooks.delivery.queue import claim_due
+from webhooks.delivery.replay import continue_replay, redeliver, replay
+from webhooks.models import Delivery, DeliveryStatus, Webhook, WebhookStatus
+from webhooks.services import delete_webhook, update_webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -16,6 +30,10 @@ def leave_waiting(count: int) -> None:
     """Let the newest events wait for their fan-out again."""
     newest = Event.objects.order_by("-timestamp").values_list("pk", flat=True)[:count]
     OutboxEntry.objects.bulk_create(OutboxEntry(event_id=pk) for pk in newest)
+
+
+def make_due() -> None:
+    Delivery.objects.pending().update(next_attempt_at=Now() - timedelta(seconds=1))
 
 
 def test_whole_reads_are_found(at_scale: Sizes) -> None:
@@ -43,3 +61,48 @@ def test_fan_out_probes_the_log_once_for_each_entry(at_scale: Sizes) -> None:
     read = [node for _text, plan in statements for node in nodes(plan) if node.get("Relation Name") == "stoa_cp_event"]
     assert read
     assert not [node for node in read if node["Node Type"] == "Seq Scan"]
+
+
+def test_claims_and_settlements(at_scale: Sizes) -> None:
+    make_due()
+    with explained() as statements:
+        leases = list(claim_due(32))
+        assert settle_attempts([outcome_of(lease) for lease in leases]) == 32
+        assert settle_attempts([outcome_of(lease, error="timeout") for lease in claim_due(32)]) == 32
+    assert whole_reads(statements) == []
+
+
+def test_nothing_is_due(at_scale: Sizes) -> None:
+    with explained() as statements:
+        assert list(claim_due(32)) == []
+        assert not continue_replay()
+        assert fan_out_events() == 0
+    assert whole_reads(statements) == []
+
+
+def test_the_backlog_of_a_disabled_webhook(at_scale: Sizes) -> None:
+    make_due()
+    Webhook.objects.update(status=WebhookStatus.DISABLED)
+    webhook = Webhook.objects.get(pk=webhook_id(0, 0))
+    with explained() as statements:
+        assert list(claim_due(32)) == []
+        update_webhook(webhook, {"status": WebhookStatus.ENABLED}, by=SYSTEM)
+    assert whole_reads(statements) == []
+
+
+def test_replay_and_redelivery(at_scale: Sizes) -> None:
+    webhook = Webhook.objects.get(pk=webhook_id(1, 3))
+    with explained() as statements:
+        assert replay(webhook, NOW - timedelta(days=60), NOW, by=SYSTEM)
+        assert continue_replay()
+        redeliver(webhook.deliveries.filter(status=DeliveryStatus.FAILED).first(), by=SYSTEM)
+        delete_webhook(webhook, by=SYSTEM)
+    assert whole_reads(statements) == []
+
+
+def test_lists_of_deliveries(at_scale: Sizes, olga: Caller) -> None:
+    path = f"/v1/tenants/{tenant_name(0)}/webhooks"
+    with explained() as statements:
+        for each in (path, f"{path}/{webhook_id(0, 0)}", f"{path}/{webhook_id(0, 0)}/deliveries"):
+            assert olga.get(each).status_code == HTTPStatus.OK
+    assert whole_reads(statements) == []

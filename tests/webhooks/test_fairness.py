@@ -27,7 +27,8 @@ from tests.webhooks.workers import worker
 from webhooks import tasks
 from webhooks.delivery.fan_out import fan_out_events
 from webhooks.delivery.health import settle_attempts
-from webhooks.delivery.queue import CLAIM_LOCK, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, Outcome
+from webhooks.delivery.lanes import CLAIM_LOCK
+from webhooks.delivery.queue import MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, Outcome
 from webhooks.delivery.worker import DeliveryWorker
 from webhooks.models import LANES, Delivery, DeliveryStatus, Webhook, WebhookStatus
 

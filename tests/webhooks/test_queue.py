@@ -14,7 +14,7 @@ from tests.webhooks.factories import DeliveryFactory, WebhookFactory
 from tests.webhooks.sessions import holding
 from webhooks.delivery.queue import LEASE_SECONDS, MAX_IN_FLIGHT_PER_WEBHOOK, DeliveryLease, settle
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Webhook, WebhookStatus
-from webhooks.services import delete_webhook
+from webhooks.services import delete_webhook, update_webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +76,8 @@ def test_a_disabled_webhook_keeps_its_deliveries(webhook: Webhook) -> None:
     DeliveryFactory(webhook=webhook)
     Webhook.objects.update(status=WebhookStatus.DISABLED)
     assert claim(10) == []
-    Webhook.objects.update(status=WebhookStatus.ENABLED)
+    webhook.refresh_from_db()
+    update_webhook(webhook, {"status": WebhookStatus.ENABLED}, by=SYSTEM)
     assert len(claim(10)) == 1
 
 

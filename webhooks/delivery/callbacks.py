@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from stoa_cp.eventlog.models import Event
 from subscriptions.models import Subscription
+from webhooks.delivery.queue import resume_deliveries
 from webhooks.models import Webhook, WebhookStatus
 
 # For each family of events that are about a subscription: the member of ``data`` that names the subscription.
@@ -56,6 +57,7 @@ def _redirect(callback: Webhook, subscription: Subscription, url: str) -> None:
     callback.status, callback.disabled_reason = WebhookStatus.ENABLED, ""
     callback.failing_since, callback.failure_count = None, 0
     callback.save()
+    resume_deliveries(callback)
 
 
 def _delete(callback: Webhook | None) -> None:

@@ -13,9 +13,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
+from stoa_cp.db.ids import new_id
 from webhooks.delivery.client import DEADLINE_SECONDS
-from webhooks.models import LANES, DeliveryStatus
+from webhooks.delivery.lanes import CANDIDATES, CLAIM, CLAIM_LOCK, DUE_LANES, HAS_WORK, POSTPONE
+from webhooks.models import LANES, Delivery, DeliveryStatus, Webhook
 
 # The lease must outlast the attempt, or a second worker sends the delivery at the same time. The attempt lasts 15 s
 # at most; before it, a delivery that was claimed in advance may wait as long for a thread. Not longer, because the
@@ -26,99 +29,9 @@ LEASE_SECONDS = DEADLINE_SECONDS + 15
 # deliveries waiting for a dead receiver, the p95 of 50 healthy ones stayed what it was (253 ms; alone 286 ms).
 # STOA_DELIVERIES_PER_TENANT bounds all webhooks and callbacks of a tenant together: one developer may have thousands.
 MAX_IN_FLIGHT_PER_WEBHOOK = 4
-
-# The lanes in which something is due, in random order: no lane is always the last, and workers seldom meet in one. One
-# index probe for each lane; as a subquery with LIMIT, because PostgreSQL may turn EXISTS into a scan of all due rows.
-DUE_LANES = """
-SELECT lane FROM generate_series(0, %(last_lane)s) lane
-WHERE (
-    SELECT next_attempt_at FROM webhooks_delivery
-    WHERE hashtext(tenant_id) & %(last_lane)s = lane AND status = 'pending'
-    ORDER BY next_attempt_at LIMIT 1
-) <= statement_timestamp()
-ORDER BY random()
-"""
-
-# One claim at a time in a lane. A claim counts what is in flight for each webhook and tenant, and adds to it. Two
-# claims at once would both count the same, because a statement sees only what was committed before it began, and
-# both bounds would be exceeded. All deliveries of a tenant are in one lane, so the claims of other lanes do not
-# concern its bounds, and need not wait. A tenant with very many pending webhooks delays the claims of its lane only.
-# The shared lock is for an upgrade: a worker of the release before takes it alone for each of its claims.
-# Asynchronous commit: a crash of the database may lose a claim, and the delivery is claimed again, as after any
-# crash. So the claim need not wait for the disk while it holds the lock.
-CLAIM_LOCK = """
-SELECT set_config('synchronous_commit', 'off', true),
-    pg_advisory_xact_lock_shared(hashtext('webhooks.leases')),
-    pg_advisory_xact_lock(hashtext('webhooks.lane'), %(lane)s)
-"""
-
-# 1. ``waiting_webhook``: the lane's webhooks with pending deliveries, by a loose index scan. It makes one index probe
-#    for each webhook, so a backlog of a thousand deliveries costs as much as one delivery.
-# 2. ``in_flight``: what is under a lease in this lane, by webhook. Few rows: as many as the workers have threads.
-# 3. ``head``: of each enabled webhook, the oldest due deliveries that still fit under its bound.
-# 4. ``due``: of these, as many as fit under the tenant's bound. The order is by turns: the first delivery of every
-#    tenant goes before the second of any, and in a tenant it is the same with webhooks. So a long backlog delays only
-#    itself, and many webhooks delay only their tenant. A turn counts what is in flight already.
-# 5. ``claimed``: locks these rows. SKIP LOCKED, because a redelivery may hold one, and the claim must not wait for
-#    it. The conditions are repeated because PostgreSQL checks them again on the newest version of a row that it
-#    locks.
-# 6. UPDATE: leases them, and returns all that sending takes, so that the senders need no database. The previous
-#    secret comes along only while the overlap of its rotation lasts.
-CLAIM = """
-WITH RECURSIVE waiting_webhook (webhook_id) AS (
-    (SELECT webhook_id FROM webhooks_delivery
-     WHERE hashtext(tenant_id) & %(last_lane)s = %(lane)s AND status = 'pending' ORDER BY webhook_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT later.webhook_id FROM webhooks_delivery later
-            WHERE hashtext(later.tenant_id) & %(last_lane)s = %(lane)s AND later.status = 'pending'
-                AND later.webhook_id > waiting_webhook.webhook_id
-            ORDER BY later.webhook_id LIMIT 1)
-    FROM waiting_webhook WHERE waiting_webhook.webhook_id IS NOT NULL
-), in_flight AS (
-    SELECT tenant_id, webhook_id, count(*) AS size FROM webhooks_delivery
-    WHERE token IS NOT NULL AND next_attempt_at > statement_timestamp()
-        AND hashtext(tenant_id) & %(last_lane)s = %(lane)s
-    GROUP BY tenant_id, webhook_id
-), head AS (
-    SELECT oldest.id, webhook.tenant_id, oldest.next_attempt_at,
-        coalesce(in_flight.size, 0) + oldest.position AS turn
-    FROM waiting_webhook
-    JOIN webhooks_webhook webhook ON webhook.id = waiting_webhook.webhook_id
-        AND webhook.status = 'enabled' AND webhook.deleted_at IS NULL
-    LEFT JOIN in_flight ON in_flight.webhook_id = webhook.id
-    CROSS JOIN LATERAL (
-        SELECT id, next_attempt_at, row_number() OVER (ORDER BY next_attempt_at) AS position
-        FROM webhooks_delivery waiting
-        WHERE waiting.webhook_id = webhook.id AND waiting.status = 'pending'
-            AND waiting.next_attempt_at <= statement_timestamp()
-        ORDER BY next_attempt_at
-        LIMIT greatest(0, %(per_webhook)s - coalesce(in_flight.size, 0))
-    ) oldest
-), due AS (
-    SELECT id FROM (
-        SELECT head.id, head.next_attempt_at, coalesce(of_tenant.size, 0)
-            + row_number() OVER (PARTITION BY head.tenant_id ORDER BY head.turn, head.next_attempt_at) AS turn
-        FROM head
-        LEFT JOIN (SELECT tenant_id, sum(size) AS size FROM in_flight GROUP BY tenant_id) of_tenant
-            ON of_tenant.tenant_id = head.tenant_id
-    ) candidate
-    WHERE turn <= %(per_tenant)s
-    ORDER BY turn, next_attempt_at
-    LIMIT %(at_most)s
-), claimed AS (
-    SELECT delivery.id FROM webhooks_delivery delivery JOIN due ON due.id = delivery.id
-    WHERE delivery.status = 'pending' AND delivery.next_attempt_at <= statement_timestamp()
-    FOR UPDATE OF delivery SKIP LOCKED
-)
-UPDATE webhooks_delivery delivery
-SET attempt = attempt + 1, token = gen_random_uuid(),
-    next_attempt_at = statement_timestamp() + %(lease)s * interval '1 second'
-FROM claimed, webhooks_webhook webhook
-WHERE delivery.id = claimed.id AND webhook.id = delivery.webhook_id
-RETURNING delivery.id, delivery.token, delivery.attempt, delivery.attempts_before, delivery.event_id, delivery.body,
-    webhook.id, webhook.url, webhook.failure_count > 0, webhook.secret,
-    CASE WHEN webhook.previous_secret_valid_until > statement_timestamp() THEN webhook.previous_secret END
-"""
+# Deliveries that enabling a webhook makes due in its own transaction, in which a request waits. The rest of a longer
+# backlog is due within the hour (POSTPONE).
+RESUMED_AT_ONCE = 10_000
 
 # The token is a fencing token: a worker whose lease has ended finds no row with its token. It neither changes the
 # delivery, which another worker may be sending, nor records an attempt. One statement for many attempts, because a
@@ -191,6 +104,13 @@ def claim_due(at_most: int) -> Iterator[DeliveryLease]:
             return
 
 
+def has_work() -> bool:
+    """Return True if there are events to fan out, replays, or due deliveries. It costs far less than to try."""
+    with connection.cursor() as cursor:
+        cursor.execute(HAS_WORK, {"last_lane": LANES - 1})
+        return bool(cursor.fetchone()[0])
+
+
 def _due_lanes() -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(DUE_LANES, {"last_lane": LANES - 1})
@@ -199,11 +119,15 @@ def _due_lanes() -> list[int]:
 
 def _claim_lane(lane: int, at_most: int) -> list[DeliveryLease]:
     bounds = {"per_webhook": MAX_IN_FLIGHT_PER_WEBHOOK, "per_tenant": settings.STOA_DELIVERIES_PER_TENANT}
-    parameters = {"lane": lane, "last_lane": LANES - 1, "at_most": at_most, "lease": LEASE_SECONDS, **bounds}
+    of_lane: dict[str, int | str] = {"lane": lane, "last_lane": LANES - 1}
+    of_lane |= {"candidates": CANDIDATES, "start": new_id("whk")}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(CLAIM_LOCK, {"lane": lane})
-        cursor.execute(CLAIM, parameters)
-        return [_lease_from_row(*row) for row in cursor.fetchall()]
+        cursor.execute(CLAIM_LOCK, of_lane)
+        cursor.execute(CLAIM, of_lane | bounds | {"at_most": at_most, "lease": LEASE_SECONDS})
+        leases = [_lease_from_row(*row) for row in cursor.fetchall()]
+        if not leases:
+            cursor.execute(POSTPONE, of_lane)
+        return leases
 
 
 def settle(outcomes: Sequence[Outcome]) -> set[str]:
@@ -222,6 +146,13 @@ def settle(outcomes: Sequence[Outcome]) -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(SETTLE, columns)
         return {delivery_id for (delivery_id,) in cursor.fetchall()}
+
+
+def resume_deliveries(webhook: Webhook) -> None:
+    """Make the pending deliveries of a webhook due now, the oldest 10,000 at once. The caller locks the webhook."""
+    waiting = Delivery.objects.pending().not_leased().filter(webhook=webhook, next_attempt_at__gt=Now())
+    oldest = waiting.order_by("next_attempt_at").values("pk")[:RESUMED_AT_ONCE]
+    Delivery.objects.filter(pk__in=oldest).update(next_attempt_at=Now(), token=None)
 
 
 def _lease_from_row(*row: Any) -> DeliveryLease:

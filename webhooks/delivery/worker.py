@@ -11,7 +11,7 @@ import structlog
 from webhooks.delivery.client import DEADLINE_SECONDS, WebhookClient
 from webhooks.delivery.fan_out import FAN_OUT_BATCH_SIZE, fan_out_events
 from webhooks.delivery.health import settle_attempts
-from webhooks.delivery.queue import DeliveryLease, Outcome, claim_due
+from webhooks.delivery.queue import DeliveryLease, Outcome, claim_due, has_work
 from webhooks.delivery.replay import continue_replay
 from webhooks.delivery.send import send
 
@@ -47,7 +47,7 @@ class DeliveryWorker:
     def drain(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Deliver until nothing is due; return how many attempts were settled.
 
-        The delivery loop:
+        The delivery loop, unless there is nothing to do:
 
         1. Write new deliveries: of new events and of replays, at most every 250 ms.
         2. Claim due deliveries for the free threads, and some in advance.
@@ -57,6 +57,8 @@ class DeliveryWorker:
         Once ``should_stop`` returns True, it claims nothing more, and waits for the attempts in flight.
         """
         settled = 0
+        if not self._in_flight and not has_work():
+            return settled
         while True:
             if should_stop():
                 self._has_more_to_write = False

@@ -22,6 +22,7 @@ from tenants.models import Tenant
 from tenants.services import lock_tenant
 from webhooks.delivery.fan_out import DELIVER_TASK
 from webhooks.delivery.payloads import build_body
+from webhooks.delivery.queue import resume_deliveries
 from webhooks.delivery.signing import format_secret, is_weak, mask_secret, parse_secret
 from webhooks.event_types import WebhookEvent
 from webhooks.models import Delivery, DeliveryStatus, Replay, Webhook, WebhookStatus
@@ -96,6 +97,8 @@ def update_webhook(webhook: Webhook, fields: Mapping[str, Any], *, by: Actor) ->
         # Enabled again, it starts afresh. Otherwise its first failure would disable it once more.
         webhook.failing_since, webhook.failure_count = None, 0
     webhook.save()
+    if "status" in changes and not is_disabled_now:
+        resume_deliveries(webhook)
     event = WebhookEvent.DISABLED if is_disabled_now else WebhookEvent.UPDATED
     emit(event, tenant_id=webhook.tenant_id, actor=by, data=snapshot(webhook), changes=changes)
     enqueue_on_commit(DELIVER_TASK)
