@@ -88,6 +88,8 @@ class Webhook(models.Model):
                 name="webhook_newest_first",
                 condition=Q(deleted_at=None, subscription=None),
             ),
+            # For the sweep of deleted webhooks.
+            models.Index(fields=["deleted_at"], name="webhook_deleted", condition=Q(deleted_at__isnull=False)),
         ]
         constraints = [
             # For the foreign key of deliveries (migration 0002): a delivery and its webhook have the same tenant.
@@ -182,6 +184,14 @@ class Delivery(models.Model):
             models.Index(fields=["webhook"], name="delivery_in_flight", condition=Q(token__isnull=False)),
             models.Index(_lane(), "next_attempt_at", name="delivery_due_in_lane", condition=Q(status="pending")),
             models.Index(_lane(), "webhook", name="delivery_webhooks_in_lane", condition=Q(status="pending")),
+            # Of all webhooks: for the console, and for the sweep of old deliveries. The second is for the console's
+            # filter by status, which would otherwise read all that was delivered since the last failure.
+            models.Index(fields=["-created_at", "-id"], name="delivery_of_all_newest_first"),
+            models.Index(
+                fields=["status", "-created_at", "-id"],
+                name="delivery_not_delivered",
+                condition=~Q(status="delivered"),
+            ),
         ]
         constraints = [
             # A fan-out that runs twice, and a replay beside it, add nothing.

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.conf import settings
 
 from webhooks.delivery import fan_out
-from webhooks.delivery.retention import delete_old_deliveries
+from webhooks.delivery.retention import delete_deleted_webhooks, delete_old_deliveries
 from webhooks.delivery.worker import DeliveryWorker
 
 # A run occupies one of the Celery worker's slots, and under constant load it would never end. The next run, which beat
@@ -59,5 +59,7 @@ def _deliver() -> None:
 
 @shared_task(name="webhooks.forget")
 def purge_expired() -> None:
-    """Delete deliveries that are older than their retention."""
+    """Delete deliveries that are older than their retention, and then deleted webhooks that have none left."""
     delete_old_deliveries()
+    while delete_deleted_webhooks():
+        pass

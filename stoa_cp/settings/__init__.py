@@ -218,6 +218,9 @@ STOA_ALLOW_HTTP_WEBHOOKS = env.flag("STOA_ALLOW_HTTP_WEBHOOKS", default=False)
 STOA_WEBHOOK_THREADS = env.number("STOA_WEBHOOK_THREADS", default=32, least=1)
 # Half of a worker's threads. With as many as the threads, one tenant with dead receivers would occupy all of them.
 STOA_DELIVERIES_PER_TENANT = env.number("STOA_DELIVERIES_PER_TENANT", default=16, least=1)
+# Long enough to investigate a failure. At least 11: with the longest delays that a receiver may ask for, the last of
+# ten attempts is made within 10 days.
+STOA_DELIVERY_RETENTION_DAYS = env.number("STOA_DELIVERY_RETENTION_DAYS", default=30, least=11)
 STOA_WEBHOOK_MIN_SECRET_BYTES = env.number("STOA_WEBHOOK_MIN_SECRET_BYTES", default=0)
 STOA_EGRESS_ALLOW = env.networks("STOA_EGRESS_ALLOW")
 

@@ -6,16 +6,19 @@ from http import HTTPStatus
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
+from django.test import Client
 
 from stoa_cp.domain.actors import SYSTEM
 from stoa_cp.eventlog.models import Event, OutboxEntry
 from tests.conftest import Caller
+from tests.kernel.console.pages import list_of
 from tests.scale.plans import explained, nodes, whole_reads
 from tests.scale.sizes import Sizes
-from tests.scale.tenants import tenant_name
-from tests.scale.values import NOW
-from tests.scale.webhooks import webhook_id
+from tests.scale.tenants import tenant_id, tenant_name
+from tests.scale.values import NOW, id_of
+from tests.scale.webhooks import delivery_id, webhook_id
 from tests.webhooks.test_queue import outcome_of
+from webhooks import tasks
 from webhooks.delivery.fan_out import fan_out_events
 from webhooks.delivery.health import settle_attempts
 from webhooks.delivery.queue import claim_due
@@ -100,9 +103,48 @@ def test_replay_and_redelivery(at_scale: Sizes) -> None:
     assert whole_reads(statements) == []
 
 
+def test_sweeps(at_scale: Sizes) -> None:
+    Delivery.objects.filter(created_at__lte=NOW - timedelta(days=2)).update(created_at=NOW - timedelta(days=60))
+    Webhook.objects.filter(pk=webhook_id(1, 4)).update(deleted_at=NOW - timedelta(days=60))
+    with explained() as statements:
+        tasks.purge_expired()
+    assert whole_reads(statements) == []
+    assert len(statements) < at_scale.webhooks()  # not one for each of them
+
+
 def test_lists_of_deliveries(at_scale: Sizes, olga: Caller) -> None:
     path = f"/v1/tenants/{tenant_name(0)}/webhooks"
     with explained() as statements:
         for each in (path, f"{path}/{webhook_id(0, 0)}", f"{path}/{webhook_id(0, 0)}/deliveries"):
             assert olga.get(each).status_code == HTTPStatus.OK
     assert whole_reads(statements) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?status__exact=failed",
+        "?status__exact=pending",
+        f"?q={delivery_id(0)}",
+        f"?q={webhook_id(0, 0)}",
+        f"?q={id_of('evt', 49_990)}",
+        f"?q={tenant_id(1)}",
+        "?q=unknown",
+    ],
+)
+def test_the_page_of_deliveries(at_scale: Sizes, console: Client, query: str) -> None:
+    with explained() as statements:
+        page = console.get(list_of(Delivery) + query)
+    assert page.status_code == HTTPStatus.OK
+    assert ("dlv-" in page.content.decode()) == (query != "?q=unknown")
+    assert whole_reads(statements) == []
+
+
+def test_the_first_page_of_deliveries_sorts_nothing(at_scale: Sizes, console: Client) -> None:
+    for query in ("", "?status__exact=failed"):
+        with explained() as statements:
+            console.get(list_of(Delivery) + query)
+        plans = [plan for text, plan in statements if 'FROM "webhooks_delivery"' in text]
+        assert plans
+        assert not [node for plan in plans for node in nodes(plan) if node["Node Type"] == "Sort"]

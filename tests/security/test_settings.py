@@ -131,6 +131,7 @@ MISSPELLED = [
     ("STOA_PLATFORM_RATE_LIMIT", "1e6"),
     ("STOA_WEBHOOK_THREADS", "0"),
     ("STOA_DELIVERIES_PER_TENANT", "0"),
+    ("STOA_DELIVERY_RETENTION_DAYS", "10"),
     ("STOA_PORT", "tcp://10.0.0.1:80"),
     ("STOA_OIDC_ISSUER", "file:///etc/issuer"),
     ("STOA_OIDC_JWKS_URL", "file:///etc/jwks.json"),
