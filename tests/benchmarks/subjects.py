@@ -9,6 +9,8 @@ from tests.benchmarks.depth import depth_rows
 from tests.benchmarks.footprint import footprint_rows
 from tests.benchmarks.ingestion import ingestion_rows
 from tests.benchmarks.lists import list_rows
+from tests.benchmarks.many_webhooks import many_webhooks_rows
+from tests.benchmarks.many_workers import many_workers_rows
 from tests.benchmarks.naive.models import Attempt, Batch, Delivery, Record, Usage
 from tests.benchmarks.queries import query_rows
 from tests.benchmarks.results import Row, write_results
@@ -25,6 +27,8 @@ SUBJECTS: dict[str, Callable[[], Iterable[Row]]] = {
     "queries": query_rows,
     "deliveries": delivery_rows,
     "slow_receivers": slow_receiver_rows,
+    "many_workers": many_workers_rows,
+    "many_webhooks": many_webhooks_rows,
     "delivery_delay": delivery_delay_rows,
     "tokens": token_rows,
     "footprint": footprint_rows,
