@@ -59,7 +59,7 @@ class LargeTableAdmin(ReadOnlyAdmin):
 
     paginator = InfinitePaginator
     show_full_result_count = False
-    sortable_by = ()
+    sortable_by: tuple[str, ...] = ()
 
 
 class SearchedById(LargeTableAdmin):
