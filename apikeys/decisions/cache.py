@@ -20,6 +20,7 @@ from time import monotonic
 from django.db import DatabaseError, InterfaceError
 
 from apikeys.decisions.call import Call
+from apikeys.decisions.monitoring import count_tokens
 from apikeys.decisions.statement import Facts
 from apikeys.decisions.token_leases import TokenLease, return_tokens
 from apikeys.decisions.token_pool import TokenPool, open_token_pool
@@ -183,6 +184,7 @@ class DecisionCache(ProcessCache):
     def _store(self, cache_key: CacheKey, lookup: PendingLookup, cached: CachedDecision) -> None:
         """Store a decision and add its tokens to the pool; where it must not be stored, queue them to be returned."""
         leased = cached.facts.granted - cached.calls if cached.block else 0
+        count_tokens("leased", leased)
         # An invalidation since the statement began may be about these facts.
         if not lookup.is_storable or lookup.invalidations != self._invalidations or not lease.is_held():
             self._queue_return(cached.facts, leased)
@@ -239,6 +241,7 @@ class DecisionCache(ProcessCache):
             with self._changed:
                 self._tokens_to_return += leases
             raise
+        count_tokens("returned", sum(lease.calls for lease in leases))
 
 
 # One per process: the fast path, the views and the listener of changes use the same one. Listed in the settings.

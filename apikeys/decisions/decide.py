@@ -13,6 +13,7 @@ from apikeys.decisions import meters
 from apikeys.decisions.cache import CacheKey, decision_cache
 from apikeys.decisions.call import Call
 from apikeys.decisions.checks import CHECKS, LIMITS
+from apikeys.decisions.monitoring import CACHE, DATABASE, REQUEST
 from apikeys.decisions.reasons import Reason
 from apikeys.decisions.statement import LAST_USED_RESOLUTION_SECONDS, DecisionParameters, Facts, run
 from apikeys.decisions.token_leases import recall_tokens
@@ -32,12 +33,13 @@ LIMIT_REASONS = (Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED)
 class Decision:
     """Whether the call may pass (``reason`` is None), with the facts if it was looked up.
 
-    ``used`` is how many calls passed on these facts, with this one; 0 if it was refused.
+    ``used`` is how many calls passed on these facts, with this one; 0 if it was refused. ``source`` is what decided.
     """
 
     reason: Reason | None
     facts: Facts | None = None
     used: int = 0
+    source: str = REQUEST
 
     @property
     def is_allowed(self) -> bool:
@@ -85,7 +87,7 @@ def cached_decision(call: Call) -> Decision | None:
     if cached is None:
         return None
     facts, calls = cached
-    return Decision(None, facts, calls)
+    return Decision(None, facts, calls, CACHE)
 
 
 def _cache_key(call: Call, path: str | None) -> CacheKey:
@@ -98,12 +100,12 @@ def _decide_from_database(call: Call) -> Decision:
         recall_tokens(facts.subjects)
         facts = _load(call)
     if facts is None:
-        return Decision(Reason.ROUTE_UNKNOWN if call.target else Reason.KEY_UNKNOWN)
+        return Decision(Reason.ROUTE_UNKNOWN if call.target else Reason.KEY_UNKNOWN, source=DATABASE)
     # Defence in depth: the index has found the digest, byte by byte; this comparison takes constant time.
     if facts.digest is not None and not any(compare_digest(facts.digest, digest) for digest in call.key_digests):
-        return Decision(Reason.KEY_UNKNOWN)
+        return Decision(Reason.KEY_UNKNOWN, source=DATABASE)
     reason = reason_of(facts)
-    decision = Decision(reason, facts, call.cost if reason is None else 0)
+    decision = Decision(reason, facts, call.cost if reason is None else 0, DATABASE)
     if call.cost:
         _record_usage(call, decision)
     return decision

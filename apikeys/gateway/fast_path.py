@@ -19,6 +19,7 @@ from django.core.handlers.wsgi import get_path_info
 
 from apikeys.decisions.call import Call
 from apikeys.decisions.decide import MODE_PREFIXES, cached_decision
+from apikeys.decisions.monitoring import CACHE, count_decision
 from apikeys.gateway.calls import PROFILES, Profile, call_of, envoy_profile, hand_over, key_of
 from apikeys.gateway.forward_auth import decision_headers
 from apikeys.gateway.middleware import common_headers, language_of
@@ -68,6 +69,7 @@ class CachedDecisionMiddleware:
         headers = answer.headers | request_id | API_HEADERS | common_headers(answer.content, language)
         start_response("200 OK", list(headers.items()))
         route = ENVOY_ROUTE if path.startswith(ENVOY_PREFIX) else path[1:]
+        count_decision(None, CACHE)
         count_request(environ["REQUEST_METHOD"], route, HTTPStatus.OK, perf_counter() - started_at)
         return [answer.content]
 

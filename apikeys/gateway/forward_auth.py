@@ -11,6 +11,7 @@ from django.utils.http import http_date
 from structlog.contextvars import bind_contextvars
 
 from apikeys.decisions.decide import Decision, decide
+from apikeys.decisions.monitoring import count_decision
 from apikeys.decisions.reasons import Reason, sentence_of, status_of
 from apikeys.decisions.statement import Facts
 from apikeys.decisions.windows import remaining
@@ -38,6 +39,7 @@ MAX_DERIVED = 10_000
 def authorize(meta: Meta, profile: Profile, gateway: BoundGateway) -> HttpResponse:
     """Decide on the call that a proxy's request is about. The request's own query and body mean nothing."""
     decision, target = _decide(meta, profile, gateway)
+    count_decision(decision.reason, decision.source)
     if decision.reason or decision.facts is None or target is None:
         return _deny(decision, profile)
     headers = decision_headers(decision, decision.facts, target)
@@ -58,7 +60,7 @@ def _decide(meta: Meta, profile: Profile, gateway: BoundGateway) -> tuple[Decisi
     decision = decide(call_of(meta, profile, gateway, None if is_foreign else key, target))
     if decision.reason == Reason.KEY_MISSING and is_foreign:
         # The API needs a key, and what was sent is not one of ours: "malformed" tells the caller more than "missing".
-        decision = Decision(Reason.KEY_MALFORMED)
+        decision = Decision(Reason.KEY_MALFORMED, source=decision.source)
     return decision, target
 
 

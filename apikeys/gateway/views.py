@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from apikeys.decisions.call import Call
 from apikeys.decisions.decide import Decision, decide
+from apikeys.decisions.monitoring import count_decision
 from apikeys.decisions.reasons import Reason
 from apikeys.gateway.calls import PROFILES, envoy_profile, handed_over
 from apikeys.gateway.exporters import MEDIA_TYPES
@@ -104,6 +105,7 @@ class VerifyView(DecisionView):
         return decide(call)
 
     def _respond(self, decision: Decision) -> HttpResponse:
+        count_decision(decision.reason, decision.source)
         return HttpResponse(encode_verification(decision), content_type="application/json")
 
 
