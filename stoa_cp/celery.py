@@ -1,17 +1,19 @@
 """The Celery application: tasks announce work that is stored in rows, and beat sweeps for work not announced."""
 
 import os
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
-from celery.signals import import_modules, setup_logging
+from celery.signals import before_task_publish, import_modules, setup_logging
 from django.core.management import call_command
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from stoa_cp.jobs.broker import QUEUE, WORKER_SECONDS, broker_url, transport_options
 from stoa_cp.jobs.transport import use_this_transport
+from stoa_cp.observability.task_runs import TaskRun, stamp
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
 
@@ -50,7 +52,7 @@ BEAT_ENTRY: dict[str, Any] = {
 
 
 class ReconnectingTask(DjangoTask[Any, Any]):
-    """Reconnects to the database if it was restarted since the last task of this thread."""
+    """Reconnects to the database if it was restarted since the last task of this thread, and measures each run."""
 
     abstract = True
 
@@ -58,6 +60,11 @@ class ReconnectingTask(DjangoTask[Any, Any]):
         from django.db import close_old_connections  # Django is not set up when this module is imported
 
         close_old_connections()
+        # Celery's own request of this run, which takes any attribute: this object serves all threads.
+        self.request.stoa_run = TaskRun(self.name, self.request.headers or {})  # type: ignore[attr-defined]
+
+    def after_return(self, status: str, *_result: Any) -> None:
+        self.request.stoa_run.end(status)  # type: ignore[attr-defined]
 
 
 def configuration() -> dict[str, Any]:
@@ -105,6 +112,12 @@ def refuse_dangerous_settings(**_options: Any) -> None:
     goes on.
     """
     call_command("check", "--tag", "security")
+
+
+@before_task_publish.connect
+def note_time_of_sending(headers: MutableMapping[str, Any], **_message: Any) -> None:
+    """Let the worker measure how long a task waited. By this signal, because beat sends without code of ours."""
+    stamp(headers)
 
 
 @setup_logging.connect

@@ -3,6 +3,7 @@
 from stoa_cp.caching.models import CacheLease
 from stoa_cp.eventlog.models import ActorName, Event, EventChain, EventCheckpoint, OutboxEntry
 from stoa_cp.identity.models import SigningKeySet
+from stoa_cp.observability.models import WorkerMetric
 from stoa_cp.operators.models import OperatorSession
 from stoa_cp.ratelimit.models import Counter
 from stoa_cp.rest.models import IdempotencyRecord
@@ -18,4 +19,5 @@ __all__ = [
     "OperatorSession",
     "OutboxEntry",
     "SigningKeySet",
+    "WorkerMetric",
 ]

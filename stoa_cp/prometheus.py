@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
+import structlog
 from django.conf import settings
-from django.db import connection
-from django.db.models import Count, F, Max, Model, Q, Sum
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import Count, F, Max, Min, Model, Q, Sum
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
@@ -17,10 +18,11 @@ from prometheus_client.registry import Collector
 from catalog.authentication import authenticate_gateway, authenticate_gateway_token
 from catalog.services.gateways import TOKEN_PREFIX
 from metrics.models import TrafficDelta
+from stoa_cp.collectors import StorageCollector, WorkCollector
 from stoa_cp.db.bounds import count_up_to
 from stoa_cp.domain.actors import Actor
 from stoa_cp.domain.errors import DomainError
-from stoa_cp.eventlog.models import EventChain, OutboxEntry
+from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.addresses import is_within
 from stoa_cp.net.client_address import client_address
@@ -29,9 +31,18 @@ from stoa_cp.rest.problems import respond_to
 from tenants.models import Tenant, TenantStatus
 from webhooks.models import Delivery, DeliveryStatus
 
+logger = structlog.get_logger(__name__)
+
 # A scrape reads so many rows of a backlog at most. An alarm is set far below.
 MOST_COUNTED = 100_000
 MOST_DELIVERED = 10_000
+DATABASE_UP = """# HELP stoa_database_up 1 if the database answered all of this scrape.
+# TYPE stoa_database_up gauge
+stoa_database_up {}
+"""
+# Entries among which the oldest is looked for. The table is read in about the order of writing, so that it is among
+# the first; all of a long backlog would be a join of each scrape.
+OLDEST_AMONG = 1_000
 
 
 def prometheus(request: HttpRequest) -> HttpResponse:
@@ -41,11 +52,19 @@ def prometheus(request: HttpRequest) -> HttpResponse:
             require(_actor_of(request), "monitoring:read")
     except DomainError as refusal:
         return respond_to(refusal)
-    # A registry for this scrape alone: the process's outlives it, and would keep one more collector for each scrape.
-    backlogs = CollectorRegistry()
-    backlogs.register(BacklogCollector())
-    text = generate_latest(process_registry()) + generate_latest(backlogs)
+    parts = [_text_of(collector) for collector in (BacklogCollector(), WorkCollector(), StorageCollector())]
+    is_up = DATABASE_UP.format(int(None not in parts)).encode()
+    text = b"".join([generate_latest(process_registry()), *filter(None, parts), is_up])
     return HttpResponse(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _text_of(collector: Collector) -> bytes | None:
+    """Return the lines of a collector; None while the database is away, when the process's own metrics matter most."""
+    try:
+        return generate_latest(collector)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("metrics_not_collected", collector=type(collector).__name__, error=str(error))
+        return None
 
 
 def _has_metrics_token(request: HttpRequest) -> bool:
@@ -88,6 +107,9 @@ class BacklogCollector(Collector):
             "Events that wait for their fan-out; 100,000 means at least so many.",
             count_up_to(MOST_COUNTED, OutboxEntry.objects.all()),
         )
+        yield GaugeMetricFamily(
+            "stoa_events_waiting_age_seconds", "How long the oldest of them has waited.", _age_of_events()
+        )
         yield from _deliveries()
         yield GaugeMetricFamily(
             "stoa_tenants_waiting",
@@ -99,11 +121,29 @@ class BacklogCollector(Collector):
             "Sums of traffic that wait to be folded; 100,000 means at least so many.",
             count_up_to(MOST_COUNTED, TrafficDelta.objects.all()),
         )
+        yield GaugeMetricFamily(
+            "stoa_traffic_deltas_age_seconds",
+            "How old the first of them is, by the time of its calls.",
+            _age_of_traffic(),
+        )
 
 
 def _events_logged() -> int:
     # The heads' sequences instead of COUNT(*): one row per tenant, however long the log is.
     return EventChain.objects.aggregate(events=Sum("sequence"))["events"] or 0
+
+
+def _age_of_events() -> float:
+    first = OutboxEntry.objects.values("event_id")[:OLDEST_AMONG]
+    age = Event.objects.filter(pk__in=first).aggregate(age=Now() - Min("timestamp"))["age"]
+    return age.total_seconds() if age else 0.0
+
+
+def _age_of_traffic() -> float:
+    first = TrafficDelta.objects.order_by("id").annotate(age=Now() - F("last_request_at")).values_list("age", flat=True)
+    age = first.first()
+    # Not below zero: a gateway's clock may be ahead.
+    return max(0.0, age.total_seconds()) if age else 0.0
 
 
 def _deliveries() -> Iterable[Metric]:

@@ -1,4 +1,4 @@
-"""Response headers of every page, health checks, and request metrics.
+"""Response headers of every page, health checks, and metrics of requests and of workers.
 
 - ``headers.HeadersMiddleware``: request id, Content-Security-Policy, Cache-Control.
 - ``health.healthz`` and ``health.readyz``: probes.
@@ -6,4 +6,5 @@
 - ``logs``: processors that keep secrets of callers out of the log.
 - ``ended_processes``: the counts of processes that have ended, in one file.
 - ``metrics.count_request`` and ``metrics.process_registry``: counters for Prometheus, by route and never by path.
+- ``worker_metrics`` and ``task_runs``: counts of workers, which have no port, by way of the database.
 """

@@ -60,6 +60,7 @@ def test_the_list_links_to_every_page() -> None:
         "secrets",
         "threat-model",
         "troubleshooting",
+        "watching",
     )
     assert topics() == expected
     assert all(f'href="/guide/{topic}"' in page for topic in topics())

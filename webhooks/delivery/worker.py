@@ -6,16 +6,14 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Self
 
-import structlog
-
+from stoa_cp.observability.worker_metrics import worker_metrics
 from webhooks.delivery.client import DEADLINE_SECONDS, WebhookClient
 from webhooks.delivery.fan_out import FAN_OUT_BATCH_SIZE, fan_out_events
 from webhooks.delivery.health import settle_attempts
 from webhooks.delivery.queue import DeliveryLease, Outcome, claim_due, has_work
 from webhooks.delivery.replay import continue_replay
+from webhooks.delivery.reporting import report_attempts, report_crash
 from webhooks.delivery.send import send
-
-logger = structlog.get_logger(__name__)
 
 # How long new work may wait while every attempt in flight is slow: this thread waits for a finished attempt no longer.
 POLL_SECONDS = 0.25
@@ -43,6 +41,7 @@ class DeliveryWorker:
     def __exit__(self, *_exception: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._client.__exit__()
+        worker_metrics.flush()
 
     def drain(self, should_stop: Callable[[], bool] = lambda: False) -> int:
         """Deliver until nothing is due; return how many attempts were settled.
@@ -65,6 +64,7 @@ class DeliveryWorker:
             else:
                 self._write_deliveries()
                 self._claim_more()
+            worker_metrics.flush_if_due()
             if self._in_flight:
                 settled += self.settle_finished()
             elif not self._has_more_to_write:
@@ -88,7 +88,8 @@ class DeliveryWorker:
             else:
                 # A fault on our side, such as a lost encryption key. It must not stop the other deliveries. This one is
                 # not settled: its lease ends, and it is tried again.
-                logger.error("delivery_crashed", exc_info=error)
+                report_crash(error)
+        report_attempts(outcomes)
         return settle_attempts(outcomes) if outcomes else 0
 
     def _write_deliveries(self) -> None:
