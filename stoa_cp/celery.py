@@ -8,11 +8,11 @@ from typing import Any
 from celery import Celery
 from celery.contrib.django.task import DjangoTask
 from celery.signals import before_task_publish, import_modules, setup_logging
-from django.core.management import call_command
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from stoa_cp.jobs.broker import QUEUE, WORKER_SECONDS, broker_url, transport_options
 from stoa_cp.jobs.transport import use_this_transport
+from stoa_cp.observability.logs import check_settings, log_all_output, write_line
 from stoa_cp.observability.task_runs import TaskRun, stamp
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stoa_cp.settings")
@@ -111,7 +111,7 @@ def refuse_dangerous_settings(**_options: Any) -> None:
     At this signal, because it is the only one of a start whose receivers may fail: Celery logs the errors of others and
     goes on.
     """
-    call_command("check", "--tag", "security")
+    check_settings("security")
 
 
 @before_task_publish.connect
@@ -122,4 +122,14 @@ def note_time_of_sending(headers: MutableMapping[str, Any], **_message: Any) -> 
 
 @setup_logging.connect
 def keep_logging(**_options: Any) -> None:
-    """Leave logging as Django's settings have it: without a receiver of this signal, Celery replaces the handlers."""
+    """Leave logging as Django's settings have it: without a receiver of this signal, Celery replaces the handlers.
+
+    In production, what Celery prints is a line of the log as well.
+    """
+    from celery.apps import worker  # takes 0.1 s, which web processes save
+    from django.conf import settings
+
+    if settings.IS_PRODUCTION:
+        log_all_output()
+        # Its handlers of signals print by this function, and Celery has no option against it.
+        worker.safe_say = write_line  # type: ignore[attr-defined]  # not in the package's stubs

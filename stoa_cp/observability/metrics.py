@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponseBase
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from stoa_cp.observability.logs import request_began_at
+
 # Any other method is counted as "other": a caller may send any word, and each would be a series for ever.
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 # Upper bounds in seconds. Most reads take a few milliseconds, so the buckets begin there. The last is the statement
@@ -36,13 +38,17 @@ DURATIONS = Histogram(
 
 
 class MonitoringMiddleware:
-    """Counts every request under its route. Paths hold ids, so counting by path would make series without end."""
+    """Counts every request under its route, and notes for the log when it began.
+
+    Paths hold ids, so counting by path would make series without end.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started_at = perf_counter()
+        request_began_at.set(started_at)
         response = self.get_response(request)
         # Empty if a middleware answered before a route was looked up: a refusal of ApiMiddleware, or a static file.
         route = request.resolver_match.route if request.resolver_match else ""

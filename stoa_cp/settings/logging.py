@@ -1,19 +1,11 @@
 """Structured logging: one event per line, with the request id; JSON in production, plain text in development."""
 
+import logging
 from typing import Any
 
 import structlog
 
-from stoa_cp.observability.logs import drop_gateway_query, mask_keys
-
-SHARED_PROCESSORS: list[structlog.typing.Processor] = [
-    structlog.contextvars.merge_contextvars,
-    drop_gateway_query,
-    structlog.stdlib.add_log_level,
-    structlog.stdlib.add_logger_name,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
-]
+from stoa_cp.observability.logs import SHARED_PROCESSORS, formatter, json_formatter
 
 
 def logging_config(*, as_json: bool) -> dict[str, Any]:
@@ -30,16 +22,11 @@ def logging_config(*, as_json: bool) -> dict[str, Any]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "structured": {
-                "()": structlog.stdlib.ProcessorFormatter,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer, mask_keys],
-                "foreign_pre_chain": SHARED_PROCESSORS,
-            },
+            "structured": {"()": json_formatter if as_json else plain_formatter},
         },
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["console"], "level": "INFO"},
@@ -54,3 +41,8 @@ def logging_config(*, as_json: bool) -> dict[str, Any]:
             "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         },
     }
+
+
+def plain_formatter() -> logging.Formatter:
+    """Return the formatter of development."""
+    return formatter(structlog.dev.ConsoleRenderer(colors=False))

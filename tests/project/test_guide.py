@@ -189,8 +189,8 @@ def test_servers_and_workers_know_their_options(document: Path) -> None:
         for line in arguments_of("granian", block):
             parse(granian, shlex.split(line))
         for line in arguments_of("celery", block):
-            app, name, command, *options = shlex.split(line)
-            assert (app, name) == ("-A", "stoa_cp")
+            app, name, quiet, command, *options = shlex.split(line)
+            assert (app, name, quiet) == ("-A", "stoa_cp", "--quiet")
             parse(celery.commands[command], options)
 
 
