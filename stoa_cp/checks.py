@@ -5,6 +5,7 @@ the wrong type never gets here: ``stoa_cp.settings.environment`` refuses it in d
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -58,6 +59,27 @@ def check_audit_keys(**_kwargs: Any) -> list[CheckMessage]:
     if settings.STOA_AUDIT_KEYS:
         return []
     return [Warning("STOA_AUDIT_KEYS is not set: heads of the event log are not signed.", id="stoa_cp.W002")]
+
+
+@register(Tags.security)
+def check_tracing(**_kwargs: Any) -> list[CheckMessage]:
+    """Refuse traces that could not be sent: the first request would fail, or none would ever arrive."""
+    if not settings.TRACING_ENABLED:
+        return []
+    if settings.TRACING_PROTOCOL != "http/protobuf":
+        sentence = f"OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, and is {settings.TRACING_PROTOCOL!r}."
+        return [Error(sentence, id="stoa_cp.E020")]
+    if not _has_exporter():
+        sentence = "OTEL_EXPORTER_OTLP_ENDPOINT is set, and the extra tracing is not installed."
+        return [Error(sentence, id="stoa_cp.E020")]
+    return []
+
+
+def _has_exporter() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http.trace_exporter") is not None
+    except (ModuleNotFoundError, ValueError):  # of a package around it
+        return False
 
 
 def _secrets() -> Iterator[tuple[str, str]]:

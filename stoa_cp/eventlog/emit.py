@@ -20,6 +20,7 @@ from stoa_cp.eventlog.chain import GENESIS, link_hash
 from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from stoa_cp.eventlog.names import store_name_on_commit
 from stoa_cp.jobs.enqueue import enqueue_on_commit
+from stoa_cp.tracing.spans import current_traceparent
 
 # A change of one field, before and after: {"tier": ["starter", "business"]}.
 Changes = Mapping[str, list[Any]]
@@ -87,6 +88,7 @@ def _append(draft: EventDraft, head: EventChain, actor: Actor) -> Event:
         data=dict(draft.data),
         changes=dict(draft.changes or {}),
         previous_hash=bytes(head.hash),
+        traceparent=current_traceparent() or None,
     )
     event.hash = head.hash = link_hash(bytes(head.hash), event)
     head.sequence = event.sequence

@@ -3,6 +3,7 @@
 from django.db import models
 
 from stoa_cp.db.ids import IdField
+from stoa_cp.tracing.spans import TRACEPARENT_CHARACTERS
 
 
 class Event(models.Model):
@@ -24,6 +25,8 @@ class Event(models.Model):
     changes = models.JSONField(default=dict)
     previous_hash = models.BinaryField(max_length=32)
     hash = models.BinaryField(max_length=32)
+    # W3C's: the work that made the event, for the traces of its deliveries. Not in the hash: it proves nothing.
+    traceparent = models.CharField(max_length=TRACEPARENT_CHARACTERS, null=True, blank=True)
 
     class Meta:
         ordering = ["tenant_id", "-sequence"]

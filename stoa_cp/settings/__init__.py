@@ -80,6 +80,8 @@ MIDDLEWARE = [
     # First: it binds the request id, which all others may log.
     "django_structlog.middlewares.RequestMiddleware",
     "stoa_cp.observability.request_ids.RequestIdMiddleware",
+    # In the request id's block, whose lines of the log then have the trace's id too.
+    "stoa_cp.tracing.middleware.TracingMiddleware",
     # Around all that may answer, so that every response is counted and has the headers.
     "stoa_cp.observability.metrics.MonitoringMiddleware",
     "stoa_cp.observability.headers.HeadersMiddleware",
@@ -230,6 +232,18 @@ DJANGO_STRUCTLOG_USER_ID_FIELD = None  # would load the session on every request
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # trusts any X-Forwarded-For; ApiMiddleware binds a checked address
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # logging.DEBUG: one line per request, at its end
 LOGGING = logging_config(as_json=IS_PRODUCTION)
+
+# --- Traces --------------------------------------------------------------------------------------------------
+# OpenTelemetry reads its variables itself; these decide whether it is imported at all.
+TRACING_ENABLED = (
+    bool(env.text("OTEL_EXPORTER_OTLP_ENDPOINT") or env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+    and env.text("OTEL_TRACES_EXPORTER", default="otlp") != "none"
+    and not env.flag("OTEL_SDK_DISABLED", default=False)
+)
+TRACING_PROTOCOL = env.text("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.text(
+    "OTEL_EXPORTER_OTLP_PROTOCOL", default="http/protobuf"
+)
+STOA_TRACE_WEBHOOKS = env.flag("STOA_TRACE_WEBHOOKS", default=False)
 
 # --- For stoa_cp.checks --------------------------------------------------------------------------------------
 STOA_NETWORK_SETTINGS = tuple(env.network_names)

@@ -16,7 +16,7 @@ APPS = ("tenants", "catalog", "subscriptions", "apikeys", "metrics", "webhooks")
 PRODUCT = ("stoa_cp", *APPS)
 # Packages that Django prescribes, and files of every app that have grown into a package, need no line of their own.
 CONVENTIONAL = {"management", "commands", "migrations", "templatetags", "services"}
-VARIABLE = re.compile(r'"(STOA_[A-Z_]+|DATABASE_[A-Z_]+|PROMETHEUS_[A-Z_]+)"')
+VARIABLE = re.compile(r'"(STOA_[A-Z_]+|DATABASE_[A-Z_]+|PROMETHEUS_[A-Z_]+|OTEL_[A-Z_]+)"')
 
 
 def sources() -> Iterator[Path]:

@@ -136,7 +136,8 @@ SET attempt = attempt + 1, token = gen_random_uuid(),
 FROM claimed, webhooks_webhook webhook
 WHERE delivery.id = claimed.id AND webhook.id = delivery.webhook_id
 RETURNING delivery.id, delivery.token, delivery.attempt, delivery.attempts_before, delivery.event_id, delivery.body,
-    webhook.id, webhook.url, webhook.failure_count > 0, webhook.secret,
+    webhook.id, webhook.url, webhook.failure_count > 0,
+    (SELECT coalesce(traceparent, '') FROM stoa_cp_event WHERE id = delivery.event_id), webhook.secret,
     CASE WHEN webhook.previous_secret_valid_until > statement_timestamp() THEN webhook.previous_secret END
 """
 

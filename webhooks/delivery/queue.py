@@ -74,6 +74,7 @@ class DeliveryLease:
     webhook_id: str
     url: str
     is_failing: bool
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
