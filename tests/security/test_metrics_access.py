@@ -84,3 +84,10 @@ def test_the_platform_may_and_a_tenants_administrator_may_not(alice: Caller, olg
 
     assert get(olga).status_code == 200
     assert refusal_of(get(alice)) == MISSING_ROLE
+
+
+def test_a_scraper_inside_the_cluster_is_not_sent_to_https(settings: Settings) -> None:
+    settings.STOA_METRICS_TOKEN, settings.SECURE_SSL_REDIRECT = [TOKEN], True
+
+    assert Client().get("/guide/").status_code == 301
+    assert status_of(Authorization=f"Bearer {TOKEN}") == 200
