@@ -4,8 +4,10 @@ Every web process gives the same answer: all of it is in the database or at the 
 than the product has tasks, tenants, partitions or sessions.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 from celery import current_app
@@ -37,10 +39,13 @@ QUEUE_LENGTH = f"""
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(enqueued_at)), 0)::float8
 FROM (SELECT enqueued_at FROM pgmq.q_{QUEUE} WHERE vt <= clock_timestamp() LIMIT {MOST_MESSAGES}) waiting
 """  # noqa: S608 - constants
+# By the names that processes give themselves, such as stoa-web-4711. Sessions of another role show this one no state.
 SESSIONS = """
-SELECT coalesce(state, 'unknown'), count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend' GROUP BY 1
+SELECT coalesce(substring(application_name FROM '^stoa-(web|worker|beat)'), 'other') AS program,
+    coalesce(state, 'unknown') AS state, count(*)
+FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' GROUP BY 1, 2
 """
+PROGRAMS = ("web", "worker", "beat", "other")
 SESSION_STATES = ("active", "idle", "idle in transaction", "idle in transaction (aborted)", "unknown")
 # The time of the last replayed commit alone would grow while nothing is written: a replica that receives, and has
 # replayed all that it has received, is up to date. A replica that is cut off has no receiver. A primary has no lag: the
@@ -169,12 +174,15 @@ class StorageCollector(Collector):
 
 
 def _session_metrics() -> Iterable[Metric]:
-    family = GaugeMetricFamily("stoa_database_sessions", "Sessions in this database, by state.", labels=["state"])
-    found = {str(state): count for state, count in _rows_of("default", SESSIONS)}
-    for state in SESSION_STATES:
-        family.add_metric([state], found.pop(state, 0))
-    # What a later PostgreSQL may call otherwise.
-    family.add_metric(["other"], sum(found.values()))
+    family = GaugeMetricFamily(
+        "stoa_database_sessions", "Sessions in this database, by program and state.", labels=["program", "state"]
+    )
+    found: Counter[tuple[str, str]] = Counter()
+    for program, state, count in _rows_of("default", SESSIONS):
+        # PostgreSQL has rarer states, such as "fastpath function call".
+        found[program, state if state in SESSION_STATES else "unknown"] += count
+    for program, state in product(PROGRAMS, SESSION_STATES):
+        family.add_metric([program, state], found[program, state])
     yield family
     (most,) = _row_of("default", "SELECT current_setting('max_connections')::int")
     yield GaugeMetricFamily("stoa_database_sessions_max", "The server's max_connections.", most)

@@ -105,14 +105,22 @@ def test_the_queue_in_redis_tells_its_length(settings: Settings, monkeypatch: py
     assert samples["stoa_database_up",] == 1
 
 
-def test_sessions_of_the_database_are_counted_by_state() -> None:
-    idle = ("stoa_database_sessions", "idle in transaction")
+def test_sessions_of_the_database_are_counted_by_program_and_state() -> None:
     before = scrape()
-    with psycopg.connect(**connection.get_connection_params()) as session:
-        session.execute("SELECT 1")
+    parameters = connection.get_connection_params()
+    with (
+        psycopg.connect(**parameters, application_name="stoa-worker-7") as worker,
+        psycopg.connect(**parameters, application_name="stoa-web-8", autocommit=True) as web,
+        psycopg.connect(**parameters, application_name="psql") as person,
+    ):
+        for session in (worker, web, person):
+            session.execute("SELECT 1")
         after = scrape()
-    assert after[idle] - before[idle] == 1
-    assert after["stoa_database_sessions", "active"] >= 1
+
+    for program, state in (("worker", "idle in transaction"), ("web", "idle"), ("other", "idle in transaction")):
+        series = ("stoa_database_sessions", program, state)
+        assert after[series] - before[series] == 1
+    assert after["stoa_database_sessions", "beat", "active"] == 0
     assert after["stoa_database_sessions_max",] >= 20
 
 
