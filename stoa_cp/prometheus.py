@@ -26,7 +26,7 @@ from stoa_cp.eventlog.models import Event, EventChain, OutboxEntry
 from stoa_cp.identity.permissions import require
 from stoa_cp.net.addresses import is_within
 from stoa_cp.net.client_address import client_address
-from stoa_cp.observability.metrics import process_registry
+from stoa_cp.observability.metrics import process_metrics
 from stoa_cp.rest.problems import respond_to
 from tenants.models import Tenant, TenantStatus
 from webhooks.models import Delivery, DeliveryStatus
@@ -54,7 +54,7 @@ def prometheus(request: HttpRequest) -> HttpResponse:
         return respond_to(refusal)
     parts = [_text_of(collector) for collector in (BacklogCollector(), WorkCollector(), StorageCollector())]
     is_up = DATABASE_UP.format(int(None not in parts)).encode()
-    text = b"".join([generate_latest(process_registry()), *filter(None, parts), is_up])
+    text = b"".join([generate_latest(process_metrics()), *filter(None, parts), is_up])
     return HttpResponse(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -8,8 +8,10 @@ import fcntl
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic, sleep
 
 import psutil
 from prometheus_client.mmap_dict import MmapedDict
@@ -19,6 +21,8 @@ FILE = re.compile(r"(?P<kind>[a-z]+)(_[a-z]+)?_(?P<pid>[0-9]+)\.db")
 ENDED = "0"
 # What adds up. A gauge says how things are, and of an ended process it says nothing.
 SUMS = frozenset({"counter", "histogram", "summary"})
+# Merging takes milliseconds.
+POLL_SECONDS = 0.005
 
 
 def merge_ended_processes() -> None:
@@ -29,9 +33,11 @@ def merge_ended_processes() -> None:
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not folder:
         return
-    with Path(folder, "lock").open("w") as lock:
-        # Several processes start at once after a reload, and each count must be added once.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Several processes start at once after a reload, and each count must be added once. One that finds the lock taken
+    # goes on without: the next start merges, and a process that is frozen with the lock must stop no other.
+    with locked(Path(folder), fcntl.LOCK_EX) as is_locked:
+        if not is_locked:
+            return
         ended: dict[str, list[Path]] = defaultdict(list)
         for path in Path(folder).glob("*.db"):
             found = FILE.fullmatch(path.name)
@@ -42,6 +48,23 @@ def merge_ended_processes() -> None:
                 _add(paths, to=Path(folder, f"{kind}_{ENDED}.db"))
             for path in paths:
                 path.unlink()
+
+
+@contextmanager
+def locked(folder: Path, kind: int, *, seconds: float = 0.0) -> Iterator[bool]:
+    """Hold the folder's lock (``LOCK_EX`` to merge, ``LOCK_SH`` to read); yield False if it is not free in time."""
+    gives_up_at = monotonic() + seconds
+    with (folder / "lock").open("w") as lock:
+        while not (is_locked := _try_to_lock(lock.fileno(), kind)) and monotonic() < gives_up_at:
+            sleep(POLL_SECONDS)
+        yield is_locked  # to close the file gives the lock back
+
+
+def _try_to_lock(descriptor: int, kind: int) -> bool:
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def _add(paths: Iterable[Path], *, to: Path) -> None:

@@ -5,14 +5,18 @@ library then keeps its numbers in files there. Without it, each process reports 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from fcntl import LOCK_SH
 from functools import lru_cache
+from pathlib import Path
 from time import perf_counter
 
 from django.http import HttpRequest, HttpResponseBase
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from stoa_cp.observability.ended_processes import locked
 from stoa_cp.observability.logs import request_began_at
 
 # Any other method is counted as "other": a caller may send any word, and each would be a series for ever.
@@ -20,6 +24,9 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 # Upper bounds in seconds. Most reads take a few milliseconds, so the buckets begin there. The last is the statement
 # time-out of 10 s: a request that takes longer has failed.
 BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+# How long a scrape waits for a process that merges: that takes milliseconds, unless the process is frozen.
+LOCK_SECONDS = 1.0
 
 # Without this, each counter has a second series with the time of its creation, which no dashboard uses.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has not typed it yet
@@ -69,10 +76,21 @@ def _series_of(method: str, route: str, status: int) -> tuple[Counter, Histogram
     return REQUESTS.labels(method, route, status), DURATIONS.labels(method, route)
 
 
-def process_registry() -> CollectorRegistry:
+class SharedFolder(Collector):
+    """Adds up the processes that have used PROMETHEUS_MULTIPROC_DIR."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def collect(self) -> Iterable[Metric]:
+        # Beside a merge, the library would not find a file that it has just listed, or count one twice. It reads all
+        # files before it returns.
+        with locked(Path(self._path), LOCK_SH, seconds=LOCK_SECONDS):
+            found: Iterable[Metric] = MultiProcessCollector(None, self._path).collect()  # type: ignore[no-untyped-call]  # the package has not typed it yet
+            return found
+
+
+def process_metrics() -> Collector:
     """Return the metrics of this process, or of all processes that share PROMETHEUS_MULTIPROC_DIR."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return OWN
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the package has not typed it yet
-    return registry
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return SharedFolder(folder) if folder else OWN

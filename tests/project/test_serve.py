@@ -75,8 +75,8 @@ def test_counts_of_ended_processes_are_added_once(tmp_path: Path) -> None:
     for _process in range(3):
         subprocess.run([sys.executable, "-c", code], cwd=processes.ROOT, env=surroundings, check=True, timeout=60)
     report = (
-        "from stoa_cp.observability.metrics import process_registry;"
-        "from prometheus_client import generate_latest; print(generate_latest(process_registry()).decode())"
+        "from stoa_cp.observability.metrics import process_metrics;"
+        "from prometheus_client import generate_latest; print(generate_latest(process_metrics()).decode())"
     )
     printed = subprocess.run(
         [sys.executable, "-c", f"import django; django.setup(); {report}"],
