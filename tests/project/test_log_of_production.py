@@ -1,16 +1,17 @@
-"""The log of a whole installation in production: JSON and nothing else, with durations and each attempt."""
+"""A whole installation in production: its log is JSON and nothing else, and /metrics shows what all programs did."""
 
 import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tenants.models import Tenant
-from tests.observed import SETTINGS, Service, service
-from tests.waiting import wait_until
+from tests.observed import METRICS_TOKEN, SETTINGS, Service, service
+from tests.waiting import NeverHappened, wait_until
 from tests.webhooks.factories import WebhookFactory, an_event
 from tests.webhooks.receivers import Receiver, Reply
 
@@ -28,6 +29,30 @@ def end(found: Service) -> None:
         process.wait(60)
 
 
+def metrics_of(found: Service) -> str:
+    status, text = found.get("/metrics", Authorization=f"Bearer {METRICS_TOKEN}")
+    assert status == 200
+    return text.decode()
+
+
+def not_counted(text: str) -> list[str]:
+    """Return what the page does not show yet of the work of the web process, the worker and beat."""
+    found = {
+        series: float(value)
+        for series, _blank, value in (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    }
+    expected = ["stoa_beat_last_task_timestamp_seconds", "stoa_database_up", "stoa_broker_up"]
+    expected += ['stoa_task_runs_total{result="succeeded",task="webhooks.deliver_due"}']
+    expected += ['stoa_task_wait_seconds_total{task="webhooks.deliver_due"}']
+    expected += [f'stoa_delivery_attempts_total{{result="{result}"}}' for result in ("delivered", "http_error")]
+    missing = [series for series in expected if found.get(series, 0) == 0]
+    for program in ("web", "worker"):
+        name = f'stoa_database_sessions{{program="{program}"'
+        if not sum(count for series, count in found.items() if series.startswith(name)):
+            missing.append(name)
+    return missing
+
+
 def test_every_line_is_json(acme: Tenant, tmp_path: Path) -> None:
     with Receiver(Reply(200)).running() as good, Receiver(Reply(500)).running() as bad:
         secret_url = f"{good.url}/{PATH_SECRET}?token={QUERY_SECRET}"
@@ -40,6 +65,9 @@ def test_every_line_is_json(acme: Tenant, tmp_path: Path) -> None:
             assert found.get("/nothing")[0] == 404
             event = an_event(acme, "subscription.approved")
             wait_until(lambda: found.log.read_text().count("delivery_attempted") >= 2, "both are attempted", seconds=60)
+            with suppress(NeverHappened):
+                wait_until(lambda: not not_counted(metrics_of(found)), seconds=60)
+            assert not_counted(metrics_of(found)) == []
             end(found)
             lines = found.lines()
 
