@@ -12,6 +12,7 @@ from stoa_cp.settings.logging import logging_config
 from stoa_cp.settings.openapi import SPECTACULAR_SETTINGS  # noqa: F401 - drf-spectacular reads it here
 from stoa_cp.settings.operators import *  # noqa: F403 - constants of Django and mozilla-django-oidc
 from stoa_cp.settings.rest import REST_FRAMEWORK  # noqa: F401 - REST framework reads it here
+from stoa_cp.settings.tracing import *  # noqa: F403 - as of limits
 
 # --- Addresses -----------------------------------------------------------------------------------------------
 STOA_HOST = env.text("STOA_HOST", default="127.0.0.1")
@@ -233,18 +234,6 @@ DJANGO_STRUCTLOG_USER_ID_FIELD = None  # would load the session on every request
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # trusts any X-Forwarded-For; ApiMiddleware binds a checked address
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # logging.DEBUG: one line per request, at its end
 LOGGING = logging_config(as_json=IS_PRODUCTION)
-
-# --- Traces --------------------------------------------------------------------------------------------------
-# OpenTelemetry reads its variables itself; these decide whether it is imported at all.
-TRACING_ENABLED = (
-    bool(env.text("OTEL_EXPORTER_OTLP_ENDPOINT") or env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
-    and env.text("OTEL_TRACES_EXPORTER", default="otlp") != "none"
-    and not env.flag("OTEL_SDK_DISABLED", default=False)
-)
-TRACING_PROTOCOL = env.text("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or env.text(
-    "OTEL_EXPORTER_OTLP_PROTOCOL", default="http/protobuf"
-)
-STOA_TRACE_WEBHOOKS = env.flag("STOA_TRACE_WEBHOOKS", default=False)
 
 # --- For stoa_cp.checks --------------------------------------------------------------------------------------
 STOA_NETWORK_SETTINGS = tuple(env.network_names)
