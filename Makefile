@@ -22,7 +22,7 @@ KEYCLOAK := .data/keycloak-$(KEYCLOAK_VERSION)
 # The list of what the product ships, read from its lock file.
 SBOM := sbom.cdx.json
 
-.PHONY: install run test test-keycloak bench faults check format lock messages openapi sbom
+.PHONY: install run test test-keycloak bench faults production check format lock messages openapi sbom
 
 install: .venv/.run-installed
 
@@ -53,6 +53,11 @@ $(KEYCLOAK):
 # `make faults FAULTS="W1 B2"` runs some faults; the other rows stay.
 faults: .venv/.dev-installed
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+# Start what the Dockerfile and compose.yaml say. Needs root on Linux, and PostgreSQL 15,
+# Redis and nginx of Debian. `make production PRODUCTION_RUNS="compose"` runs one subject.
+production: .venv/.dev-installed
+	$(BIN)/python -m tests.production $(PRODUCTION_RUNS)
 
 # Everything that needs no test: lint, types, layers, house rules, migrations, production settings, the OpenAPI document.
 check: .venv/.dev-installed

@@ -14,12 +14,12 @@ POINTER_TO_QUESTION = 0xC00C
 
 
 class NameServer:
-    """Answers on 127.0.0.1:53, for a time to live of 0 s."""
+    """Answers on port 53 of a loopback address, for a time to live of 0 s."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    def __init__(self, addresses: Sequence[str], listen: str = "127.0.0.1") -> None:
         self._addresses = cycle(addresses)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 53))
+        self._socket.bind((listen, 53))
         self.questions = 0
 
     @contextmanager

@@ -53,6 +53,7 @@ def test_the_list_links_to_every_page() -> None:
     expected = (
         "audit",
         "change-something",
+        "containers",
         "design-notes",
         "gateways",
         "hardening",
