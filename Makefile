@@ -22,7 +22,7 @@ KEYCLOAK := .data/keycloak-$(KEYCLOAK_VERSION)
 # The list of what the product ships, read from its lock file.
 SBOM := sbom.cdx.json
 
-.PHONY: install run test test-keycloak bench faults production check format lock messages openapi sbom
+.PHONY: install run test test-keycloak bench faults production soak check format lock messages openapi sbom
 
 install: .venv/.run-installed
 
@@ -54,10 +54,15 @@ $(KEYCLOAK):
 faults: .venv/.dev-installed
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-# Start what the Dockerfile and compose.yaml say. Needs root on Linux, and PostgreSQL 15,
-# Redis and nginx of Debian. `make production PRODUCTION_RUNS="compose"` runs one subject.
+# Start what the Dockerfile, compose.yaml and the guide's pages "install", "backup" and "runbooks" say. Needs root on Debian 12,
+# with PostgreSQL 15, Redis and nginx. `make production PRODUCTION_RUNS="compose"` runs one of the two; STOA_KEYCLOAK_HOME
+# is the folder of a Keycloak that the first one starts as well.
 production: .venv/.dev-installed
 	$(BIN)/python -m tests.production $(PRODUCTION_RUNS)
+
+# Mixed traffic for 10 minutes (`make soak MINUTES=1`): memory and descriptors stay flat, and queues become empty.
+soak: .venv/.dev-installed
+	$(BIN)/python -m tests.production.soak $(MINUTES)
 
 # Everything that needs no test: lint, types, layers, house rules, migrations, production settings, the OpenAPI document.
 check: .venv/.dev-installed

@@ -10,7 +10,7 @@ from types import ModuleType
 from tests.production import machine
 
 # Each is a module with `prepare(folder)`, for what needs the network of this machine, and `run(folder)`.
-SUBJECTS = ["compose"]
+SUBJECTS = ["compose", "guide"]
 
 
 def main(wanted: list[str]) -> int:

@@ -52,12 +52,15 @@ def test_the_list_links_to_every_page() -> None:
 
     expected = (
         "audit",
+        "backup",
         "change-something",
         "containers",
         "design-notes",
         "gateways",
         "hardening",
+        "install",
         "production",
+        "runbooks",
         "secrets",
         "threat-model",
         "troubleshooting",
