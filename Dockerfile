@@ -24,12 +24,12 @@ COPY templates templates
 # The root is read-only later, and without these files each start would compile all modules again.
 RUN .venv/bin/python -m compileall -q -j 0 manage.py stoa_cp tenants catalog subscriptions apikeys metrics webhooks
 
-FROM quay.io/keycloak/keycloak:26.4.7 AS keycloak-build
+FROM keycloak/keycloak:26.4.7 AS keycloak-build
 ENV KC_DB=postgres KC_HEALTH_ENABLED=true
 # Not at the start: it writes into the image's folders, which are read-only then.
 RUN ["/opt/keycloak/bin/kc.sh", "build"]
 
-FROM quay.io/keycloak/keycloak:26.4.7 AS keycloak
+FROM keycloak/keycloak:26.4.7 AS keycloak
 COPY --from=keycloak-build /opt/keycloak /opt/keycloak
 USER 1000:1000
 CMD ["start", "--optimized", "--import-realm"]

@@ -88,7 +88,7 @@ def build(wanted: list[str], folder: Path) -> dict[str, Image]:
         layer = folder / name
         layer.mkdir()
         images[name] = Image(first.arguments[0], layer)
-        if images[name].base.startswith("quay.io/keycloak/"):
+        if images[name].base.startswith("keycloak/"):
             _take_keycloak(images[name])
         for each in rest:
             _carry_out(each, images[name], images)
