@@ -1,12 +1,15 @@
 """Setting up a new tenant: its plans, then its opening."""
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.db.models.functions import Now
 
 from stoa_cp.celery import BEAT_SCHEDULE
 from subscriptions.models import Plan
 from subscriptions.services.provisioning import set_up_tenant
+from tenants.models import Tenant
 from tenants.tasks import set_up_tenant as set_up_task
 from tenants.tasks import set_up_waiting_tenants
 from tests import log
@@ -86,13 +89,16 @@ def test_apis_can_be_registered_before(olga: Caller) -> None:
 
 
 def test_the_sweep_finds_those_whose_task_was_lost() -> None:
-    first, second = TenantFactory(status="provisioning"), TenantFactory(status="provisioning")
+    first, second, new = [TenantFactory(status="provisioning") for _tenant in range(3)]
+    Tenant.objects.exclude(pk=new.pk).update(created_at=Now() - timedelta(seconds=3))
 
     set_up_waiting_tenants()
 
     for tenant in (first, second):
         tenant.refresh_from_db()
         assert tenant.status == "active"
+    new.refresh_from_db()
+    assert new.status == "provisioning"  # its own task knows the request that made it
 
 
 def test_the_sweep_is_on_the_schedule() -> None:
