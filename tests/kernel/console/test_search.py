@@ -53,7 +53,7 @@ def test_apis(console: Client, key: ApiKey) -> None:
         assert found(console, api, text) == [api.id]
 
 
-@pytest.mark.parametrize("text", ["unknown", "mob", "%", "key-0000000000000000", "stoa_live_0", "\N{GRINNING FACE}"])
+@pytest.mark.parametrize("text", ["unknown", "mob", "%", "key-0000000000000000", "stoa_test_0", "\N{GRINNING FACE}"])
 def test_what_is_unknown_finds_nothing(console: Client, key: ApiKey, text: str) -> None:
     for row in (key, key.subscription, key.subscription.api):
         assert found(console, row, text) == []
