@@ -15,6 +15,7 @@ import psutil
 
 from stoa_cp.devserver import programs
 from stoa_cp.devserver.cluster import free_port
+from stoa_cp.devserver.processes import Program
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,20 @@ CELERY = [sys.executable, "-W", "ignore:You're running the worker", "-m", "celer
 
 Environment = Mapping[str, str]
 Process = subprocess.Popen[bytes]
+
+
+def run_program(program: Program) -> None:
+    """Run a program of PostgreSQL under its account until it ends. A server that it starts goes on."""
+    account = program.account
+    subprocess.run(
+        program.command,
+        cwd="/",  # the account may not be allowed to enter our folder
+        user=account.pw_uid if account else None,
+        group=account.pw_gid if account else None,
+        extra_groups=[] if account else None,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 @contextmanager

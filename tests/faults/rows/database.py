@@ -1,6 +1,5 @@
 """A database that crashes, or hangs up on everybody: D1 and D2."""
 
-import subprocess
 from http import HTTPStatus
 from time import monotonic, sleep
 
@@ -10,6 +9,7 @@ from catalog.models import Api
 from stoa_cp.eventlog.models import Event
 from tests.faults.load import Call, Caller, Load, writing
 from tests.faults.matrix import Fault, Measured, injects
+from tests.faults.processes import run_program
 from tests.faults.rows.broker import are_heard, count_lost
 from tests.faults.world import START_SECONDS, World
 from tests.waiting import comes_true, wait_until
@@ -69,16 +69,7 @@ def _restart(world: World) -> float:
     program = world.server.cluster.program(
         "pg_ctl", "restart", "--mode=immediate", "-w", "-D", str(world.server.cluster.data), "-l", "/dev/null"
     )
-    account = program.account
-    subprocess.run(
-        program.command,
-        cwd="/",
-        user=account.pw_uid if account else None,
-        group=account.pw_gid if account else None,
-        extra_groups=[] if account else None,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    run_program(program)
     return monotonic()
 
 

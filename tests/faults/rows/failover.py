@@ -1,6 +1,5 @@
 """A primary that dies, and the standby that takes its place: D10."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from stoa_cp.devserver.postgres import PostgresServer
 from stoa_cp.devserver.processes import Program, end, spawn
 from tests.faults.load import Caller, writing
 from tests.faults.matrix import Fault, Measured, injects
+from tests.faults.processes import run_program
 from tests.faults.rows.broker import are_heard, count_lost
 from tests.faults.rows.database import described, first_success, is_our_503
 from tests.faults.world import START_SECONDS, World
@@ -55,25 +55,12 @@ class Pair:
         """Kill the primary, promote the standby; return when it accepted writes."""
         assert self.primary.process
         self.primary.process.kill()
-        run(self.primary.cluster.program("pg_ctl", "promote", "-w", "-D", str(self.standby)))
+        run_program(self.primary.cluster.program("pg_ctl", "promote", "-w", "-D", str(self.standby)))
         # Nothing follows it now: a commit would wait for ever.
         with psycopg.connect(self.standby_url, autocommit=True) as session:
             session.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
             session.execute("SELECT pg_reload_conf()")
         return monotonic()
-
-
-def run(program: Program) -> None:
-    account = program.account
-    subprocess.run(
-        program.command,
-        cwd="/",
-        user=account.pw_uid if account else None,
-        group=account.pw_gid if account else None,
-        extra_groups=[] if account else None,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
 
 
 @contextmanager
@@ -84,7 +71,7 @@ def pair(world: World) -> Iterator[Pair]:
     try:
         folder = primary.cluster.placement.folder
         standby, port = folder / "standby", free_port(0)
-        run(
+        run_program(
             primary.cluster.program(
                 "pg_basebackup", "-D", str(standby), "-R", "-X", "stream", "-c", "fast", "-d", primary.url
             )
