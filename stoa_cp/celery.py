@@ -61,10 +61,10 @@ class ReconnectingTask(DjangoTask[Any, Any]):
 
         close_old_connections()
         # Celery's own request of this run, which takes any attribute: this object serves all threads.
-        self.request.stoa_run = TaskRun(self.name, self.request.headers or {})  # type: ignore[attr-defined]
+        self.request.stoa_run = TaskRun(self.name, self.request.headers or {})  # type: ignore[attr-defined]  # see above
 
     def after_return(self, status: str, *_result: Any) -> None:
-        self.request.stoa_run.end(status)  # type: ignore[attr-defined]
+        self.request.stoa_run.end(status)  # type: ignore[attr-defined]  # as before_start sets it
 
 
 def configuration() -> dict[str, Any]:

@@ -12,7 +12,7 @@ django = get_wsgi_application()
 from apikeys.gateway.fast_path import CachedDecisionMiddleware  # noqa: E402 - models need Django set up
 from stoa_cp.caching.listener import start_listening  # noqa: E402 - reads the settings
 from stoa_cp.observability.ended_processes import merge_ended_processes  # noqa: E402 - as above
-from stoa_cp.observability.logs import check_settings, log_all_output  # noqa: E402
+from stoa_cp.observability.logs import check_settings, log_all_output  # noqa: E402 - as above
 from stoa_cp.rest.request_body import RequestBodyMiddleware  # noqa: E402 - reads the settings
 
 application = CachedDecisionMiddleware(RequestBodyMiddleware(django))

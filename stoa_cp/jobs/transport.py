@@ -65,12 +65,12 @@ class Transport(pgmq.Transport):
     def _get_notify_waiter(self) -> pgmq._NotifyWaiter:
         # The base class would take the address of PGMQueue, which it does not use, and which lacks the TLS parameters.
         if self._notify_waiter is None:
-            self._notify_waiter = pgmq._NotifyWaiter(self._options()["conn_string"])  # noqa: SLF001
+            self._notify_waiter = pgmq._NotifyWaiter(self._options()["conn_string"])  # noqa: SLF001 - the type above is its only name
         return self._notify_waiter
 
     def _options(self) -> dict[str, Any]:
         # kombu sets both before it makes a connection; its types do not say so.
-        return self.client.transport_options  # type: ignore[union-attr, return-value]
+        return self.client.transport_options  # type: ignore[union-attr, return-value]  # see above
 
     def close_connection(self, connection: Connection) -> None:
         """Close the channels, the listener and the pool."""

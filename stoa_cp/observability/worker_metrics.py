@@ -51,7 +51,7 @@ class WorkerMetrics:
         """Count; nothing is written yet."""
         with self._lock:
             # Counter's values are typed as whole numbers, and may be any.
-            self._counts[metric.value, label] += amount  # type: ignore[assignment]
+            self._counts[metric.value, label] += amount  # type: ignore[assignment]  # see above
 
     def flush_if_due(self) -> None:
         """Write the counts unless this process has done so in the last FLUSH_SECONDS."""

@@ -157,7 +157,7 @@ def test_signed_heads_tell_when_and_for_how_many_chains_there_is_none() -> None:
     assert samples["stoa_chain_head_signed_timestamp_seconds",] >= NOW - 1
 
     with transaction.atomic():
-        emit("tenant.created", tenant_id=Event.objects.first().tenant_id, actor=SYSTEM, data={})  # type: ignore[union-attr]
+        emit("tenant.created", tenant_id=Event.objects.first().tenant_id, actor=SYSTEM, data={})
     assert scrape()["stoa_chains_unsigned",] == 1
 
 
